@@ -1,0 +1,42 @@
+//! Hashes of the log. A leaf is hashed as in RFC 6962, so that the same leaves can later stand in a Merkle tree; the chain
+//! binds each leaf to all before it.
+
+use std::fmt;
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+/// A SHA-256 that stands for a whole log up to and including one leaf. That of an empty log is all zeros.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct ChainHash(pub [u8; 32]);
+
+impl fmt::Display for ChainHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::approval::hex(&self.0))
+    }
+}
+
+impl fmt::Debug for ChainHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `SHA-256(0x00 ‖ entry)`, RFC 6962 section 2.1.
+pub fn leaf_hash(entry: &[u8]) -> [u8; 32] {
+    sha256(&[&[0], entry])
+}
+
+/// The chain after a leaf: `SHA-256(0x02 ‖ previous ‖ leaf hash)`. 0x02 keeps it apart from RFC 6962's leaves and nodes.
+pub fn next_chain_hash(previous: &ChainHash, leaf: &[u8; 32]) -> ChainHash {
+    ChainHash(sha256(&[&[2], &previous.0, leaf]))
+}
+
+fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}

@@ -1,0 +1,151 @@
+//! Typed ids: `dec_` decision, `ses_` session, `apr_` approval, `grt_` grant. They sort by time.
+//!
+//! An id is 80 bits: 42 of milliseconds since the Unix epoch, 38 of randomness, shown as 16 characters of Crockford's
+//! base 32. The caller brings both parts, because the kernel has neither clock nor randomness.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::time::Timestamp;
+
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const LENGTH: usize = 16;
+
+/// An id that cannot be read: wrong prefix, length or letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an id of the form `{prefix}` and 16 characters")]
+pub struct InvalidId {
+    prefix: &'static str,
+}
+
+/// Builds the 80 bits of an id.
+fn compose(now: Timestamp, random: u64) -> u128 {
+    let millis = u128::from(now.millis().unsigned_abs() & ((1 << 42) - 1));
+    (millis << 38) | u128::from(random & ((1 << 38) - 1))
+}
+
+/// Writes an id's 16 characters.
+fn encode(bits: u128) -> [u8; LENGTH] {
+    let mut out = [0; LENGTH];
+    let mut rest = bits;
+    for slot in out.iter_mut().rev() {
+        let letter = usize::try_from(rest & 31).unwrap_or(0);
+        *slot = ALPHABET.get(letter).copied().unwrap_or(b'0');
+        rest >>= 5;
+    }
+    out
+}
+
+fn decode(text: &str) -> Option<u128> {
+    if text.len() != LENGTH {
+        return None;
+    }
+    text.bytes().try_fold(0u128, |bits, byte| {
+        let position = ALPHABET.iter().position(|letter| *letter == byte)?;
+        Some((bits << 5) | u128::try_from(position).ok()?)
+    })
+}
+
+macro_rules! typed_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u128);
+
+        impl $name {
+            /// What every id of this type begins with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A new id from the current time and 38 random bits (the rest of `random` is ignored).
+            pub fn new(now: Timestamp, random: u64) -> Self {
+                Self(compose(now, random))
+            }
+
+            /// The 16 characters after the prefix.
+            pub fn letters(&self) -> [u8; 16] {
+                encode(self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str($prefix)?;
+                encode(self.0).iter().try_for_each(|byte| fmt::Write::write_char(f, char::from(*byte)))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                text.strip_prefix($prefix)
+                    .and_then(decode)
+                    .map(Self)
+                    .ok_or(InvalidId { prefix: $prefix })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+typed_id!(
+    /// A verdict made for one request. Every error, audit row, approval and CLI message carries it.
+    DecisionId,
+    "dec_"
+);
+typed_id!(
+    /// One client connection of one workload to one upstream.
+    SessionId,
+    "ses_"
+);
+typed_id!(
+    /// A request for approval.
+    ApprovalId,
+    "apr_"
+);
+typed_id!(
+    /// The approved answer to an Ask.
+    GrantId,
+    "grt_"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_writes_and_sorts_by_time() {
+        let early = DecisionId::new(Timestamp::from_millis(1_795_233_600_000), 7);
+        let late = DecisionId::new(Timestamp::from_millis(1_795_233_600_001), 3);
+        assert!(early < late && early.to_string() < late.to_string());
+        assert_eq!(early.to_string().parse(), Ok(early));
+        assert_eq!(early.to_string().len(), 20);
+    }
+
+    #[test]
+    fn refuses_other_types_and_letters() {
+        for text in ["", "dec_", "ses_01JX8ZQ301JX8ZQ3", "dec_01JX8ZQ301JX8ZQi", "dec_01JX8ZQ301JX8ZQ31"] {
+            assert!(text.parse::<DecisionId>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Placeholder until the policy module is complete.

@@ -1,0 +1,141 @@
+//! The few traits by which the gateway meets the rest without knowing it. Each has one real implementation and one in
+//! memory; wiring joins them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::approval::{Approval, Asked, Grant};
+use crate::audit::{AppendError, Batch, LeafIndex};
+use crate::id::{ApprovalId, SessionId};
+use crate::time::Timestamp;
+use crate::verdict::Deciding;
+use crate::workload::Name;
+
+/// A future that a port returns.
+pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The clock and the source of random bits, so that tests can hold both.
+pub trait Clock: Send + Sync {
+    /// The wall-clock time.
+    fn now(&self) -> Timestamp;
+
+    /// 64 unpredictable bits, for ids and cancel keys.
+    fn random(&self) -> u64;
+}
+
+/// The append-only log. What is appended has left the process when the future resolves: a crash of the process loses none.
+pub trait AuditLog: Send + Sync {
+    /// Appends every entry of the batch, in order and without others between, and says where the first stands. On an
+    /// error none of them may be relied upon, and what they are about must not happen.
+    fn append<'a>(&'a self, batch: &'a Batch) -> PortFuture<'a, Result<LeafIndex, AppendError>>;
+}
+
+/// The approval desk cannot do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DeskError {
+    /// The store behind it does not answer.
+    #[error("the approval desk cannot be reached")]
+    Unavailable,
+    /// The workload has too many requests waiting.
+    #[error("the workload has too many requests waiting for approval")]
+    TooMany,
+}
+
+/// How a wait for an approval ended.
+#[derive(Debug)]
+pub enum Answer {
+    /// One use of the grant was taken: by this caller and by nobody else.
+    Granted(Grant),
+    /// It ended without a grant: rejected, expired, withdrawn, revoked, or used up by another.
+    Ended(Box<Approval>),
+    /// The wait's deadline came first; the request stays open.
+    StillWaiting,
+}
+
+/// Where people answer what policies ask.
+pub trait ApprovalDesk: Send + Sync {
+    /// Opens a request, or joins the open or granted one of the same workload, upstream and content.
+    fn ask<'a>(&'a self, asked: Asked) -> PortFuture<'a, Result<ApprovalId, DeskError>>;
+
+    /// Waits until the request ends, for at most `patience`, and takes one use if it is granted. With zero patience it
+    /// takes a use of an approval that is granted already, and otherwise returns at once.
+    fn wait(&self, id: ApprovalId, patience: Duration) -> PortFuture<'_, Result<Answer, DeskError>>;
+
+    /// The requester cancels.
+    fn withdraw(&self, id: ApprovalId) -> PortFuture<'_, Result<(), DeskError>>;
+}
+
+/// What a live session shows to operators.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct SessionView {
+    /// Its id.
+    pub id: SessionId,
+    /// Who.
+    pub workload: Name,
+    /// To which upstream.
+    pub upstream: Name,
+    /// The protocol, such as `postgres`.
+    pub protocol: &'static str,
+    /// The client's address.
+    pub source: std::net::IpAddr,
+    /// When it began.
+    pub began: Timestamp,
+    /// Requests that were decided.
+    pub decisions: u64,
+    /// Requests that were denied.
+    pub denials: u64,
+    /// Rows that left towards the client.
+    pub rows: u64,
+    /// The last decision.
+    pub last: Option<crate::id::DecisionId>,
+}
+
+/// The sessions that are open on this node.
+pub trait LiveSessions: Send + Sync {
+    /// All of them, oldest first.
+    fn list(&self) -> Vec<SessionView>;
+
+    /// Cuts one: it says so to the client in the protocol's own words, then closes. False if it is not open.
+    fn kill(&self, id: SessionId) -> bool;
+}
+
+/// One line of a test of an upstream: what was checked, and how it went.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Check {
+    /// What was checked, such as `tcp`, `tls`, `login`, `catalogue`.
+    pub check: &'static str,
+    /// Did it pass?
+    pub passed: bool,
+    /// What was found, or what failed, without secrets.
+    pub detail: String,
+    /// What to do about a failure.
+    pub fix: Option<String>,
+}
+
+/// Tests whether an upstream can be reached and used as configured.
+pub trait UpstreamProbe: Send + Sync {
+    /// The checks in order; the first that fails is the last. `None` for an upstream that is not configured.
+    fn test(&self, upstream: &Name) -> PortFuture<'_, Option<Vec<Check>>>;
+}
+
+/// Acts on a workload because of what it did: the gateway asks for it where a policy says `@quarantine`.
+pub trait Containment: Send + Sync {
+    /// Quarantines the workload: durable, and published in the next snapshot, which cuts its sessions.
+    fn quarantine(&self, workload: &Name, because: &Deciding) -> PortFuture<'_, Result<(), ContainmentError>>;
+}
+
+/// A quarantine could not be made durable. The session that caused it is cut all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the quarantine could not be stored")]
+pub struct ContainmentError;
+
+/// Publishes snapshots: the current one, read afresh for every operation, and a signal when it changes.
+pub trait Snapshots: Send + Sync {
+    /// The current snapshot.
+    fn current(&self) -> Arc<crate::policy::Snapshot>;
+
+    /// Resolves when a snapshot with another epoch than `seen` is current.
+    fn changed(&self, seen: u64) -> PortFuture<'_, ()>;
+}

@@ -1,0 +1,467 @@
+//! The three verdicts, and the proofs that hang on them.
+//!
+//! A [`Permit`] is made by `judge`, or by a [`Grant`] that answers an [`Ask`]; it is not `Clone`. Entering it in the audit
+//! log consumes it and yields a [`Receipt`], which holds the very bytes that may be sent: check and use cannot diverge.
+//! Entering a [`Deny`] yields a [`RefusalReceipt`], which admits only the protocol's fixed refusal probe.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::approval::{ApprovalTerms, Grant, GrantMismatch};
+use crate::id::{ApprovalId, DecisionId, GrantId, SessionId};
+use crate::operation::Operation;
+use crate::workload::Name;
+
+/// How a masked value is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mask {
+    /// By NULL. The strongest: where several masks ask, the first in this order wins.
+    Null,
+    /// By a fixed word.
+    Redact,
+    /// By a keyed hash, the same for equal values.
+    Hash,
+    /// By a keyed token.
+    Token,
+    /// By its last four characters, the rest starred.
+    Last4,
+    /// By its first character and shape, the rest starred.
+    Partial,
+}
+
+impl Mask {
+    /// The word in `@mask("…")`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Redact => "redact",
+            Self::Hash => "hash",
+            Self::Token => "token",
+            Self::Last4 => "last4",
+            Self::Partial => "partial",
+        }
+    }
+
+    /// Reads the word of `@mask("…")`.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Null, Self::Redact, Self::Hash, Self::Token, Self::Last4, Self::Partial]
+            .into_iter()
+            .find(|mask| mask.as_str() == word)
+    }
+}
+
+/// What a response is capped at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct Limits {
+    /// Rows of one response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Bytes of one response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+/// A policy that decided, as people are told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Deciding {
+    /// Its `@id`.
+    pub policy: Arc<str>,
+    /// Its `@reason`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Arc<str>>,
+    /// Its `@hint`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<Arc<str>>,
+    /// Its `@severity`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Arc<str>>,
+}
+
+/// Why a request is denied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum DenyReason {
+    /// A forbid matched.
+    Policy(Deciding),
+    /// A forbid with `@quarantine` matched: the workload is to be quarantined and its sessions cut.
+    Quarantine(Deciding),
+    /// No permit matched.
+    NoPermit,
+    /// The workload is quarantined, retired or expired.
+    Standing,
+    /// The request cannot be understood or decided; the code says why.
+    CannotDecide(Undecidable),
+    /// An approval was asked for and not given: rejected, expired or withdrawn.
+    NotApproved(Deciding),
+}
+
+/// Why something cannot be decided. Each has a stable code `PARnnnn` with a page of its own in the documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undecidable {
+    /// The statement does not parse.
+    Unparseable,
+    /// The statement has a form that the analysis does not know.
+    UnknownForm,
+    /// The statement names a relation that the catalogue does not hold.
+    UnknownRelation,
+    /// The statement is longer, deeper or wider than the analysis takes.
+    TooLarge,
+    /// Text is not valid UTF-8.
+    NotUtf8,
+    /// A message that is unknown, malformed or not supported.
+    UnsupportedMessage,
+    /// A setting that changes how statements are read may not change.
+    PinnedSetting,
+    /// The catalogue of the upstream is not loaded.
+    NoCatalogue,
+    /// No policies are loaded, or the workload or upstream is not in them.
+    NoSnapshot,
+    /// The audit log does not take entries.
+    AuditUnavailable,
+    /// The approval desk cannot be reached.
+    DeskUnavailable,
+    /// A masked value would leave in a form that cannot be masked.
+    CannotMask,
+}
+
+impl Undecidable {
+    /// Every reason.
+    pub const ALL: [Self; 12] = [
+        Self::Unparseable,
+        Self::UnknownForm,
+        Self::UnknownRelation,
+        Self::TooLarge,
+        Self::NotUtf8,
+        Self::UnsupportedMessage,
+        Self::PinnedSetting,
+        Self::NoCatalogue,
+        Self::NoSnapshot,
+        Self::AuditUnavailable,
+        Self::DeskUnavailable,
+        Self::CannotMask,
+    ];
+
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unparseable => "PAR0201",
+            Self::UnknownForm => "PAR0202",
+            Self::UnknownRelation => "PAR0203",
+            Self::TooLarge => "PAR0204",
+            Self::NotUtf8 => "PAR0205",
+            Self::UnsupportedMessage => "PAR0206",
+            Self::PinnedSetting => "PAR0207",
+            Self::NoCatalogue => "PAR0208",
+            Self::NoSnapshot => "PAR0209",
+            Self::AuditUnavailable => "PAR0210",
+            Self::DeskUnavailable => "PAR0211",
+            Self::CannotMask => "PAR0212",
+        }
+    }
+
+    /// What happened, in a sentence without data.
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::Unparseable => "the statement does not parse",
+            Self::UnknownForm => "the statement has a form that Parapet does not know",
+            Self::UnknownRelation => "the upstream's catalogue has no relation of that name",
+            Self::TooLarge => "the statement is larger or deeper than Parapet analyses",
+            Self::NotUtf8 => "the text is not valid UTF-8",
+            Self::UnsupportedMessage => "the message is malformed or not supported",
+            Self::PinnedSetting => "the setting changes how statements are read, and is pinned",
+            Self::NoCatalogue => "the upstream's catalogue is not loaded yet",
+            Self::NoSnapshot => "no policies are loaded for this workload and upstream",
+            Self::AuditUnavailable => "the audit log does not take entries",
+            Self::DeskUnavailable => "the approval desk cannot be reached",
+            Self::CannotMask => "a masked value would leave in a form that cannot be masked",
+        }
+    }
+
+    /// What to do next, in a sentence.
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::Unparseable => "check the statement's syntax",
+            Self::UnknownForm => "rewrite the statement, or report it",
+            Self::UnknownRelation => "check the spelling; after a definition through another way, retry in a second",
+            Self::TooLarge => "split the statement",
+            Self::NotUtf8 => "send text as UTF-8",
+            Self::UnsupportedMessage => "use simple or extended queries or COPY",
+            Self::PinnedSetting => "leave the setting as it is",
+            Self::NoCatalogue => "retry in a moment; see `parapet upstreams test`",
+            Self::NoSnapshot => "see `parapet policy check`",
+            Self::AuditUnavailable => "see `parapet doctor`: disk space and permissions of the audit folder",
+            Self::DeskUnavailable => "see `parapet doctor`",
+            Self::CannotMask => "leave the masked column out, or use another format",
+        }
+    }
+}
+
+/// What is to be judged: who is not part of it, because only [`crate::trust::Authenticated`] says who.
+#[derive(Debug)]
+pub struct Request {
+    /// The decision that this becomes.
+    pub decision: DecisionId,
+    /// The session that it belongs to.
+    pub session: SessionId,
+    /// The upstream that it goes to.
+    pub upstream: Name,
+    /// What is asked. Never empty: what asks nothing is no request.
+    pub operations: Arc<[Operation]>,
+    /// Equal for requests with equal operations and facts, and unequal otherwise: a digest made by the analysis. Keys the
+    /// memo of verdicts.
+    pub shape: u128,
+    /// What would be sent.
+    pub content: Content,
+}
+
+/// The exact content of a request: what goes to the upstream if it is permitted, and what a grant binds.
+#[derive(Debug, Default)]
+pub struct Content {
+    /// The bytes for the upstream, encoded from the decoded form.
+    pub wire: Vec<u8>,
+    /// The statement as the client wrote it; a grant binds it.
+    pub text: Arc<str>,
+    /// The statement with its constants replaced, for the audit log and for people without the right to see literals.
+    pub template: Arc<str>,
+    /// Parameter values in the order and form in which they were bound; a grant binds them.
+    pub values: Vec<u8>,
+}
+
+impl Content {
+    /// What a grant binds: SHA-256 over the upstream, the text and the values, each with its length before it.
+    pub fn digest(&self, upstream: &Name) -> [u8; 32] {
+        let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        for part in [upstream.as_str().as_bytes(), self.text.as_bytes(), &self.values] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+        digest
+    }
+}
+
+/// What a judgement found for a request that may pass: which values are masked, and how much may leave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Terms {
+    /// For each masked operation (by its index), how, and by which policy.
+    pub masks: Vec<(usize, Mask, Arc<str>)>,
+    /// The caps on the response.
+    pub limits: Limits,
+    /// Policies that would have blocked, held or masked, but are being rolled out, or whose upstream observes.
+    pub observed: Vec<Deciding>,
+    /// The permits that matched.
+    pub permits: Vec<Arc<str>>,
+}
+
+/// What a decision is about; shared by all verdicts and shown to people.
+#[derive(Debug)]
+pub struct Subject {
+    pub(crate) decision: DecisionId,
+    pub(crate) session: SessionId,
+    pub(crate) workload: Name,
+    pub(crate) upstream: Name,
+    pub(crate) operations: Arc<[Operation]>,
+    /// Which operation decided.
+    pub(crate) deciding_operation: usize,
+    /// The digest of the policy bundle that was asked.
+    pub(crate) bundle: Arc<str>,
+    /// What the audit entry says besides ids and time, encoded once per shape: see `audit::entry`.
+    pub(crate) audit_body: Arc<str>,
+}
+
+impl Subject {
+    /// The decision.
+    pub fn decision(&self) -> DecisionId {
+        self.decision
+    }
+
+    /// The session.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Who asked.
+    pub fn workload(&self) -> &Name {
+        &self.workload
+    }
+
+    /// The upstream that was asked.
+    pub fn upstream(&self) -> &Name {
+        &self.upstream
+    }
+
+    /// What was asked.
+    pub fn operations(&self) -> &Arc<[Operation]> {
+        &self.operations
+    }
+
+    /// The operation that decided; for a permit, the first.
+    pub fn deciding_operation(&self) -> Option<&Operation> {
+        self.operations.get(self.deciding_operation)
+    }
+
+    /// The digest of the policy bundle that was asked.
+    pub fn bundle(&self) -> &Arc<str> {
+        &self.bundle
+    }
+}
+
+/// The request may pass, under the given terms. Not `Clone`: it is entered once, and then gone.
+#[must_use = "a permit is worth nothing until it is entered in the audit log"]
+#[derive(Debug)]
+pub struct Permit {
+    pub(crate) subject: Subject,
+    pub(crate) terms: Arc<Terms>,
+    pub(crate) content: Content,
+    pub(crate) grant: Option<(GrantId, ApprovalId)>,
+}
+
+impl Permit {
+    /// What it is about.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Under which terms.
+    pub fn terms(&self) -> &Arc<Terms> {
+        &self.terms
+    }
+}
+
+/// The request waits for people.
+#[must_use = "an ask must be entered in the audit log and answered"]
+#[derive(Debug)]
+pub struct Ask {
+    pub(crate) subject: Subject,
+    pub(crate) terms: Arc<Terms>,
+    pub(crate) content: Content,
+    pub(crate) approval: Arc<ApprovalTerms>,
+    pub(crate) deciding: Deciding,
+}
+
+impl Ask {
+    /// What it is about.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Who must approve, and for how long.
+    pub fn approval(&self) -> &Arc<ApprovalTerms> {
+        &self.approval
+    }
+
+    /// The policy that asks.
+    pub fn deciding(&self) -> &Deciding {
+        &self.deciding
+    }
+
+    /// What a grant must bind.
+    pub fn digest(&self) -> [u8; 32] {
+        self.content.digest(&self.subject.upstream)
+    }
+
+    /// The statement, for the people who approve.
+    pub fn text(&self) -> &Arc<str> {
+        &self.content.text
+    }
+
+    /// The statement with its constants replaced.
+    pub fn template(&self) -> &Arc<str> {
+        &self.content.template
+    }
+
+    /// Turns into a permit by a grant, which is used up. The grant must bind this workload, this upstream, exactly this
+    /// content, and have been given for the policy that asks. If not, the ask comes back unchanged.
+    pub fn granted(self, grant: Grant) -> Result<Permit, (Box<Self>, GrantMismatch)> {
+        match grant.covers(&self.subject.workload, &self.subject.upstream, &self.digest(), &self.approval) {
+            Ok(()) => Ok(Permit {
+                subject: self.subject,
+                terms: self.terms,
+                content: self.content,
+                grant: Some((grant.id(), grant.approval())),
+            }),
+            Err(mismatch) => Err((Box::new(self), mismatch)),
+        }
+    }
+
+    /// Turns into a denial because nobody granted it.
+    pub fn refused(self) -> Deny {
+        Deny { subject: self.subject, reason: DenyReason::NotApproved(self.deciding), template: self.content.template }
+    }
+}
+
+/// The request may not pass.
+#[must_use = "a denial must be entered in the audit log"]
+#[derive(Debug)]
+pub struct Deny {
+    pub(crate) subject: Subject,
+    pub(crate) reason: DenyReason,
+    pub(crate) template: Arc<str>,
+}
+
+impl Deny {
+    /// What it is about.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Why.
+    pub fn reason(&self) -> &DenyReason {
+        &self.reason
+    }
+}
+
+/// What `judge` says.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It may pass.
+    Permit(Permit),
+    /// It waits for people.
+    Ask(Ask),
+    /// It may not pass.
+    Deny(Deny),
+}
+
+/// Proof that a permit stands in the audit log; holds the bytes that may be sent. Not `Clone`: what it admits is sent once.
+#[must_use = "a receipt that is dropped means that a permitted request was not sent"]
+#[derive(Debug)]
+pub struct Receipt {
+    pub(crate) decision: DecisionId,
+    pub(crate) terms: Arc<Terms>,
+    pub(crate) content: Content,
+}
+
+impl Receipt {
+    /// The decision.
+    pub fn decision(&self) -> DecisionId {
+        self.decision
+    }
+
+    /// The terms under which the response may leave.
+    pub fn terms(&self) -> &Arc<Terms> {
+        &self.terms
+    }
+
+    /// Gives up the proof for the bytes that it admits.
+    pub fn into_wire(self) -> Vec<u8> {
+        self.content.wire
+    }
+}
+
+/// Proof that a denial stands in the audit log; admits the protocol's fixed refusal probe and nothing else.
+#[must_use = "a denial's receipt admits the refusal probe"]
+#[derive(Debug)]
+pub struct RefusalReceipt {
+    pub(crate) decision: DecisionId,
+}
+
+impl RefusalReceipt {
+    /// The decision; the only thing that a refusal probe may vary by.
+    pub fn decision(&self) -> DecisionId {
+        self.decision
+    }
+}
