@@ -117,23 +117,24 @@ impl<'o> Body<'o> {
 
     /// Puts the length in, for a message whose fields are bounded and cannot fail. Should it fail all the same, nothing is
     /// left in the buffer.
-    pub(super) fn finish_bounded(self) {
-        drop(self.finish());
+    pub(super) fn finish_bounded(mut self) {
+        self.close();
     }
 
     /// Puts the length in, or removes what was written.
     pub(super) fn finish(mut self) -> Result<(), EncodeError> {
+        self.close().map_or(Ok(()), Err)
+    }
+
+    fn close(&mut self) -> Option<EncodeError> {
         let length = self.out.len().saturating_sub(self.length_at);
         match u32::try_from(length) {
             Ok(length) if length < HARD_CAP => self.patch(self.length_at, length),
             _ => self.fail(EncodeError::TooLong),
         }
-        match self.error {
-            None => Ok(()),
-            Some(error) => {
-                self.out.truncate(self.start);
-                Err(error)
-            }
+        if self.error.is_some() {
+            self.out.truncate(self.start);
         }
+        self.error
     }
 }

@@ -12,21 +12,27 @@ fn framed(tag: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Decodes and encodes again: the bytes must be the same.
-fn frontend_round_trip(tag: u8, body: &[u8]) -> Result<(), DecodeError> {
-    let message = FrontendMessage::decode(tag, body)?;
+/// Decodes and encodes again: the bytes must be the same. Gives the error if they do not decode.
+fn frontend_round_trip(tag: u8, body: &[u8]) -> Option<DecodeError> {
+    let message = match FrontendMessage::decode(tag, body) {
+        Ok(message) => message,
+        Err(error) => return Some(error),
+    };
     let mut out = b"before".to_vec();
     message.encode(&mut out).unwrap();
     assert_eq!(out, [b"before".to_vec(), framed(tag, body)].concat(), "{message:?}");
-    Ok(())
+    None
 }
 
-fn backend_round_trip(tag: u8, body: &[u8]) -> Result<(), DecodeError> {
-    let message = BackendMessage::decode(tag, body)?;
+fn backend_round_trip(tag: u8, body: &[u8]) -> Option<DecodeError> {
+    let message = match BackendMessage::decode(tag, body) {
+        Ok(message) => message,
+        Err(error) => return Some(error),
+    };
     let mut out = b"before".to_vec();
     message.encode(&mut out).unwrap();
     assert_eq!(out, [b"before".to_vec(), framed(tag, body)].concat(), "{message:?}");
-    Ok(())
+    None
 }
 
 /// Well-formed client messages, one of each and some variants.
@@ -100,10 +106,10 @@ const BACKEND: &[(u8, &[u8])] = &[
 #[test]
 fn every_message_comes_back_as_it_was() {
     for (tag, body) in FRONTEND {
-        assert_eq!(frontend_round_trip(*tag, body), Ok(()), "{} {body:?}", char::from(*tag));
+        assert_eq!(frontend_round_trip(*tag, body), None, "{} {body:?}", char::from(*tag));
     }
     for (tag, body) in BACKEND {
-        assert_eq!(backend_round_trip(*tag, body), Ok(()), "{} {body:?}", char::from(*tag));
+        assert_eq!(backend_round_trip(*tag, body), None, "{} {body:?}", char::from(*tag));
     }
 }
 
@@ -282,8 +288,8 @@ fn debug_shows_no_data() {
 proptest! {
     #[test]
     fn no_body_panics_and_what_decodes_comes_back(tag in any::<u8>(), body in prop::collection::vec(any::<u8>(), 0..80)) {
-        drop(frontend_round_trip(tag, &body));
-        drop(backend_round_trip(tag, &body));
+        frontend_round_trip(tag, &body);
+        backend_round_trip(tag, &body);
         if let Ok(packet) = StartupPacket::decode(&body)
             && !matches!(&packet, StartupPacket::Startup(startup) if startup.version.major() != 3)
         {
@@ -305,8 +311,8 @@ proptest! {
                 body.truncate(at);
             }
         }
-        drop(frontend_round_trip(*tag, &body));
-        drop(backend_round_trip(*tag, &body));
+        frontend_round_trip(*tag, &body);
+        backend_round_trip(*tag, &body);
     }
 
     #[test]
