@@ -1,1 +1,9 @@
-//! placeholder
+//! The store remembers: the audit log on disk, and in SQLite the approvals, the standing of workloads and ended sessions.
+//!
+//! It implements ports of `kernel::ports` and knows neither protocols nor HTTP. `log/` is the audit log; the rest is a file
+//! per noun over `database.rs`. `memory.rs` has stand-ins for tests of other crates.
+
+pub mod log;
+pub mod memory;
+#[cfg(test)]
+mod scratch;

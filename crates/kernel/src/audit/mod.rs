@@ -6,11 +6,15 @@ mod batch;
 mod chain;
 mod enter;
 mod entry;
+mod record;
+mod verify;
 
 pub use batch::{Batch, Pending};
 pub use chain::{ChainHash, leaf_hash, next_chain_hash};
 pub use enter::Entered;
 pub use entry::{Entry, Event, VerdictSummary, decision_body};
+pub use record::{LONGEST_ENTRY, LONGEST_RECORD, Record, parse_chain, write_record};
+pub use verify::{RecordFault, Verifier};
 
 /// The position of a leaf in the log, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]

@@ -1,0 +1,249 @@
+//! Appends to the log: a hash, one buffered write, no await and no formatting. When the future of an append resolves, the
+//! records are in the kernel's page cache, so that no death of the process loses them.
+//!
+//! After the first failure nothing is appended any more until the log is opened again: fail closed.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kernel::audit::{
+    AppendError, Batch, ChainHash, LONGEST_ENTRY, LeafIndex, leaf_hash, next_chain_hash, write_record,
+};
+use kernel::ports::{AuditLog, Clock, PortFuture};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::head::Head;
+use super::open::{self, OpenError, Opened};
+use super::sync;
+
+/// How a log is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct LogOptions {
+    /// A segment that has grown to so many bytes is the last of its kind.
+    pub segment_bytes: u64,
+    /// How long records may wait to be forced to the disk.
+    pub sync_every: Duration,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, sync_every: Duration::from_secs(1) }
+    }
+}
+
+/// The audit log of this process. Dropping it leaves nothing unwritten; `close` also makes all of it durable.
+#[derive(Debug)]
+pub struct DiskLog {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    keeper: tokio::sync::Mutex<JoinSet<()>>,
+}
+
+/// What the writer and the task that makes its records durable share.
+pub(super) struct Shared {
+    pub(super) dir: PathBuf,
+    pub(super) options: LogOptions,
+    pub(super) clock: Arc<dyn Clock>,
+    writer: Mutex<Writer>,
+    /// Held until the last use of the folder is over, a late fdatasync included.
+    _lock: File,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Writer {
+    file: Arc<File>,
+    /// Full segments that are not forced to the disk yet.
+    full: Vec<Arc<File>>,
+    length: u64,
+    size: u64,
+    chain: ChainHash,
+    /// What is in `head.json`.
+    durable: u64,
+    /// Something failed, or the log is closed.
+    broken: bool,
+    lines: Vec<u8>,
+}
+
+/// What must be forced to the disk, and the head that is true then.
+#[derive(Debug)]
+pub(super) struct Unsynced {
+    pub(super) files: Vec<Arc<File>>,
+    pub(super) size: u64,
+    pub(super) chain: ChainHash,
+}
+
+impl DiskLog {
+    /// Opens the log in `dir`, making it if there is none, and starts the task that forces it to the disk.
+    ///
+    /// Errors: another process has it, it was tampered with, or the folder cannot be used.
+    pub async fn open(
+        dir: impl Into<PathBuf>,
+        options: LogOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Opened), OpenError> {
+        let dir = dir.into();
+        let now = clock.now();
+        let blocking = tokio::task::spawn_blocking(move || {
+            let lock = open::lock(&dir)?;
+            let ready = open::recover(&dir, now)?;
+            Ok::<_, OpenError>((dir, lock, ready))
+        });
+        let (dir, lock, ready) = blocking.await.map_err(|_| OpenError::Unusable(io::ErrorKind::Other))??;
+        let opened = ready.opened;
+        let writer = Writer {
+            file: Arc::new(ready.file),
+            full: Vec::new(),
+            length: ready.length,
+            size: ready.size,
+            chain: ready.chain,
+            durable: ready.size,
+            broken: false,
+            lines: Vec::with_capacity(4096),
+        };
+        let shared = Arc::new(Shared { dir, options, clock, writer: Mutex::new(writer), _lock: lock });
+        let (stop, stopped) = watch::channel(false);
+        let mut keeper = JoinSet::new();
+        keeper.spawn(sync::keep(Arc::clone(&shared), stopped));
+        Ok((Self { shared, stop, keeper: tokio::sync::Mutex::new(keeper) }, opened))
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.shared.dir
+    }
+
+    /// How far the log reaches at this moment. What is beyond `head.json` is not forced to the disk yet.
+    pub fn head(&self) -> Head {
+        let at = self.shared.clock.now();
+        match self.shared.writer.lock() {
+            Ok(writer) => Head { size: writer.size, chain: writer.chain, at },
+            Err(poisoned) => {
+                let writer = poisoned.into_inner();
+                Head { size: writer.size, chain: writer.chain, at }
+            }
+        }
+    }
+
+    /// Does it take entries? False after a failed write, and after `close`.
+    pub fn writable(&self) -> bool {
+        self.shared.writer.lock().is_ok_and(|writer| !writer.broken)
+    }
+
+    /// Appends encoded entries, in order and without others between.
+    pub fn append_now(&self, batch: &Batch) -> Result<LeafIndex, AppendError> {
+        let mut writer = self.shared.writer.lock().map_err(|_| AppendError::Unwritable)?;
+        writer.append(batch, &self.shared)
+    }
+
+    /// Takes no more entries, and returns when all that there are is on the disk.
+    pub async fn close(&self) {
+        if let Ok(mut writer) = self.shared.writer.lock() {
+            writer.broken = true;
+        }
+        self.stop.send_replace(true);
+        let mut keeper = self.keeper.lock().await;
+        while keeper.join_next().await.is_some() {}
+    }
+}
+
+impl AuditLog for DiskLog {
+    fn append<'a>(&'a self, batch: &'a Batch) -> PortFuture<'a, Result<LeafIndex, AppendError>> {
+        // Done before the future is polled: there is nothing to wait for, and a future that is dropped has appended.
+        Box::pin(std::future::ready(self.append_now(batch)))
+    }
+}
+
+impl Shared {
+    /// What must be forced to the disk; `None` if all of it is there.
+    pub(super) fn unsynced(&self) -> Option<Unsynced> {
+        let mut writer = self.writer.lock().ok()?;
+        if writer.size == writer.durable && writer.full.is_empty() {
+            return None;
+        }
+        let mut files = std::mem::take(&mut writer.full);
+        files.push(Arc::clone(&writer.file));
+        Some(Unsynced { files, size: writer.size, chain: writer.chain })
+    }
+
+    /// Records whether forcing succeeded. After a failure the kernel may have dropped the records, so nothing more is taken.
+    pub(super) fn synced(&self, size: u64, result: &io::Result<()>) {
+        if let Ok(mut writer) = self.writer.lock() {
+            match result {
+                Ok(()) => writer.durable = size,
+                Err(_) => writer.broken = true,
+            }
+        }
+    }
+}
+
+impl Writer {
+    fn append(&mut self, batch: &Batch, shared: &Shared) -> Result<LeafIndex, AppendError> {
+        if self.broken {
+            return Err(AppendError::Unwritable);
+        }
+        let first = LeafIndex(self.size);
+        let mut chain = self.chain;
+        let mut size = self.size;
+        self.lines.clear();
+        for entry in batch.entries() {
+            if entry.len() > LONGEST_ENTRY {
+                return Err(AppendError::TooLong);
+            }
+            // A newline in an entry would make two lines of it. The encoder writes none; nothing rests on that here.
+            if entry.is_empty() || memchr::memchr(b'\n', entry).is_some() {
+                return Err(AppendError::Unwritable);
+            }
+            chain = next_chain_hash(&chain, &leaf_hash(entry));
+            write_record(LeafIndex(size), &chain, entry, &mut self.lines);
+            size += 1;
+        }
+        if self.length >= shared.options.segment_bytes && size > self.size {
+            self.begin_segment(shared).map_err(|_| self.break_off())?;
+        }
+        if write_whole(&self.file, &self.lines).is_err() {
+            // What part of it was written is no record: nobody was told of it. If cutting it off fails too, opening will.
+            if let Err(error) = self.file.set_len(self.length) {
+                tracing::error!(kind = ?error.kind(), "a partly written audit record could not be cut off");
+            }
+            return Err(self.break_off());
+        }
+        self.length += self.lines.len() as u64;
+        self.size = size;
+        self.chain = chain;
+        // One huge batch must not hold its memory for ever.
+        if self.lines.capacity() > 1 << 20 {
+            self.lines = Vec::with_capacity(4096);
+        }
+        Ok(first)
+    }
+
+    fn begin_segment(&mut self, shared: &Shared) -> io::Result<()> {
+        let next = Arc::new(open::create_segment(&shared.dir, self.size)?);
+        self.full.push(std::mem::replace(&mut self.file, next));
+        self.length = 0;
+        Ok(())
+    }
+
+    fn break_off(&mut self) -> AppendError {
+        self.broken = true;
+        AppendError::Unwritable
+    }
+}
+
+/// One `write(2)`, and more only where the system takes less than all or is interrupted.
+fn write_whole(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)
+}
+
+#[cfg(test)]
+mod tests;

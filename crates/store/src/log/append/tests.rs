@@ -1,0 +1,238 @@
+//! What was acknowledged is there: after a re-open, after SIGKILL, after a full disk.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use kernel::audit::{Entry, Event};
+use kernel::time::Timestamp;
+use proptest::prelude::*;
+
+use super::*;
+use crate::log::{Filter, Order, Tampered, Why, search, verify};
+use crate::memory::StoppedClock;
+use crate::scratch::Scratch;
+
+const START: Timestamp = Timestamp::from_millis(1_795_233_600_000);
+const SMALL: LogOptions = LogOptions { segment_bytes: 2000, sync_every: Duration::from_millis(1) };
+
+fn batch(objects: &[String]) -> Batch {
+    let mut batch = Batch::default();
+    for object in objects {
+        batch.push(&Entry { at: START, event: Event::Admin { by: None, action: "test", object, reason: None } });
+    }
+    batch
+}
+
+async fn open(dir: &Path) -> (DiskLog, Opened) {
+    DiskLog::open(dir, SMALL, Arc::new(StoppedClock::at(START))).await.unwrap()
+}
+
+fn objects(dir: &Path) -> Vec<String> {
+    search(dir, Filter::default(), Order::OldestFirst)
+        .unwrap()
+        .map(|found| found.unwrap().entry["object"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn one_process_writes() {
+    let scratch = Scratch::new();
+    let (log, _) = open(scratch.path()).await;
+    let second = DiskLog::open(scratch.path(), SMALL, Arc::new(StoppedClock::at(START))).await;
+    assert!(matches!(second, Err(OpenError::Locked)));
+    log.close().await;
+    drop(log);
+    assert_eq!(open(scratch.path()).await.1.entries, 0);
+}
+
+#[tokio::test]
+async fn a_closed_log_takes_nothing() {
+    let scratch = Scratch::new();
+    let (log, _) = open(scratch.path()).await;
+    log.close().await;
+    assert_eq!(log.append_now(&batch(&["late".to_owned()])), Err(AppendError::Unwritable));
+    assert!(!log.writable());
+}
+
+#[tokio::test]
+async fn an_entry_too_long_leaves_no_trace() {
+    let scratch = Scratch::new();
+    let (log, _) = open(scratch.path()).await;
+    let long = batch(&["fits".to_owned(), "x".repeat(LONGEST_ENTRY)]);
+    assert_eq!(log.append(&long).await, Err(AppendError::TooLong));
+    assert_eq!(log.append(&batch(&["next".to_owned()])).await, Ok(LeafIndex(0)));
+    log.close().await;
+    assert_eq!(objects(scratch.path()), ["next"]);
+}
+
+#[tokio::test]
+async fn a_torn_last_record_is_put_aside_and_the_log_goes_on() {
+    for rest in [&b"2 0123"[..], b"\0\0\0\0\0\0\0", b"2 nonsense\n"] {
+        let scratch = Scratch::new();
+        let (log, _) = open(scratch.path()).await;
+        log.append_now(&batch(&["a".to_owned(), "b".to_owned()])).unwrap();
+        log.close().await;
+        drop(log);
+        let segment = scratch.path().join("00000000000000000000.log");
+        let good = std::fs::read(&segment).unwrap();
+        std::fs::write(&segment, [&good, rest].concat()).unwrap();
+        let (log, opened) = open(scratch.path()).await;
+        let torn = opened.torn.unwrap();
+        assert_eq!((opened.entries, torn.seq, torn.bytes), (2, 2, rest.len() as u64));
+        assert_eq!(std::fs::read(&torn.kept_in).unwrap(), rest);
+        assert_eq!(log.append_now(&batch(&["c".to_owned()])), Ok(LeafIndex(2)));
+        log.close().await;
+        assert_eq!(verify(scratch.path()).unwrap().entries, 3);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_record_elsewhere_is_never_cut_off() {
+    let scratch = Scratch::new();
+    let (log, _) = open(scratch.path()).await;
+    log.append_now(&batch(&["a".to_owned(), "b".to_owned(), "c".to_owned()])).unwrap();
+    log.close().await;
+    drop(log);
+    let segment = scratch.path().join("00000000000000000000.log");
+    let good = std::fs::read_to_string(&segment).unwrap();
+    let first_line = good.split_inclusive('\n').next().unwrap();
+    for (bad, seq, shorter) in [
+        (good.replace("\"b\"", "\"B\""), 1, false),
+        (good.replace("\"c\"", "\"C\""), 2, false),
+        (first_line.to_owned(), 1, true),
+        (good.trim_end().to_owned(), 2, false),
+        (format!("{good}3 junk\n4 junk\n"), 3, false),
+    ] {
+        std::fs::write(&segment, &bad).unwrap();
+        let refused = DiskLog::open(scratch.path(), SMALL, Arc::new(StoppedClock::at(START))).await;
+        match refused {
+            Err(OpenError::Tampered(Tampered { seq: found, why, .. })) => {
+                assert_eq!((found, matches!(why, Why::ShorterThanHead { .. })), (seq, shorter), "{why}");
+            }
+            other => panic!("opened: {other:?}"),
+        }
+        assert_eq!(std::fs::read_to_string(&segment).unwrap(), bad, "opening wrote");
+    }
+}
+
+#[tokio::test]
+async fn the_head_follows_within_a_period() {
+    let scratch = Scratch::new();
+    let (log, _) = open(scratch.path()).await;
+    log.append_now(&batch(&["a".to_owned()])).unwrap();
+    let mut period = tokio::time::interval(Duration::from_millis(2));
+    let mut seen = 0;
+    for _ in 0..5000 {
+        period.tick().await;
+        seen = verify(scratch.path()).unwrap().head.size;
+        if seen == 1 {
+            break;
+        }
+    }
+    assert_eq!(seen, 1);
+    log.close().await;
+}
+
+/// The other half of the tests below: appends as fast as it can and prints each sequence once it is acknowledged, until it is
+/// killed or the log fails. Does nothing unless it is asked to.
+#[tokio::test]
+async fn writer_process() {
+    #[expect(clippy::disallowed_methods, reason = "how a test tells its child what to do")]
+    let Ok(dir) = std::env::var("PARAPET_TEST_WRITER") else { return };
+    let (log, _) = open(Path::new(&dir)).await;
+    for n in 0u64.. {
+        match log.append(&batch(&[format!("object {n}")])).await {
+            Ok(at) => println!("acknowledged {}", at.0),
+            Err(error) => {
+                assert_eq!(log.append(&batch(&["again".to_owned()])).await, Err(AppendError::Unwritable));
+                println!("failed {error:?}");
+                return;
+            }
+        }
+    }
+}
+
+/// Starts the writer under `ulimit -f` (blocks of 512 bytes), with SIGXFSZ ignored so that writes fail instead of killing.
+fn start_writer(dir: &Path, file_blocks: &str) -> (Child, BufReader<ChildStdout>) {
+    let this = std::env::current_exe().unwrap();
+    let run = "trap '' XFSZ; ulimit -f \"$1\"; exec \"$2\" --exact log::append::tests::writer_process --nocapture";
+    #[expect(clippy::disallowed_methods, reason = "a process that can be killed")]
+    let mut child = Command::new("sh")
+        .args(["-c", run, "sh", file_blocks])
+        .arg(this)
+        .env("PARAPET_TEST_WRITER", dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    (child, stdout)
+}
+
+#[tokio::test]
+async fn sigkill_loses_nothing_that_was_acknowledged() {
+    for kill_after in [1u64, 50, 700] {
+        let scratch = Scratch::new();
+        let (mut child, stdout) = start_writer(scratch.path(), "unlimited");
+        let mut acknowledged = 0;
+        for line in stdout.lines() {
+            if let Some(seq) = line.unwrap().strip_prefix("acknowledged ") {
+                acknowledged = seq.parse::<u64>().unwrap() + 1;
+            }
+            if acknowledged == kill_after {
+                child.kill().unwrap();
+            }
+        }
+        child.wait().unwrap();
+        assert!(acknowledged >= kill_after);
+        let verified = verify(scratch.path()).unwrap();
+        assert!(verified.entries >= acknowledged, "{} < {acknowledged}", verified.entries);
+        let (log, opened) = open(scratch.path()).await;
+        assert_eq!(opened.entries, verified.entries);
+        log.append_now(&batch(&["after".to_owned()])).unwrap();
+        log.close().await;
+        assert_eq!(objects(scratch.path()).len() as u64, verified.entries + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_closed_and_leaves_a_good_log() {
+    let scratch = Scratch::new();
+    // Segments hold 2,000 bytes and a record, so a file of 1,536 bytes is full before the first ends.
+    let (mut child, stdout) = start_writer(scratch.path(), "3");
+    let lines: Vec<String> = stdout.lines().map(Result::unwrap).collect();
+    assert!(child.wait().unwrap().success());
+    let acknowledged = lines.iter().filter(|line| line.starts_with("acknowledged")).count() as u64;
+    assert!(lines.iter().any(|line| line.ends_with("failed Unwritable")), "{lines:?}");
+    assert!((3..20).contains(&acknowledged), "{acknowledged}");
+    let verified = verify(scratch.path()).unwrap();
+    assert_eq!((verified.entries, verified.unfinished), (acknowledged, 0));
+    assert_eq!(open(scratch.path()).await.1, Opened { entries: acknowledged, torn: None, head_was_missing: false });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn batches_and_reopens_keep_order(
+        runs in prop::collection::vec(prop::collection::vec(prop::collection::vec("[a-z\\n\"é]{0,60}", 0..5), 0..12), 1..4)
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let scratch = Scratch::new();
+            let mut expected: Vec<String> = Vec::new();
+            for run in &runs {
+                let (log, opened) = open(scratch.path()).await;
+                prop_assert_eq!(opened.entries, expected.len() as u64);
+                for objects in run {
+                    prop_assert_eq!(log.append_now(&batch(objects)), Ok(LeafIndex(expected.len() as u64)));
+                    expected.extend_from_slice(objects);
+                }
+                log.close().await;
+            }
+            prop_assert_eq!(verify(scratch.path()).unwrap().entries, expected.len() as u64);
+            prop_assert_eq!(objects(scratch.path()), expected);
+            Ok(())
+        })?;
+    }
+}

@@ -1,0 +1,128 @@
+//! Lines of a segment file, forwards and backwards, in bounded memory. A line longer than a record can be is not kept.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use kernel::audit::LONGEST_RECORD;
+
+const CHUNK: usize = 64 * 1024;
+
+/// One line, without its newline.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line<'a> {
+    /// A line that ends.
+    Whole(&'a [u8]),
+    /// The rest of the file, which has no newline.
+    Unfinished(&'a [u8]),
+    /// Longer than any record.
+    TooLong,
+}
+
+/// Reads lines from the start, or from an offset.
+#[derive(Debug)]
+pub(super) struct Forwards {
+    file: BufReader<File>,
+    line: Vec<u8>,
+    /// Where the next line begins, in bytes.
+    offset: u64,
+}
+
+impl Forwards {
+    pub(super) fn open(path: &Path, offset: u64) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Self { file: BufReader::with_capacity(CHUNK, file), line: Vec::new(), offset })
+    }
+
+    /// Where the next line begins, in bytes.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next line; `None` at the end of the file. After `TooLong` no more can be read.
+    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.line.clear();
+        // One more byte than the longest record and its newline shows that there is more.
+        let most = LONGEST_RECORD as u64 + 2;
+        let read = (&mut self.file).take(most).read_until(b'\n', &mut self.line)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        if self.line.last() == Some(&b'\n') {
+            self.offset += read as u64;
+            self.line.pop();
+            return Ok(Some(Line::Whole(&self.line)));
+        }
+        Ok(Some(if read as u64 == most { Line::TooLong } else { Line::Unfinished(&self.line) }))
+    }
+}
+
+/// Reads whole lines from the end. An unfinished last line is passed over.
+#[derive(Debug)]
+pub(super) struct Backwards {
+    file: File,
+    /// Everything before this offset is still to be read.
+    start: u64,
+    /// What was read and not yet given out; ends with a newline or is empty.
+    held: Vec<u8>,
+    trimmed: bool,
+}
+
+impl Backwards {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let start = file.seek(SeekFrom::End(0))?;
+        Ok(Self { file, start, held: Vec::new(), trimmed: false })
+    }
+
+    /// The line before, without its newline; `None` at the start of the file.
+    pub(super) fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if !self.trimmed {
+                if let Some(newline) = self.held.iter().rposition(|byte| *byte == b'\n') {
+                    self.held.truncate(newline + 1);
+                    self.trimmed = true;
+                    continue;
+                }
+            } else {
+                let before = self.held.len().saturating_sub(1);
+                let end = self.held.get(..before).and_then(|held| held.iter().rposition(|byte| *byte == b'\n'));
+                match end {
+                    Some(newline) => {
+                        let mut line = self.held.split_off(newline + 1);
+                        line.pop();
+                        return Ok(Some(line));
+                    }
+                    None if self.start == 0 => {
+                        let mut line = std::mem::take(&mut self.held);
+                        return Ok((line.pop().is_some()).then_some(line));
+                    }
+                    None => {}
+                }
+            }
+            if self.start == 0 {
+                return Ok(None);
+            }
+            if self.held.len() > LONGEST_RECORD + 1 {
+                return Err(io::Error::from(io::ErrorKind::InvalidData));
+            }
+            self.read_chunk()?;
+        }
+    }
+
+    /// Puts the chunk before what is held in front of it.
+    fn read_chunk(&mut self) -> io::Result<()> {
+        let length = self.start.min(CHUNK as u64);
+        self.start -= length;
+        self.file.seek(SeekFrom::Start(self.start))?;
+        let mut chunk = Vec::with_capacity(CHUNK + self.held.len());
+        (&mut self.file).take(length).read_to_end(&mut chunk)?;
+        if chunk.len() as u64 != length {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        chunk.append(&mut self.held);
+        self.held = chunk;
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! Opens a log for writing: takes the lock, proves the last segment, and puts a torn last record aside.
+//!
+//! A crash of the process tears nothing that was acknowledged; a crash of the machine can tear what was written after the
+//! recorded head. So only a last record beyond the head may be bad. Any other bad record is an error, and nothing is written.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use kernel::audit::{ChainHash, Record, RecordFault, Verifier};
+use kernel::time::Timestamp;
+
+use super::head::{self, Head};
+use super::lines::{Backwards, Forwards, Line};
+use super::segment::{self, Segment, sync_dir};
+use super::verify::{Tampered, Why};
+
+/// What was found on opening.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// How many records the log holds.
+    pub entries: u64,
+    /// A last record that was cut off, if there was one; the caller enters a note about it.
+    pub torn: Option<Torn>,
+    /// Records without `head.json`, which was written anew; the caller enters a note about it.
+    pub head_was_missing: bool,
+}
+
+/// A torn record that was cut off the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// The sequence that it would have had, and that the next record gets.
+    pub seq: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// Where they are now.
+    pub kept_in: PathBuf,
+}
+
+/// Why a log cannot be opened for writing.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process writes it.
+    #[error("another process writes this audit log")]
+    Locked,
+    /// It is not as it was written.
+    #[error("the audit log was tampered with: {0}")]
+    Tampered(#[from] Tampered),
+    /// The folder or a file in it cannot be used.
+    #[error("the audit log's folder cannot be used: {0}")]
+    Unusable(io::ErrorKind),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Unusable(error.kind())
+    }
+}
+
+/// A log that is ready to be appended to.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) file: File,
+    pub(super) length: u64,
+    pub(super) size: u64,
+    pub(super) chain: ChainHash,
+    pub(super) opened: Opened,
+}
+
+/// Takes the folder for this process, making it if need be. The lock ends with the file.
+pub(super) fn lock(dir: &Path) -> Result<File, OpenError> {
+    // Entries name people and statements: nobody else on the machine reads them.
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// Recovers the log of a locked folder. Reads the last segment and the last record of the one before.
+pub(super) fn recover(dir: &Path, now: Timestamp) -> Result<Ready, OpenError> {
+    let segments = segment::list(dir)?;
+    let stored = Head::load(dir)?;
+    let empty = Head { size: 0, chain: ChainHash::default(), at: now };
+    let head = match stored {
+        Some(Some(head)) => head,
+        Some(None) => return Err(fault(0, head::NAME.to_owned(), 0, Why::UnreadableHead)),
+        None => empty,
+    };
+    let Some(last) = segments.last() else {
+        if head.size > 0 {
+            return Err(fault(0, head::NAME.to_owned(), 0, Why::ShorterThanHead { size: head.size }));
+        }
+        // The head comes first: segments without one are suspicious.
+        empty.store(dir)?;
+        let file = create_segment(dir, 0)?;
+        sync_dir(dir)?;
+        let opened = Opened { entries: 0, torn: None, head_was_missing: false };
+        return Ok(Ready { file, length: 0, size: 0, chain: empty.chain, opened });
+    };
+    let before = segments.len().checked_sub(2).and_then(|index| segments.get(index));
+    let mut verifier = start_of(last, before)?;
+    let bad = walk(last, &mut verifier, &head)?;
+    let torn = match bad {
+        Some((offset, why)) if verifier.size() < head.size => {
+            return Err(fault(verifier.size(), last.name(), offset, why));
+        }
+        Some((offset, why)) => Some(put_aside(dir, last, verifier.size(), offset, why)?),
+        None => None,
+    };
+    let file = OpenOptions::new().append(true).open(&last.path)?;
+    let length = file.metadata()?.len();
+    if verifier.size() < head.size {
+        return Err(fault(verifier.size(), last.name(), length, Why::ShorterThanHead { size: head.size }));
+    }
+    file.sync_data()?;
+    Head { size: verifier.size(), chain: verifier.chain(), at: now }.store(dir)?;
+    let opened = Opened { entries: verifier.size(), torn, head_was_missing: stored.is_none() };
+    Ok(Ready { file, length, size: verifier.size(), chain: verifier.chain(), opened })
+}
+
+/// Makes a new, empty segment. It must not exist. Its name is durable after the next `sync_dir`.
+pub(super) fn create_segment(dir: &Path, first: u64) -> io::Result<File> {
+    let path = Segment::new(dir, first).path;
+    OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)
+}
+
+fn fault(seq: u64, file: String, offset: u64, why: Why) -> OpenError {
+    OpenError::Tampered(Tampered { seq, file, offset, why })
+}
+
+/// A verifier at the first record of a segment, by the last record of the segment before.
+fn start_of(segment: &Segment, before: Option<&Segment>) -> Result<Verifier, OpenError> {
+    let Some(before) = before else {
+        return match segment.first {
+            0 => Ok(Verifier::default()),
+            next => Err(fault(0, segment.name(), 0, Why::Gap { next })),
+        };
+    };
+    let unreadable = || fault(segment.first.saturating_sub(1), before.name(), 0, Why::Record(RecordFault::Unreadable));
+    let line = Backwards::open(&before.path)?.next()?.ok_or_else(unreadable)?;
+    let record = Record::parse(&line).ok_or_else(unreadable)?;
+    if record.seq.0.checked_add(1) != Some(segment.first) {
+        return Err(fault(record.seq.0.saturating_add(1), segment.name(), 0, Why::Gap { next: segment.first }));
+    }
+    Ok(Verifier::after(segment.first, record.chain))
+}
+
+/// Verifies a segment to its end, and says where it stops being good.
+fn walk(segment: &Segment, verifier: &mut Verifier, head: &Head) -> Result<Option<(u64, Why)>, OpenError> {
+    let mut lines = Forwards::open(&segment.path, 0)?;
+    loop {
+        let offset = lines.offset();
+        if verifier.size() == head.size && verifier.chain() != head.chain {
+            return Err(fault(head.size.saturating_sub(1), segment.name(), offset, Why::OtherChain));
+        }
+        match lines.next()? {
+            None => return Ok(None),
+            Some(Line::Whole(line)) => {
+                if let Err(fault) = verifier.accept(line) {
+                    return Ok(Some((offset, Why::Record(fault))));
+                }
+            }
+            Some(Line::Unfinished(_) | Line::TooLong) => return Ok(Some((offset, Why::CutOff))),
+        }
+    }
+}
+
+/// Moves the bad end of a segment to a file of its own, if it is a single record: more than one was no accident.
+fn put_aside(dir: &Path, segment: &Segment, seq: u64, offset: u64, why: Why) -> Result<Torn, OpenError> {
+    const LONGEST: u64 = 1 << 20;
+    let mut file = OpenOptions::new().read(true).write(true).open(&segment.path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut rest = Vec::new();
+    (&mut file).take(LONGEST).read_to_end(&mut rest)?;
+    let newline = rest.iter().position(|byte| *byte == b'\n');
+    if rest.len() as u64 == LONGEST || newline.is_some_and(|newline| newline + 1 != rest.len()) {
+        return Err(fault(seq, segment.name(), offset, why));
+    }
+    let kept_in = (0..1000u32)
+        .map(|attempt| dir.join(format!("{seq:020}-{attempt}.torn")))
+        .find(|path| !path.exists())
+        .ok_or(io::Error::from(io::ErrorKind::AlreadyExists))?;
+    fs::write(&kept_in, &rest)?;
+    File::open(&kept_in)?.sync_all()?;
+    sync_dir(dir)?;
+    file.set_len(offset)?;
+    file.sync_all()?;
+    Ok(Torn { seq, bytes: rest.len() as u64, kept_in })
+}

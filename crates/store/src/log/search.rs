@@ -1,0 +1,174 @@
+//! Reads entries, newest or oldest first, in bounded memory. Does not verify: `verify.rs` does.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+
+use kernel::audit::Record;
+use kernel::id::DecisionId;
+use serde_json::Value;
+
+use super::filter::{Filter, Order};
+use super::lines::{Backwards, Forwards, Line};
+use super::segment::{self, Segment};
+
+/// An entry that was looked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// Its position in the log.
+    pub seq: u64,
+    /// What it says.
+    pub entry: Value,
+}
+
+/// The log cannot be searched any further.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SearchError {
+    /// A file cannot be read.
+    #[error("the audit log cannot be read: {0}")]
+    Unreadable(io::ErrorKind),
+    /// A line is no record; `verify` says more.
+    #[error("`{file}` holds a line that is not a record; verify the log")]
+    NotARecord {
+        /// The file's name.
+        file: String,
+    },
+}
+
+/// Why one decision was not found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FindError {
+    /// The log cannot be searched.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// There is none.
+    #[error("the log holds no such decision")]
+    None,
+    /// The prefix fits several.
+    #[error("the prefix fits several decisions")]
+    Ambiguous,
+    /// It is neither `last` nor the beginning of a decision's id.
+    #[error("a decision is named by `last`, its id, or the id's beginning")]
+    NotAnId,
+}
+
+/// The entries of the log in `dir` that fit `filter`. Entries appended after the call may be missing.
+pub fn search(dir: &Path, filter: Filter, order: Order) -> Result<Search, SearchError> {
+    let segments = segment::list(dir).map_err(|error| SearchError::Unreadable(error.kind()))?;
+    Ok(Search { segments: segments.into(), lines: None, filter, order, over: false })
+}
+
+/// An iterator over entries. It ends after the first error.
+#[derive(Debug)]
+pub struct Search {
+    segments: VecDeque<Segment>,
+    lines: Option<(String, Lines)>,
+    filter: Filter,
+    order: Order,
+    over: bool,
+}
+
+#[derive(Debug)]
+enum Lines {
+    Forwards(Forwards),
+    Backwards(Backwards),
+}
+
+impl Iterator for Search {
+    type Item = Result<Found, SearchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let found = self.advance().transpose();
+        self.over = !matches!(found, Some(Ok(_)));
+        found
+    }
+}
+
+impl Search {
+    fn advance(&mut self) -> Result<Option<Found>, SearchError> {
+        loop {
+            let Some((file, lines)) = &mut self.lines else {
+                let next = match self.order {
+                    Order::NewestFirst => self.segments.pop_back(),
+                    Order::OldestFirst => self.segments.pop_front(),
+                };
+                let Some(segment) = next else { return Ok(None) };
+                self.lines = Some((segment.name(), Lines::open(&segment, self.order)?));
+                continue;
+            };
+            let not_a_record = || SearchError::NotARecord { file: file.clone() };
+            let line = match lines {
+                Lines::Forwards(lines) => match lines.next().map_err(unreadable)? {
+                    Some(Line::Whole(line)) => Some(std::borrow::Cow::Borrowed(line)),
+                    Some(Line::TooLong) => return Err(not_a_record()),
+                    Some(Line::Unfinished(_)) | None => None,
+                },
+                Lines::Backwards(lines) => match lines.next() {
+                    Ok(line) => line.map(std::borrow::Cow::Owned),
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(not_a_record()),
+                    Err(error) => return Err(unreadable(error)),
+                },
+            };
+            let Some(line) = line else {
+                self.lines = None;
+                continue;
+            };
+            let record = Record::parse(&line).ok_or_else(not_a_record)?;
+            if self.filter.may_match(record.entry) {
+                let entry = serde_json::from_slice(record.entry).map_err(|_| not_a_record())?;
+                if self.filter.matches(&entry, record.entry) {
+                    return Ok(Some(Found { seq: record.seq.0, entry }));
+                }
+            }
+        }
+    }
+}
+
+impl Lines {
+    fn open(segment: &Segment, order: Order) -> Result<Self, SearchError> {
+        match order {
+            Order::NewestFirst => Backwards::open(&segment.path).map(Self::Backwards),
+            Order::OldestFirst => Forwards::open(&segment.path, 0).map(Self::Forwards),
+        }
+        .map_err(unreadable)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn unreadable(error: io::Error) -> SearchError {
+    SearchError::Unreadable(error.kind())
+}
+
+/// The newest entry of the decision that `named` names: `last`, an id, or the beginning of exactly one id.
+pub fn find_decision(dir: &Path, named: &str) -> Result<Found, FindError> {
+    let decisions = Filter { kind: Some("decision".to_owned()), ..Filter::default() };
+    let whole = named.parse::<DecisionId>().is_ok();
+    if whole || named == "last" {
+        let decision = whole.then(|| named.to_owned());
+        let mut search = search(dir, Filter { decision, ..decisions }, Order::NewestFirst)?;
+        return Ok(search.next().ok_or(FindError::None)??);
+    }
+    if named.len() <= DecisionId::PREFIX.len() || !named.starts_with(DecisionId::PREFIX) {
+        return Err(FindError::NotAnId);
+    }
+    let mut one: Option<Found> = None;
+    for found in search(dir, decisions, Order::NewestFirst)? {
+        let found = found?;
+        let id = |found: &Found| found.entry.get("decision").and_then(Value::as_str).map(str::to_owned);
+        if id(&found).is_some_and(|id| id.starts_with(named)) {
+            match &one {
+                // A decision that was held stands there twice: when it was asked, and when it was granted or not.
+                Some(first) if id(first) != id(&found) => return Err(FindError::Ambiguous),
+                Some(_) => {}
+                None => one = Some(found),
+            }
+        }
+    }
+    one.ok_or(FindError::None)
+}
+
+#[cfg(test)]
+mod tests;
