@@ -1,0 +1,12 @@
+//! Any bytes as a server's stream: no panic, and what decodes is written back as it was.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wire::postgres::{frame, message::BackendMessage};
+
+fuzz_target!(|data: &[u8]| frame::scan(data, frame::HARD_CAP).flatten().for_each(|frame| {
+    if let Ok(message) = BackendMessage::decode(frame.tag, frame.body) {
+        let mut out = Vec::new();
+        assert!(message.encode(&mut out).is_ok() && out == frame.whole);
+    }
+}));
