@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Installs what a script of this repository needs and the machine lacks, and says what and why before it does.
+#
+#   scripts/install.sh SET…      sets: build, postgres, drivers, bench
+#
+# What is there already is left alone. Debian and Ubuntu are installed on with apt-get; on another system the script names
+# what is missing and stops. Nothing is installed outside the package manager but into `target/`.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+PSYCOPG=3.3.9
+ASYNCPG=0.32.0
+NODE_PG=8.23.1
+
+missing=()
+
+# need PACKAGE WHY: COMMAND…   — notes the package unless the command succeeds
+need() {
+  local package=$1 why=$2
+  shift 2
+  if ! "$@" >/dev/null 2>&1; then
+    missing+=("$package")
+    echo "needs ${package}: ${why}" >&2
+  fi
+}
+
+have() { command -v "$1"; }
+
+has_libclang() {
+  [ -n "${LIBCLANG_PATH:-}" ] && return 0
+  compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' || compgen -G '/usr/lib*/libclang*.so*' ||
+    compgen -G '/usr/lib/*/libclang*.so*' || compgen -G '/opt/homebrew/opt/llvm/lib/libclang*'
+}
+
+has_postgres() { have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres'; }
+
+has_venv() { python3 -c 'import venv, ensurepip'; }
+
+apt_install() {
+  [ ${#missing[@]} -eq 0 ] && return 0
+  if ! command -v apt-get >/dev/null; then
+    echo "error: this system has no apt-get; install the packages named above by its own means, then run again" >&2
+    exit 1
+  fi
+  local sudo=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "error: neither root nor sudo: cannot install the packages named above" >&2; exit 1; }
+    sudo=(sudo)
+  fi
+  echo "installing with apt-get: ${missing[*]}" >&2
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  # The cluster that Debian would create and start at once is not wanted: tests and the demo start servers of their own.
+  if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+    "${sudo[@]}" mkdir -p /etc/postgresql-common
+    [ -e /etc/postgresql-common/createcluster.conf ] ||
+      echo 'create_main_cluster = false' | "${sudo[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+  fi
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+  missing=()
+}
+
+build_set() {
+  if ! command -v cargo >/dev/null; then
+    echo "error: no cargo; install Rust with rustup (https://rustup.rs), the version is pinned in rust-toolchain.toml" >&2
+    exit 1
+  fi
+  need build-essential "a C compiler and linker, for PostgreSQL's grammar and the cryptography" have cc
+  need libclang-dev "libclang, with which the bindings to PostgreSQL's grammar are generated" has_libclang
+}
+
+postgres_set() {
+  need postgresql "a real PostgreSQL server, started with a private folder" has_postgres
+  need postgresql-client "psql, as a stock client" have psql
+}
+
+drivers_set() {
+  need python3 "psycopg and asyncpg, as stock clients" have python3
+  need python3-venv "a private folder for the Python drivers" has_venv
+  need nodejs "node-postgres, as a stock client" have node
+  need npm "installs node-postgres" have npm
+}
+
+bench_set() {
+  need postgresql-contrib "pgbench, which makes the load" has_pgbench
+  need pgbouncer "PgBouncer, the pooler to compare with" has_pgbouncer
+  need python3 "the benchmark's driver" have python3
+  need util-linux "taskset, to pin a run to one CPU" have taskset
+}
+
+has_pgbench() { have pgbench || compgen -G '/usr/lib/postgresql/*/bin/pgbench'; }
+has_pgbouncer() { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
+
+install_drivers() {
+  local python=target/it-venv node=target/it-node
+  if [ "$(cat "$python/.installed" 2>/dev/null)" != "$PSYCOPG $ASYNCPG" ]; then
+    echo "installing psycopg ${PSYCOPG} and asyncpg ${ASYNCPG} into ${python}: stock clients for the tests" >&2
+    rm -rf "$python"
+    python3 -m venv "$python"
+    "$python/bin/pip" install --quiet --disable-pip-version-check "psycopg[binary]==$PSYCOPG" "asyncpg==$ASYNCPG"
+    echo "$PSYCOPG $ASYNCPG" >"$python/.installed"
+  fi
+  if [ "$(cat "$node/.installed" 2>/dev/null)" != "$NODE_PG" ]; then
+    echo "installing pg ${NODE_PG} (node-postgres) into ${node}: a stock client for the tests" >&2
+    mkdir -p "$node"
+    npm install --prefix "$node" --ignore-scripts --no-audit --no-fund --loglevel=error "pg@$NODE_PG" >&2
+    echo "$NODE_PG" >"$node/.installed"
+  fi
+}
+
+for set in "$@"; do
+  case $set in
+    build | postgres | drivers | bench) "${set}_set" ;;
+    *) echo "error: unknown set \`$set\`; there are build, postgres, drivers, bench" >&2; exit 2 ;;
+  esac
+done
+apt_install
+for set in "$@"; do
+  if [ "$set" = drivers ]; then install_drivers; fi
+done
