@@ -12,3 +12,6 @@ pub mod session_names;
 pub mod startup;
 pub mod state;
 mod write;
+
+#[cfg(test)]
+mod tests;
