@@ -1,2 +1,25 @@
-//! placeholder
-fn main() {}
+//! The binary `parapet`: reads the command line, runs the command, and exits with its code.
+//!
+//! It decides nothing and knows no protocol. `cli/` has a file for each noun, `config/` reads `parapet.toml`, and
+//! `wiring.rs` joins the crates.
+
+mod cli;
+mod config;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let failure = cli::exit::Failure::from(error).help("the system gave no threads or no file descriptors");
+            cli::output::show_failure(&cli::globals::Globals::default(), &failure);
+            return failure.exit.into();
+        }
+    };
+    runtime.block_on(cli.execute()).into()
+}

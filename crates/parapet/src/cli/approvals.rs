@@ -1,0 +1,174 @@
+//! `parapet approvals`: what policies ask people, and their answers.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::cli::client::{Client, encoded};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::globals::{Format, Globals};
+use crate::cli::output::{self, Column, Listing, Shape};
+use crate::cli::workloads::changed;
+use crate::cli::{id, style};
+
+/// List, read, approve and reject requests for approval
+#[derive(Debug, Args)]
+pub(super) struct Approvals {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum State {
+    Asked,
+    Granted,
+    Rejected,
+    Expired,
+    Withdrawn,
+    Used,
+    Revoked,
+    All,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Requests that wait for an answer
+    List {
+        /// Which
+        #[arg(long, value_enum, default_value = "asked")]
+        state: State,
+    },
+    /// One request, with the exact statement
+    Show {
+        /// Its id
+        approval: String,
+    },
+    /// Approve a request
+    Approve {
+        /// Its id
+        approval: String,
+        /// A word for the requester
+        #[arg(long)]
+        comment: Option<String>,
+    },
+    /// Reject a request
+    Reject {
+        /// Its id
+        approval: String,
+        /// Why, for the requester
+        #[arg(long)]
+        reason: String,
+    },
+    /// Show requests as they come and change, until Ctrl-C
+    Watch {
+        /// Stop after the first
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+pub(super) const LISTING: Listing = Listing {
+    schema: "parapet.approvals/v1",
+    noun: "requests for approval",
+    id: "/id",
+    columns: &[
+        Column::new("ID", &["/id"]),
+        Column::new("STATE", &["/state"]).shape(Shape::Word),
+        Column::new("WORKLOAD", &["/asked/workload", "/workload"]),
+        Column::new("WHAT", &["/asked/summary", "/summary"]),
+        Column::new("ASKED", &["/asked/at", "/at"]).shape(Shape::Time),
+        Column::new("GROUPS", &["/asked/terms/groups", "/groups"]).shape(Shape::List),
+        Column::new("OWNER", &["/asked/owner", "/owner"]).wide(),
+        Column::new("POLICIES", &["/asked/terms/policies", "/policies"]).shape(Shape::List).wide(),
+        Column::new("DECISION", &["/asked/decision", "/decision"]).wide(),
+    ],
+};
+
+impl Approvals {
+    pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
+        match self.verb {
+            Verb::List { state } => {
+                let word = state.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+                let query = if matches!(state, State::All) { String::new() } else { format!("?state={word}") };
+                let answer = Client::new(globals)?.get(&format!("/v1/approvals{query}")).await?;
+                output::data(&LISTING.render(&answer, globals));
+            }
+            Verb::Show { approval } => {
+                let approval = id::read(&approval)?;
+                let answer = Client::new(globals)?.get(&format!("/v1/approvals/{approval}")).await?;
+                output::data(&show(&answer, globals));
+            }
+            Verb::Approve { approval, comment } => {
+                let approval = id::read(&approval)?;
+                let client = Client::new(globals)?;
+                let body = comment.map_or_else(|| json!({}), |comment| json!({ "comment": comment }));
+                let answer = client.post(&format!("/v1/approvals/{approval}/approve"), &body).await?;
+                answered(globals, &approval, &answer);
+            }
+            Verb::Reject { approval, reason } => {
+                let approval = id::read(&approval)?;
+                let client = Client::new(globals)?;
+                let answer =
+                    client.post(&format!("/v1/approvals/{approval}/reject"), &json!({ "reason": reason })).await?;
+                answered(globals, &approval, &answer);
+            }
+            Verb::Watch { once } => watch(globals, once).await?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn show(answer: &Value, globals: &Globals) -> String {
+    let mut text = LISTING.render_one("parapet.approval/v1", answer, globals);
+    let statement = answer.pointer("/asked/text").or_else(|| answer.get("text"));
+    if let (Format::Table | Format::Wide, Some(Value::String(statement))) = (globals.format(), statement) {
+        // Line by line, so that what is approved is what is read.
+        text.push_str("  statement\n");
+        for line in statement.lines() {
+            text.push_str(&format!("    {}\n", style::plain(line)));
+        }
+    }
+    text
+}
+
+fn answered(globals: &Globals, approval: &str, answer: &Value) {
+    if globals.for_programs() {
+        output::data(&output::object("parapet.approval/v1", answer));
+        return;
+    }
+    let word = answer.get("state").and_then(Value::as_str).unwrap_or("asked");
+    let next =
+        if word == "asked" { "others must approve too: parapet approvals show " } else { "parapet approvals show " };
+    changed(globals, style::Tone::of_word(word), &format!("{approval} is {word}"), &format!("{next}{approval}"));
+}
+
+/// Long-polls: the gateway answers when something has changed, or after a while.
+async fn watch(globals: &Globals, once: bool) -> Result<(), Failure> {
+    let client = Client::new(globals)?.patient(Duration::from_secs(90));
+    let mut since: Option<String> = None;
+    loop {
+        let query = since.as_ref().map(|since| format!("?since={}", encoded(since))).unwrap_or_default();
+        let answer = client.get(&format!("/v1/approvals/watch{query}")).await?;
+        let changes = output::items(&answer);
+        for change in &changes {
+            let line = if globals.for_programs() {
+                output::object("parapet.approval/v1", change)
+            } else {
+                let cell = |pointer: &str| change.pointer(pointer).map(output::scalar).unwrap_or_default();
+                let word = cell("/state");
+                let tone = style::Tone::of_word(&word);
+                let word = style::Styled(tone, format!("{}{word}", tone.mark()));
+                let pick = |one: String, other: String| if one.is_empty() { other } else { one };
+                let who = pick(cell("/asked/workload"), cell("/workload"));
+                let what = pick(cell("/asked/summary"), cell("/summary"));
+                format!("{word}  {}  {who}: {what}\n", cell("/id"))
+            };
+            output::data(&line);
+        }
+        if once && !changes.is_empty() {
+            return Ok(());
+        }
+        since = answer.get("next").map(output::scalar).or(since);
+    }
+}

@@ -1,0 +1,161 @@
+//! `parapet env`: the variables with which a client finds the gateway, and where they come from. `run` sets the same.
+
+use clap::Args;
+use kernel::secret::Secret;
+use kernel::workload::Name;
+use serde_json::Value;
+use std::path::PathBuf;
+
+use crate::cli::client::{Client, state_folder};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::globals::Globals;
+use crate::cli::output;
+use crate::config::variable;
+use crate::wiring;
+
+/// Print the variables with which a workload's client finds the gateway
+#[derive(Debug, Args)]
+#[command(after_help = "Use it as `eval \"$(parapet env local-script)\"`. What is printed holds a credential.")]
+pub(super) struct Env {
+    /// The workload
+    workload: String,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// Where a workload's credential comes from, and which database it opens.
+#[derive(Debug, Args)]
+pub(super) struct Access {
+    /// File with the workload's token, instead of PARAPET_WORKLOAD_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Upstream to open, if there are several
+    #[arg(long = "on", value_name = "UPSTREAM")]
+    upstream: Option<String>,
+}
+
+impl Env {
+    pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
+        let name = workload(&self.workload)?;
+        let variables = self.access.variables(&name, globals).await?;
+        output::data(&exports(&variables));
+        Ok(Exit::Done)
+    }
+}
+
+/// Reads a workload's name.
+pub(super) fn workload(text: &str) -> Result<Name, Failure> {
+    text.parse().map_err(|invalid: kernel::workload::InvalidName| Failure::usage(invalid.to_string()))
+}
+
+/// Variables for one child or one shell; the password is among them, so it has neither `Debug` nor `Display`.
+pub(super) struct Variables(pub(super) Vec<(&'static str, Secret<String>)>);
+
+impl Access {
+    /// Where the gateway listens, and the workload's credential.
+    pub(super) async fn variables(&self, workload: &Name, globals: &Globals) -> Result<Variables, Failure> {
+        let status = Client::new(globals)?.get("/v1/status").await?;
+        let listener = listener(&status)?;
+        let token = self.token(workload, globals)?;
+        let plain = |text: String| Secret::new(text);
+        let mut variables = vec![
+            ("PGHOST", plain(listener.host)),
+            ("PGPORT", plain(listener.port)),
+            ("PGUSER", plain(workload.to_string())),
+            ("PGPASSWORD", token),
+        ];
+        if let Some(upstream) = self.upstream.clone().or_else(|| only_upstream(&status)) {
+            variables.push(("PGDATABASE", plain(upstream)));
+        }
+        match listener.certificate {
+            Some(certificate) => {
+                variables.push(("PGSSLMODE", plain("verify-full".to_owned())));
+                variables.push(("PGSSLROOTCERT", plain(certificate)));
+            }
+            None if listener.tls => variables.push(("PGSSLMODE", plain("require".to_owned()))),
+            None => variables.push(("PGSSLMODE", plain("disable".to_owned()))),
+        }
+        // The token is the password: the client must not look for another, or offer a Kerberos ticket.
+        variables.push(("PGGSSENCMODE", plain("disable".to_owned())));
+        Ok(Variables(variables))
+    }
+
+    fn token(&self, workload: &Name, globals: &Globals) -> Result<Secret<String>, Failure> {
+        if let Some(file) = &self.token_file {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                let message = format!("the token in {} cannot be read: {}", file.display(), error.kind());
+                Failure::new(Exit::NotAuthenticated, "PAR0313", message)
+            })?;
+            return Ok(Secret::new(text.trim_end().to_owned()));
+        }
+        if let Some(token) = variable("PARAPET_WORKLOAD_TOKEN") {
+            return Ok(Secret::new(token));
+        }
+        wiring::mint_development_token(&state_folder(globals), workload)?.ok_or_else(|| {
+            let failure = Failure::new(Exit::NotAuthenticated, "PAR0313", format!("there is no token for {workload}"));
+            failure.help("give `--token-file`, or set PARAPET_WORKLOAD_TOKEN to an attestation of a trusted issuer")
+        })
+    }
+}
+
+struct Listener {
+    host: String,
+    port: String,
+    tls: bool,
+    certificate: Option<String>,
+}
+
+fn listener(status: &Value) -> Result<Listener, Failure> {
+    let listeners = status.get("listeners").map(output::items).unwrap_or_default();
+    let postgres =
+        listeners.iter().find(|listener| listener.get("protocol").and_then(Value::as_str) == Some("postgres"));
+    let address = postgres.and_then(|listener| listener.get("address")).and_then(Value::as_str);
+    let address: Option<std::net::SocketAddr> = address.and_then(|address| address.parse().ok());
+    let (Some(postgres), Some(address)) = (postgres, address) else {
+        let failure = Failure::new(Exit::Unreachable, "PAR0304", "the gateway has no PostgreSQL listener");
+        return Err(failure.help("set `postgres.listen` in parapet.toml"));
+    };
+    let text = |member: &str| postgres.get(member).and_then(Value::as_str).map(str::to_owned);
+    let tls = postgres.get("tls").is_some_and(|tls| !matches!(tls, Value::Bool(false) | Value::Null) && tls != "off");
+    let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
+    Ok(Listener { host, port: address.port().to_string(), tls, certificate: text("certificate") })
+}
+
+fn only_upstream(status: &Value) -> Option<String> {
+    let upstreams = status.get("upstreams").map(output::items).unwrap_or_default();
+    match upstreams.as_slice() {
+        [only] => only.as_str().or_else(|| only.get("name").and_then(Value::as_str)).map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// Lines for a POSIX shell.
+fn exports(variables: &Variables) -> String {
+    let line = |(name, value): &(&'static str, Secret<String>)| {
+        format!("export {name}='{}'\n", value.expose().replace('\'', "'\\''"))
+    };
+    variables.0.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_every_value_back() {
+        let variables = Variables(vec![("PGPASSWORD", Secret::new("it's $(a) `b`".to_owned()))]);
+        assert_eq!(exports(&variables), "export PGPASSWORD='it'\\''s $(a) `b`'\n");
+    }
+
+    #[test]
+    fn finds_the_listener() {
+        let status = serde_json::json!({
+            "listeners": [{ "protocol": "postgres", "address": "0.0.0.0:15432", "tls": true, "certificate": "/s/ca.pem" }],
+            "upstreams": ["shop-db"],
+        });
+        let listener = listener(&status).unwrap();
+        assert_eq!((listener.host.as_str(), listener.port.as_str(), listener.tls), ("127.0.0.1", "15432", true));
+        assert_eq!(listener.certificate.as_deref(), Some("/s/ca.pem"));
+        assert_eq!(only_upstream(&status).as_deref(), Some("shop-db"));
+    }
+}

@@ -1,0 +1,82 @@
+//! `parapet sessions`: the connections that are open now.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::cli::client::Client;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::globals::Globals;
+use crate::cli::output::{self, Column, Listing, Shape};
+use crate::cli::workloads::changed;
+use crate::cli::{id, style};
+
+/// List, inspect and cut live sessions
+#[derive(Debug, Args)]
+pub(super) struct Sessions {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Every live session
+    List,
+    /// One session
+    Show {
+        /// Its id
+        session: String,
+    },
+    /// Cut a session; its client is told so
+    Kill {
+        /// Its id
+        session: String,
+        /// Why, for the audit log
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+pub(super) const LISTING: Listing = Listing {
+    schema: "parapet.sessions/v1",
+    noun: "sessions",
+    id: "/id",
+    columns: &[
+        Column::new("ID", &["/id"]),
+        Column::new("WORKLOAD", &["/workload"]),
+        Column::new("UPSTREAM", &["/upstream"]),
+        Column::new("PROTOCOL", &["/protocol"]).wide(),
+        Column::new("SOURCE", &["/source"]),
+        Column::new("BEGAN", &["/began"]).shape(Shape::Time),
+        Column::new("DECISIONS", &["/decisions"]),
+        Column::new("DENIED", &["/denials"]),
+        Column::new("ROWS", &["/rows"]).wide(),
+        Column::new("LAST", &["/last"]).wide(),
+    ],
+};
+
+impl Sessions {
+    pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
+        match self.verb {
+            Verb::List => {
+                let answer = Client::new(globals)?.get("/v1/sessions").await?;
+                output::data(&LISTING.render(&answer, globals));
+            }
+            Verb::Show { session } => {
+                let session = id::read(&session)?;
+                let answer = Client::new(globals)?.get(&format!("/v1/sessions/{session}")).await?;
+                output::data(&LISTING.render_one("parapet.session/v1", &answer, globals));
+            }
+            Verb::Kill { session, reason } => {
+                let session = id::read(&session)?;
+                let client = Client::new(globals)?;
+                output::confirm(
+                    globals,
+                    &format!("This cuts {session}: its statement is cancelled and its transaction rolled back."),
+                )?;
+                client.post(&format!("/v1/sessions/{session}/kill"), &json!({ "reason": reason })).await?;
+                changed(globals, style::Tone::Bad, &format!("{session} is cut"), "parapet sessions list");
+            }
+        }
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,111 @@
+//! `parapet workloads`: who may call, and where they stand.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::cli::client::Client;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::globals::Globals;
+use crate::cli::output::{self, Column, Listing, Shape};
+use crate::cli::{id, style};
+
+/// List, inspect, quarantine and release workloads
+#[derive(Debug, Args)]
+pub(super) struct Workloads {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Every workload
+    List,
+    /// One workload
+    Show {
+        /// Its name
+        workload: String,
+    },
+    /// Deny everything a workload asks, and cut its live sessions
+    Quarantine {
+        /// Its name
+        workload: String,
+        /// Why, for the audit log and its owner
+        #[arg(long)]
+        reason: String,
+    },
+    /// End a quarantine
+    Release {
+        /// Its name
+        workload: String,
+        /// Why, for the audit log and its owner
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+pub(super) const LISTING: Listing = Listing {
+    schema: "parapet.workloads/v1",
+    noun: "workloads",
+    id: "/name",
+    columns: &[
+        Column::new("NAME", &["/name"]),
+        Column::new("STATUS", &["/status"]).shape(Shape::Word),
+        Column::new("KIND", &["/kind"]),
+        Column::new("OWNER", &["/owner"]),
+        Column::new("ENVIRONMENT", &["/environment"]),
+        Column::new("SESSIONS", &["/sessions"]),
+        Column::new("EXPIRES", &["/expires"]).shape(Shape::Time).wide(),
+        Column::new("GROUPS", &["/groups"]).shape(Shape::List).wide(),
+        Column::new("RISK", &["/risk"]).wide(),
+        Column::new("PURPOSE", &["/purpose"]).wide(),
+    ],
+};
+
+impl Workloads {
+    pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
+        match self.verb {
+            Verb::List => {
+                let answer = Client::new(globals)?.get("/v1/workloads").await?;
+                output::data(&LISTING.render(&answer, globals));
+            }
+            Verb::Show { workload } => {
+                let name = id::read(&workload)?;
+                let answer = Client::new(globals)?.get(&format!("/v1/workloads/{name}")).await?;
+                output::data(&LISTING.render_one("parapet.workload/v1", &answer, globals));
+            }
+            Verb::Quarantine { workload, reason } => {
+                let name = id::read(&workload)?;
+                let client = Client::new(globals)?;
+                output::confirm(
+                    globals,
+                    &format!("This denies everything that {name} asks from now on, and cuts its live sessions."),
+                )?;
+                client.post(&format!("/v1/workloads/{name}/quarantine"), &json!({ "reason": reason })).await?;
+                changed(
+                    globals,
+                    style::Tone::Bad,
+                    &format!("{name} is quarantined"),
+                    &format!("parapet workloads release {name} --reason …"),
+                );
+            }
+            Verb::Release { workload, reason } => {
+                let name = id::read(&workload)?;
+                let client = Client::new(globals)?;
+                output::confirm(globals, &format!("This lets {name} act again, as policies permit."))?;
+                client.post(&format!("/v1/workloads/{name}/release"), &json!({ "reason": reason })).await?;
+                changed(
+                    globals,
+                    style::Tone::Good,
+                    &format!("{name} is active"),
+                    &format!("parapet workloads show {name}"),
+                );
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Says what has changed, and what could be done next.
+pub(super) fn changed(globals: &Globals, tone: style::Tone, what: &str, next: &str) {
+    output::message(globals, &format!("{}\n  next  {next}", style::Styled(tone, format!("{}{what}", tone.mark()))));
+}

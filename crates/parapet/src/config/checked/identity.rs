@@ -1,0 +1,305 @@
+//! Who: workloads, the rules and issuers that prove them, and the people who approve and administer.
+//!
+//! A trust rule is refused when it is loaded, rather than when somebody uses it, if what it binds could be taken over by
+//! another: a repository's name, an e-mail address and a branch are given anew after they were given up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kernel::trust::TrustRule;
+use kernel::workload::{Name, Person, Workload, WorkloadKind, WorkloadStatus};
+
+use crate::config::checked::{
+    Issuer, JwksSource, PersonEntry, SignatureAlgorithm, choose, choose_entry, must_be_file, name, parse, parse_name,
+    parse_timestamp, read,
+};
+use crate::config::problem::Problem;
+use crate::config::raw::{Entry, Section};
+use crate::config::value::{self, Unreadable};
+
+/// The issuer of trust rules for client certificates.
+const CERTIFICATE: &str = "certificate";
+
+/// Claims whose values are never given to another: numeric and opaque ids, and the names in a certificate that our own
+/// authority vouches for.
+const LASTING_CLAIMS: [&str; 14] = [
+    "sub",
+    "repository_id",
+    "repository_owner_id",
+    "project_id",
+    "job_project_id",
+    "namespace_id",
+    "oid",
+    "azp",
+    "appid",
+    "client_id",
+    "xms_mirid",
+    "san:uri",
+    "san:dns",
+    "san:email",
+];
+
+/// Claims that say from where in a pipeline's configuration a run comes.
+const PLACE_CLAIMS: [&str; 4] = ["ref", "environment", "job_workflow_ref", "ci_config_ref_uri"];
+
+pub(super) fn workloads(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Vec<Workload>> {
+    let named = section.named();
+    let count = named.len();
+    let workloads: Vec<Workload> =
+        named.into_iter().filter_map(|(label, section)| workload(label, &section, problems)).collect();
+    (workloads.len() == count).then_some(workloads)
+}
+
+const KINDS: [(&str, WorkloadKind); 5] = [
+    ("service", WorkloadKind::Service),
+    ("ci", WorkloadKind::Ci),
+    ("agent", WorkloadKind::Agent),
+    ("bot", WorkloadKind::Bot),
+    ("device", WorkloadKind::Device),
+];
+
+fn workload(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Workload> {
+    let name = name(label, section, "a workload", problems);
+    let owner = read(section, "owner", person, problems);
+    let kind = choose(section, "kind", &KINDS, problems);
+    let environment = read(section, "environment", parse_name, problems);
+    let purpose = section.get("purpose").map(|entry| entry.text);
+    let groups = groups(section, problems);
+    let expires = match section.get("expires") {
+        Some(entry) => Some(parse(&entry, "expires", parse_timestamp, problems)?),
+        None => None,
+    };
+    Some(Workload {
+        name: name?,
+        owner: owner?,
+        kind: kind?,
+        environment: environment?,
+        purpose: purpose?,
+        groups: groups?,
+        expires,
+        status: WorkloadStatus::Active,
+        risk: 0,
+    })
+}
+
+fn groups(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<BTreeSet<Name>> {
+    let entries = section.list("groups");
+    let groups: Vec<Option<Name>> = entries.iter().map(|entry| parse(entry, "groups", parse_name, problems)).collect();
+    groups.into_iter().collect()
+}
+
+fn person(text: &str) -> Result<Person, Unreadable> {
+    let fits = !text.is_empty() && text.len() <= 254 && text.chars().all(|c| !c.is_control() && !c.is_whitespace());
+    if fits {
+        Ok(Person(text.into()))
+    } else {
+        Err("a person is named by an address without spaces, such as `ann@example.com`")
+    }
+}
+
+pub(super) fn issuers(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Vec<Issuer>> {
+    let named = section.named();
+    let count = named.len();
+    let issuers: Vec<Issuer> =
+        named.into_iter().filter_map(|(label, section)| issuer(label, &section, problems)).collect();
+    (issuers.len() == count).then_some(issuers)
+}
+
+const ALGORITHMS: [(&str, SignatureAlgorithm); 4] = [
+    ("RS256", SignatureAlgorithm::Rs256),
+    ("PS256", SignatureAlgorithm::Ps256),
+    ("ES256", SignatureAlgorithm::Es256),
+    ("EdDSA", SignatureAlgorithm::EdDsa),
+];
+
+fn issuer(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Issuer> {
+    if label.is_empty() || label == CERTIFICATE {
+        let message = format!("`{label}` cannot be an issuer of tokens");
+        problems.push(
+            Problem::new("PAR0405", &section.place(), message).key_only().help("use the exact `iss` of its tokens"),
+        );
+    }
+    let audience = section.get("audience").map(|entry| entry.text).filter(|audience| !audience.is_empty());
+    if audience.is_none() {
+        // Without an audience, a token that was given for another service would be taken.
+        let problem =
+            Problem::new("PAR0421", &section.place(), "an issuer without an audience is not trusted").key_only();
+        problems.push(problem.help("set `audience` to the `aud` that its tokens for Parapet have, such as `parapet`"));
+    }
+    let mut algorithms = BTreeSet::new();
+    let entries = section.list("algorithms");
+    for entry in &entries {
+        if let Some(algorithm) = algorithm(entry, problems) {
+            algorithms.insert(algorithm);
+        }
+    }
+    if entries.is_empty() {
+        let problem =
+            Problem::new("PAR0425", &section.place(), "an issuer without an algorithm signs nothing").key_only();
+        problems.push(problem.help("name at least one of `RS256`, `PS256`, `ES256`, `EdDSA`"));
+    }
+    let jwks = jwks(section, problems);
+    let max_age = read(section, "max_age", value::duration, problems);
+    Some(Issuer { issuer: label.to_owned(), audience: audience?, algorithms, jwks: jwks?, max_age: max_age? })
+}
+
+fn algorithm(entry: &Entry, problems: &mut Vec<Problem>) -> Option<SignatureAlgorithm> {
+    if entry.text == "none" || entry.text.starts_with("HS") {
+        let message = format!("algorithm `{}` proves nothing about who signed", entry.text);
+        problems.push(Problem::new("PAR0425", &entry.place, message).help("use `ES256`, `EdDSA`, `PS256` or `RS256`"));
+        return None;
+    }
+    choose_entry(entry, "algorithms", &ALGORITHMS, problems)
+}
+
+fn jwks(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<JwksSource> {
+    let entry = section.get("jwks")?;
+    let text = &entry.text;
+    if let Some(path) = text.strip_prefix("file://") {
+        let path = section.raw().resolve(&entry.place, path);
+        must_be_file(&path, &entry, "jwks", problems);
+        return Some(JwksSource::File(path));
+    }
+    let loopback = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
+    if text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty())
+        || loopback.iter().any(|prefix| text.starts_with(prefix))
+    {
+        return Some(JwksSource::Url(text.clone()));
+    }
+    let problem = Problem::new("PAR0426", &entry.place, "`jwks` must be `https://…` or `file:///…`");
+    problems.push(problem.help("whoever can change the keys on their way can be any workload"));
+    None
+}
+
+pub(super) fn trust(root: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Vec<TrustRule>> {
+    let before = problems.len();
+    let workloads: BTreeMap<&str, Section<'_>> = root.section("workloads").named().into_iter().collect();
+    let issuers: BTreeSet<&str> = root.section("issuers").named().into_iter().map(|(label, _)| label).collect();
+    let certificates = root.section("postgres").section("tls").get("client_ca").is_some();
+    let mut rules: Vec<TrustRule> = Vec::new();
+    for section in root.section("trust").elements() {
+        let (Some(workload), Some(issuer)) = (section.get("workload"), section.get("issuer")) else { continue };
+        let Some(name) = parse(&workload, "workload", parse_name, problems) else { continue };
+        let Some(registered) = workloads.get(workload.text.as_str()) else {
+            let known = workloads.keys().copied();
+            problems.push(not_there(&workload, "workload", crate::config::layers::closest(&workload.text, known)));
+            continue;
+        };
+        if issuer.text == CERTIFICATE && !certificates {
+            let problem = Problem::new("PAR0408", &issuer.place, "no listener accepts client certificates");
+            problems.push(problem.help("set `client_ca` in `[postgres.tls]`"));
+        } else if issuer.text != CERTIFICATE && !issuers.contains(issuer.text.as_str()) {
+            let known = issuers.iter().copied();
+            problems.push(not_there(&issuer, "issuer", crate::config::layers::closest(&issuer.text, known)));
+        }
+        let claims: BTreeMap<String, String> =
+            section.map("claims").into_iter().map(|(claim, entry)| (claim, entry.text)).collect();
+        let is_ci = registered.get("kind").is_some_and(|kind| kind.text == "ci");
+        check_claims(&section, &issuer.text, &claims, is_ci, problems);
+        let rule = TrustRule { issuer: Arc::from(issuer.text), claims, workload: name };
+        if let Some(same) = rules.iter().find(|other| other.issuer == rule.issuer && other.claims == rule.claims) {
+            let message = format!("a rule for `{}` has the same issuer and claims", same.workload);
+            problems
+                .push(Problem::new("PAR0424", &workload.place, message).help("an attestation is one workload's alone"));
+        }
+        rules.push(rule);
+    }
+    (problems.len() == before).then_some(rules)
+}
+
+fn not_there(entry: &Entry, what: &str, close: Option<&str>) -> Problem {
+    let problem = Problem::new("PAR0408", &entry.place, format!("{what} `{}` is not configured", entry.text));
+    match close {
+        Some(close) => problem.help(format!("did you mean `{close}`?")),
+        None => problem.help(format!("add `[{what}s.\"{}\"]`", entry.text)),
+    }
+}
+
+fn check_claims(
+    section: &Section<'_>,
+    issuer: &str,
+    claims: &BTreeMap<String, String>,
+    is_ci: bool,
+    problems: &mut Vec<Problem>,
+) {
+    let table = section.section("claims");
+    if !table.exists() {
+        return; // reported as missing
+    }
+    // A subject that is built from names is no better than the names: GitHub's is, and its form can be customised.
+    let github = issuer == "https://token.actions.githubusercontent.com"
+        || issuer.ends_with("/_services/token")
+        || (issuer.starts_with("https://token.actions.") && issuer.ends_with(".ghe.com"));
+    let lasting = |claim: &String| LASTING_CLAIMS.contains(&claim.as_str()) && !(github && claim == "sub");
+    if !claims.keys().any(lasting) {
+        let problem =
+            Problem::new("PAR0422", &table.place(), "no claim of the rule is safe from being given to another");
+        let help = if github {
+            "names of repositories are given anew: add `repository_id`"
+        } else {
+            "names and addresses are given anew: add `sub`, `repository_id`, `project_id`, `oid` or another lasting id"
+        };
+        problems.push(problem.key_only().help(help));
+    }
+    if is_ci && issuer != CERTIFICATE && !claims.keys().any(|claim| PLACE_CLAIMS.contains(&claim.as_str())) {
+        let problem = Problem::new("PAR0423", &table.place(), "a rule for a CI job says from where it must run");
+        problems
+            .push(problem.key_only().help("add `ref` or `environment`: otherwise a pull request's run is trusted too"));
+    }
+}
+
+pub(super) fn people(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Vec<PersonEntry>> {
+    let before = problems.len();
+    let mut people: Vec<PersonEntry> = Vec::new();
+    for (label, section) in section.named() {
+        let person = match person(label) {
+            Ok(person) => Some(person),
+            Err(wanted) => {
+                problems.push(
+                    Problem::new("PAR0405", &section.place(), "a person cannot be named so").key_only().help(wanted),
+                );
+                None
+            }
+        };
+        let groups = groups(&section, problems);
+        let admin = choose(&section, "admin", &[("true", true), ("false", false)], problems);
+        let token_hash = match section.get("token_hash") {
+            Some(entry) => token_hash(&entry, &people, problems),
+            None => None,
+        };
+        if let (Some(person), Some(groups), Some(admin)) = (person, groups, admin) {
+            people.push(PersonEntry { person, groups, admin, token_hash });
+        }
+    }
+    (problems.len() == before).then_some(people)
+}
+
+fn token_hash(entry: &Entry, others: &[PersonEntry], problems: &mut Vec<Problem>) -> Option<[u8; 32]> {
+    let Some(hash) = entry.text.strip_prefix("sha256:").and_then(unhex) else {
+        // It could be the token itself.
+        let problem =
+            Problem::new("PAR0406", &entry.place, "`token_hash` must be the hash of the token, not the token");
+        problems.push(problem.key_only().help("`sha256:` and 64 hexadecimal digits: `printf %s TOKEN | sha256sum`"));
+        return None;
+    };
+    if let Some(other) = others.iter().find(|other| other.token_hash == Some(hash)) {
+        let message = format!("the token is that of `{}` too; a quorum counts distinct people", other.person);
+        problems.push(Problem::new("PAR0407", &entry.place, message).key_only());
+    }
+    Some(hash)
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (slot, pair) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let digits = std::str::from_utf8(pair).ok()?;
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        *slot = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(hash)
+}

@@ -1,0 +1,211 @@
+//! Every key of the configuration: its path, what it takes, its built-in value, and one line about it.
+//!
+//! Reading, suggestions, `config explain` and the reference page all follow this table, so that they cannot disagree. In a
+//! path `*` stands for a name that the user chooses, and `[]` for an element of a list of tables.
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Text.
+    Text,
+    /// Text, or a table whose keys are listed on their own.
+    TextOrTable,
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+    /// A list of texts.
+    List,
+    /// A table from any name to text, a number or a boolean.
+    TextMap,
+    /// A table from any name to a list of texts.
+    ListMap,
+}
+
+impl Kind {
+    /// What people call it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::TextOrTable => "text or a table",
+            Self::Integer => "a whole number",
+            Self::Boolean => "true or false",
+            Self::List => "a list of texts",
+            Self::TextMap => "a table of texts",
+            Self::ListMap => "a table of lists of texts",
+        }
+    }
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    /// Its path, such as `upstreams.*.address`.
+    pub(crate) path: &'static str,
+    /// What it takes.
+    pub(crate) kind: Kind,
+    /// Must it be there where its table is?
+    pub(crate) required: bool,
+    /// Its value where nobody sets it.
+    pub(crate) default: Option<&'static str>,
+    /// Could its value be a secret that was put there by mistake? Then no message shows it.
+    pub(crate) secret: bool,
+    /// What it is, in a line.
+    pub(crate) about: &'static str,
+}
+
+impl Key {
+    /// The variable that sets it: only keys whose path has no chosen name have one.
+    pub(crate) fn variable(&self) -> Option<String> {
+        let chosen = self.path.contains('*') || self.path.contains("[]");
+        (!chosen).then(|| format!("PARAPET_{}", self.path.replace('.', "_").to_ascii_uppercase()))
+    }
+
+    /// The path's segments.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.path.split('.')
+    }
+}
+
+/// The key that a variable sets.
+pub(crate) fn for_variable(name: &str) -> Option<&'static Key> {
+    ALL.iter().find(|key| key.variable().as_deref() == Some(name))
+}
+
+/// The key of a pattern path.
+pub(crate) fn at(pattern: &[&str]) -> Option<&'static Key> {
+    ALL.iter().find(|key| key.segments().eq(pattern.iter().copied()))
+}
+
+/// What may stand below a pattern path, without repetition.
+pub(crate) fn children(pattern: &[&str]) -> Vec<&'static str> {
+    let mut children = Vec::new();
+    for key in ALL {
+        let segments: Vec<&'static str> = key.segments().collect();
+        if segments.starts_with(pattern)
+            && let Some(child) = segments.get(pattern.len())
+            && !children.contains(child)
+        {
+            children.push(child);
+        }
+    }
+    children
+}
+
+const fn key(path: &'static str, kind: Kind, about: &'static str) -> Key {
+    Key { path, kind, required: false, default: None, secret: false, about }
+}
+
+const fn required(path: &'static str, kind: Kind, about: &'static str) -> Key {
+    Key { required: true, ..key(path, kind, about) }
+}
+
+const fn defaulted(path: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
+    Key { default: Some(default), ..key(path, kind, about) }
+}
+
+const fn secret(path: &'static str, about: &'static str) -> Key {
+    Key { secret: true, ..key(path, Kind::Text, about) }
+}
+
+/// Every key, in the order of the reference page.
+pub(crate) const ALL: &[Key] = &[
+    defaulted(
+        "gateway.state",
+        Kind::Text,
+        "/var/lib/parapet",
+        "folder for everything that Parapet keeps; only its own user may read it",
+    ),
+    defaulted(
+        "gateway.public_url",
+        Kind::Text,
+        "http://127.0.0.1:18000",
+        "what the links in refusals and approvals begin with",
+    ),
+    defaulted("gateway.drain", Kind::Text, "30s", "how long running requests may go on after a stop was asked for"),
+    defaulted("admin.listen", Kind::Text, "127.0.0.1:18000", "address of the admin API; loopback only"),
+    key("postgres.listen", Kind::Text, "address on which PostgreSQL clients connect; without it there is no listener"),
+    defaulted(
+        "postgres.tls",
+        Kind::TextOrTable,
+        "self-signed",
+        "`self-signed`, `off` (loopback only), or a table with a certificate and its key",
+    ),
+    required("postgres.tls.certificate", Kind::Text, "PEM file of the certificate chain, leaf first"),
+    Key {
+        required: true,
+        ..secret("postgres.tls.key", "where the private key is: `file:///…`, `env://NAME` or `command:///…`")
+    },
+    key("postgres.tls.client_ca", Kind::Text, "PEM file of the authorities whose client certificates are accepted"),
+    key("audit.folder", Kind::Text, "folder of the audit log; `audit` in the state folder unless set"),
+    defaulted(
+        "policies.folders",
+        Kind::List,
+        "[\"./policies\"]",
+        "folders of Cedar policies (`*.cedar`), read in this order",
+    ),
+    defaulted("upstreams.*.protocol", Kind::Text, "postgres", "what the upstream speaks: `postgres`"),
+    required("upstreams.*.address", Kind::Text, "`host:port`, or `unix:///folder/of/the/socket`"),
+    required("upstreams.*.database", Kind::Text, "the database that sessions are opened on"),
+    required("upstreams.*.environment", Kind::Text, "the environment that it stands in, such as `production`"),
+    defaulted("upstreams.*.mode", Kind::Text, "enforce", "`enforce`, or `observe` while a team rolls out"),
+    defaulted(
+        "upstreams.*.disclosure",
+        Kind::Text,
+        "full",
+        "how much a refusal tells the client: `full`, `policy` or `id`",
+    ),
+    required("upstreams.*.user", Kind::Text, "the user that Parapet logs in as"),
+    secret("upstreams.*.password", "where the password is: `env://NAME`, `file:///…` or `command:///…`"),
+    defaulted("upstreams.*.tls", Kind::Text, "verify-full", "`verify-full`, or `off` (loopback and Unix sockets only)"),
+    key("upstreams.*.ca", Kind::Text, "PEM file of the authorities for its certificate; the system's unless set"),
+    defaulted("upstreams.*.channel_binding", Kind::Text, "prefer", "SCRAM channel binding: `prefer` or `require`"),
+    key(
+        "upstreams.*.classes",
+        Kind::ListMap,
+        "for each class, such as `pii`, globs over `schema.table.column` or `schema.table`",
+    ),
+    defaulted(
+        "upstreams.*.hold",
+        Kind::Text,
+        "5m",
+        "how long a request may wait for its approval with the client attached",
+    ),
+    defaulted(
+        "upstreams.*.max_message",
+        Kind::Text,
+        "16MiB",
+        "the longest message of a client; longer ones are refused",
+    ),
+    defaulted("upstreams.*.max_sessions", Kind::Integer, "1000", "how many sessions may be open at once"),
+    required("workloads.*.owner", Kind::Text, "the one person who answers for it"),
+    required("workloads.*.kind", Kind::Text, "`service`, `ci`, `agent`, `bot` or `device`"),
+    required("workloads.*.environment", Kind::Text, "the environment that it belongs to"),
+    required("workloads.*.purpose", Kind::Text, "what it is for, in a sentence"),
+    key("workloads.*.groups", Kind::List, "groups that policies may name"),
+    key("workloads.*.expires", Kind::Text, "from then on it is denied, RFC 3339, such as `2027-01-01T00:00:00Z`"),
+    required("trust.[].workload", Kind::Text, "the workload that such an attestation then is"),
+    required("trust.[].issuer", Kind::Text, "a configured issuer, or `certificate` for client certificates"),
+    required(
+        "trust.[].claims",
+        Kind::TextMap,
+        "claims that must all be present and equal; at least one that cannot be reassigned",
+    ),
+    key("issuers.*.audience", Kind::Text, "the `aud` that its tokens must have; required"),
+    defaulted(
+        "issuers.*.algorithms",
+        Kind::List,
+        "[\"ES256\"]",
+        "signature algorithms that are accepted: `RS256`, `PS256`, `ES256`, `EdDSA`",
+    ),
+    required("issuers.*.jwks", Kind::Text, "where its keys are: `https://…` or `file:///…`"),
+    defaulted(
+        "issuers.*.max_age",
+        Kind::Text,
+        "24h",
+        "the longest life of a token, from `iat` to `exp`, that is accepted",
+    ),
+    key("people.*.groups", Kind::List, "groups that `@approve` may name"),
+    defaulted("people.*.admin", Kind::Boolean, "false", "may use the administrative verbs"),
+    secret("people.*.token_hash", "`sha256:` and the SHA-256 of their API token in hexadecimal"),
+];
