@@ -1,1 +1,163 @@
-//! Placeholder until the policy module is complete.
+//! The pure function that decides: a snapshot, who asks, what they ask, and what is true around it; out comes a verdict.
+//!
+//! Total: whatever is missing, unknown or fails to evaluate is denied. What the policies say is found in
+//! `policy/evaluate.rs`; here it becomes a verdict with its proof, from a session's memo where the answer is known.
+
+mod memo;
+
+use std::sync::Arc;
+
+use crate::audit::{VerdictSummary, decision_body};
+use crate::circumstances::Circumstances;
+use crate::policy::Snapshot;
+use crate::policy::evaluate::{Finding, Outcome, decide};
+use crate::trust::Authenticated;
+use crate::verdict::{Ask, Deny, DenyReason, Permit, Request, Subject, Undecidable, Verdict};
+use crate::workload::Standing;
+
+pub use memo::Memo;
+use memo::Remembered;
+
+/// Decides one request. The memo belongs to the session and to nobody else; it changes how fast, never what.
+pub fn judge(
+    snapshot: &Snapshot,
+    memo: &mut Memo,
+    who: &Authenticated,
+    request: Request,
+    around: &Circumstances,
+) -> Verdict {
+    let Some((workload, upstream)) = memo.look_up(snapshot, who.workload(), &request.upstream) else {
+        return Verdict::Deny(refuse(snapshot, who, request, Undecidable::NoSnapshot));
+    };
+    // Time passes between two operations of one connection, so this is asked each time.
+    if workload.standing(around.now) != Standing::Good {
+        return Verdict::Deny(deny(snapshot, who, request, DenyReason::Standing));
+    }
+    if request.operations.is_empty() {
+        return Verdict::Deny(refuse(snapshot, who, request, Undecidable::UnsupportedMessage));
+    }
+    if let Some(known) = memo.recall(request.shape, around) {
+        // The shape does not say how the statement was written, and the log does.
+        if Arc::ptr_eq(&known.template, &request.content.template) || known.template == request.content.template {
+            let body = known.body.clone();
+            return verdict(snapshot, who, request, known, body);
+        }
+        let known = Arc::new(known.written_as(snapshot, who, &request));
+        memo.remember(request.shape, &known, around);
+        return verdict(snapshot, who, request, &known, known.body.clone());
+    }
+    let outcome = decide(snapshot, &workload, &upstream, &request.operations, around);
+    let known = Arc::new(Remembered::new(snapshot, who, &request, outcome));
+    memo.remember(request.shape, &known, around);
+    verdict(snapshot, who, request, &known, known.body.clone())
+}
+
+/// Decides what prepares a request and runs nothing, such as PostgreSQL's Parse: what would be held may be prepared, because
+/// it is judged again, and then held, before it runs. The entry says that it prepares.
+pub fn judge_preparation(
+    snapshot: &Snapshot,
+    memo: &mut Memo,
+    who: &Authenticated,
+    request: Request,
+    around: &Circumstances,
+) -> Verdict {
+    match judge(snapshot, memo, who, request, around) {
+        Verdict::Permit(mut permit) => {
+            permit.subject.prepares = true;
+            Verdict::Permit(permit)
+        }
+        Verdict::Ask(Ask { mut subject, terms, content, .. }) => {
+            subject.prepares = true;
+            Verdict::Permit(Permit { subject, terms, content, grant: None })
+        }
+        Verdict::Deny(deny) => Verdict::Deny(deny),
+    }
+}
+
+/// Denies a request that could not be analysed. Binds on observing upstreams too: what cannot be read cannot be observed.
+pub fn refuse(snapshot: &Snapshot, who: &Authenticated, request: Request, why: Undecidable) -> Deny {
+    deny(snapshot, who, request, DenyReason::CannotDecide(why))
+}
+
+fn deny(snapshot: &Snapshot, who: &Authenticated, request: Request, reason: DenyReason) -> Deny {
+    let body = decision_body(
+        who.workload(),
+        &request.upstream,
+        snapshot.bundle().digest(),
+        &VerdictSummary::Deny { reason: &reason },
+        &request.operations,
+        &request.content.template,
+    );
+    let (subject, content) = subject(snapshot, who, request, 0, body);
+    Deny { subject, reason, template: content.template }
+}
+
+fn subject(
+    snapshot: &Snapshot,
+    who: &Authenticated,
+    request: Request,
+    deciding_operation: usize,
+    audit_body: Arc<str>,
+) -> (Subject, crate::verdict::Content) {
+    let Request { decision, session, upstream, operations, shape: _, content } = request;
+    let subject = Subject {
+        decision,
+        session,
+        workload: who.workload().clone(),
+        upstream,
+        operations,
+        deciding_operation,
+        bundle: snapshot.bundle().digest().clone(),
+        audit_body,
+        prepares: false,
+    };
+    (subject, content)
+}
+
+fn verdict(snapshot: &Snapshot, who: &Authenticated, request: Request, known: &Remembered, body: Arc<str>) -> Verdict {
+    let (subject, content) = subject(snapshot, who, request, known.deciding_operation, body);
+    let terms = known.terms.clone();
+    match &known.finding {
+        Finding::Permit => Verdict::Permit(Permit { subject, terms, content, grant: None }),
+        Finding::Ask { approval, deciding } => {
+            Verdict::Ask(Ask { subject, terms, content, approval: approval.clone(), deciding: deciding.clone() })
+        }
+        Finding::Deny(reason) => Verdict::Deny(Deny { subject, reason: reason.clone(), template: content.template }),
+    }
+}
+
+impl Remembered {
+    fn new(snapshot: &Snapshot, who: &Authenticated, request: &Request, outcome: Outcome) -> Self {
+        let Outcome { finding, terms, deciding_operation, reads } = outcome;
+        let terms = Arc::new(terms);
+        let template = request.content.template.clone();
+        let mut new = Self { finding, terms, deciding_operation, reads, template, body: "".into() };
+        new.body = new.body_for(snapshot, who, request);
+        new
+    }
+
+    /// The same answer for a request of the same shape that is written otherwise.
+    fn written_as(&self, snapshot: &Snapshot, who: &Authenticated, request: &Request) -> Self {
+        let template = request.content.template.clone();
+        Self { template, body: self.body_for(snapshot, who, request), ..self.clone() }
+    }
+
+    fn body_for(&self, snapshot: &Snapshot, who: &Authenticated, request: &Request) -> Arc<str> {
+        let summary = match &self.finding {
+            Finding::Permit => VerdictSummary::Permit { terms: &self.terms },
+            Finding::Ask { deciding, .. } => VerdictSummary::Ask { by: deciding },
+            Finding::Deny(reason) => VerdictSummary::Deny { reason },
+        };
+        decision_body(
+            who.workload(),
+            &request.upstream,
+            snapshot.bundle().digest(),
+            &summary,
+            &request.operations,
+            &request.content.template,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ pub mod policy;
 pub mod ports;
 pub mod resource;
 pub mod secret;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod time;
 pub mod trust;
 pub mod verdict;

@@ -97,6 +97,16 @@ pub enum DenyReason {
     NotApproved(Deciding),
 }
 
+impl DenyReason {
+    /// The policy that denies, if one does.
+    pub const fn policy(&self) -> Option<&Deciding> {
+        match self {
+            Self::Policy(deciding) | Self::Quarantine(deciding) | Self::NotApproved(deciding) => Some(deciding),
+            Self::NoPermit | Self::Standing | Self::CannotDecide(_) => None,
+        }
+    }
+}
+
 /// Why something cannot be decided. Each has a stable code `PARnnnn` with a page of its own in the documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -271,6 +281,8 @@ pub struct Subject {
     pub(crate) bundle: Arc<str>,
     /// What the audit entry says besides ids and time, encoded once per shape: see `audit::entry`.
     pub(crate) audit_body: Arc<str>,
+    /// It prepares a request and runs nothing.
+    pub(crate) prepares: bool,
 }
 
 impl Subject {
@@ -330,6 +342,21 @@ impl Permit {
     pub fn terms(&self) -> &Arc<Terms> {
         &self.terms
     }
+
+    /// Turns into a denial because its terms cannot be kept, such as a mask on a value that leaves in no maskable form.
+    pub fn withheld(self, why: Undecidable) -> Deny {
+        let Self { mut subject, content, .. } = self;
+        let reason = DenyReason::CannotDecide(why);
+        subject.audit_body = crate::audit::decision_body(
+            &subject.workload,
+            &subject.upstream,
+            &subject.bundle,
+            &crate::audit::VerdictSummary::Deny { reason: &reason },
+            &subject.operations,
+            &content.template,
+        );
+        Deny { subject, reason, template: content.template }
+    }
 }
 
 /// The request waits for people.
@@ -364,6 +391,11 @@ impl Ask {
         self.content.digest(&self.subject.upstream)
     }
 
+    /// The bytes that would be sent if it were granted.
+    pub fn wire(&self) -> &[u8] {
+        &self.content.wire
+    }
+
     /// The statement, for the people who approve.
     pub fn text(&self) -> &Arc<str> {
         &self.content.text
@@ -390,7 +422,17 @@ impl Ask {
 
     /// Turns into a denial because nobody granted it.
     pub fn refused(self) -> Deny {
-        Deny { subject: self.subject, reason: DenyReason::NotApproved(self.deciding), template: self.content.template }
+        let Self { mut subject, content, deciding, .. } = self;
+        let reason = DenyReason::NotApproved(deciding);
+        subject.audit_body = crate::audit::decision_body(
+            &subject.workload,
+            &subject.upstream,
+            &subject.bundle,
+            &crate::audit::VerdictSummary::Deny { reason: &reason },
+            &subject.operations,
+            &content.template,
+        );
+        Deny { subject, reason, template: content.template }
     }
 }
 
@@ -412,6 +454,11 @@ impl Deny {
     /// Why.
     pub fn reason(&self) -> &DenyReason {
         &self.reason
+    }
+
+    /// The statement with its constants replaced.
+    pub fn template(&self) -> &Arc<str> {
+        &self.template
     }
 }
 

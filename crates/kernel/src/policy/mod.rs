@@ -1,5 +1,25 @@
 //! Policies: the Cedar schema, loading, the snapshot that `judge` reads, remedies, and the explanation of a decision.
+//!
+//! `load` reads files into a bundle; `snapshot` freezes a bundle with the workloads and upstreams; `evaluate` is what
+//! `judge`, dry runs and tests share.
 
+mod annotation;
+mod class;
+mod entities;
+pub(crate) mod evaluate;
+mod load;
+mod problem;
+pub(crate) mod reads;
+mod scan;
+mod schema;
+mod slice;
 mod snapshot;
 
-pub use snapshot::{Disclosure, Mode, Snapshot, Upstream};
+pub use annotation::Remedy;
+pub use class::{ClassPattern, InvalidPattern};
+pub use evaluate::{Evaluation, evaluate};
+pub use load::{Bundle, LoadedPolicy, PolicyFile};
+pub use problem::{Problem, ProblemKind};
+pub use schema::TEXT as SCHEMA;
+pub(crate) use snapshot::KnownUpstream;
+pub use snapshot::{Disclosure, Mode, Snapshot, SnapshotParts, Upstream};

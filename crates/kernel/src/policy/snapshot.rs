@@ -1,13 +1,20 @@
 //! Everything that a judgement reads, frozen: policies, workloads, upstreams, trust rules. Swapped as a whole; read afresh
 //! for every operation.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::operation::Action;
+use crate::policy::class::ClassPattern;
+use crate::policy::load::{Bundle, LoadedPolicy, PolicyFile};
+use crate::policy::problem::Problem;
+use crate::policy::slice::{Cut, Slice};
+use crate::resource::ResourceKind;
 use crate::trust::Trust;
-use crate::workload::{Name, Workload};
+use crate::workload::{Name, Workload, WorkloadStatus};
 
 /// What an upstream does with verdicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,20 +51,104 @@ pub struct Upstream {
     pub mode: Mode,
     /// How much its refusals tell.
     pub disclosure: Disclosure,
-    /// Classes of resources: a glob over `schema.table.column` (or `schema.table`), and the class that it gives.
+    /// Classes of resources: a glob over `schema.table.column` (or `schema.table`), and the class that it gives. Read by
+    /// [`ClassPattern::new`]; a snapshot with a pattern that cannot be read is refused.
     pub classes: Vec<(String, String)>,
 }
 
-/// Everything that a judgement reads.
+/// What a snapshot is made of.
+#[derive(Clone, Debug, Default)]
+pub struct SnapshotParts {
+    /// Counts up with every change.
+    pub epoch: u64,
+    /// The policy files, in order.
+    pub policies: Vec<PolicyFile>,
+    /// The registered workloads.
+    pub workloads: Vec<Workload>,
+    /// The protected systems.
+    pub upstreams: Vec<Upstream>,
+    /// The trust rules.
+    pub trust: Trust,
+}
+
+/// An upstream with its classes read.
 #[derive(Debug)]
+pub(crate) struct KnownUpstream {
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) classes: Vec<ClassPattern>,
+}
+
+/// Whom and what a slice of the policies is for.
+type SliceKey = (Name, Name, Action, ResourceKind);
+
+/// Everything that a judgement reads.
 pub struct Snapshot {
     epoch: u64,
     trust: Trust,
+    bundle: Arc<Bundle>,
     workloads: BTreeMap<Name, Arc<Workload>>,
-    upstreams: BTreeMap<Name, Arc<Upstream>>,
+    upstreams: BTreeMap<Name, Arc<KnownUpstream>>,
+    /// Slices that were cut: what they hold follows from the rest, so keeping them changes no answer. Looked at only where
+    /// a session's memo does not know the answer; never held across an evaluation.
+    slices: Mutex<HashMap<SliceKey, Arc<Slice>>>,
+    /// Stands for this snapshot and no other, so that a memo can tell even those of one epoch apart.
+    mark: Arc<()>,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("epoch", &self.epoch)
+            .field("bundle", &self.bundle.short_digest())
+            .field("workloads", &self.workloads.len())
+            .field("upstreams", &self.upstreams.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Snapshot {
+    /// Validates the policies and freezes everything, or says every problem there is; the caller then keeps what it has.
+    pub fn build(parts: SnapshotParts) -> Result<Self, Vec<Problem>> {
+        let SnapshotParts { epoch, policies, workloads, upstreams, trust } = parts;
+        let bundle = Bundle::load(&policies);
+        let (known, mut problems) = known_upstreams(upstreams);
+        match bundle {
+            Ok(bundle) if problems.is_empty() => {
+                Ok(Self::of(epoch, Arc::new(bundle), by_name(workloads), known, trust))
+            }
+            Ok(_) => Err(problems),
+            Err(more) => {
+                problems.extend(more);
+                Err(problems)
+            }
+        }
+    }
+
+    fn of(
+        epoch: u64,
+        bundle: Arc<Bundle>,
+        workloads: BTreeMap<Name, Arc<Workload>>,
+        upstreams: BTreeMap<Name, Arc<KnownUpstream>>,
+        trust: Trust,
+    ) -> Self {
+        Self { epoch, trust, bundle, workloads, upstreams, slices: Mutex::default(), mark: Arc::new(()) }
+    }
+
+    /// The same policies, upstreams and trust rules with other workloads; nothing is parsed again.
+    #[must_use]
+    pub fn with_workloads(&self, epoch: u64, workloads: Vec<Workload>) -> Self {
+        Self::of(epoch, self.bundle.clone(), by_name(workloads), self.upstreams.clone(), self.trust.clone())
+    }
+
+    /// The same with one workload in another status; nothing is parsed again. `None` if it is not registered.
+    #[must_use]
+    pub fn with_workload_status(&self, epoch: u64, name: &Name, status: WorkloadStatus) -> Option<Self> {
+        let workload = Workload { status, ..Workload::clone(self.workloads.get(name)?) };
+        let mut workloads = self.workloads.clone();
+        workloads.insert(name.clone(), Arc::new(workload));
+        Some(Self::of(epoch, self.bundle.clone(), workloads, self.upstreams.clone(), self.trust.clone()))
+    }
+
     /// Counts up with every change.
     pub fn epoch(&self) -> u64 {
         self.epoch
@@ -68,13 +159,79 @@ impl Snapshot {
         &self.trust
     }
 
+    /// The policies that validate together, and their digest.
+    pub fn bundle(&self) -> &Arc<Bundle> {
+        &self.bundle
+    }
+
+    /// The policies, in order.
+    pub fn policies(&self) -> &[LoadedPolicy] {
+        self.bundle.policies()
+    }
+
     /// A workload by name.
     pub fn workload(&self, name: &Name) -> Option<&Arc<Workload>> {
         self.workloads.get(name)
     }
 
+    /// Every workload, by name.
+    pub fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
+        self.workloads.values()
+    }
+
     /// An upstream by name.
     pub fn upstream(&self, name: &Name) -> Option<&Arc<Upstream>> {
+        self.upstreams.get(name).map(|known| &known.upstream)
+    }
+
+    /// Every upstream, by name.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.values().map(|known| &known.upstream)
+    }
+
+    pub(crate) fn known_upstream(&self, name: &Name) -> Option<&Arc<KnownUpstream>> {
         self.upstreams.get(name)
     }
+
+    pub(crate) fn mark(&self) -> &Arc<()> {
+        &self.mark
+    }
+
+    /// The policies that can apply. `None` only by a defect.
+    pub(crate) fn slice(&self, cut: &Cut<'_>) -> Option<Arc<Slice>> {
+        // As many as a large fleet needs at once; beyond it, cutting anew costs some microseconds.
+        const MOST: usize = 8192;
+        let key = (cut.workload.name.clone(), cut.upstream.name.clone(), cut.action, cut.kind);
+        if let Some(slice) = self.slices.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Some(slice.clone());
+        }
+        let slice = Arc::new(Slice::new(&self.bundle, cut)?);
+        let mut slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
+        if slices.len() >= MOST {
+            slices.clear();
+        }
+        slices.insert(key, slice.clone());
+        Some(slice)
+    }
+}
+
+fn by_name(workloads: Vec<Workload>) -> BTreeMap<Name, Arc<Workload>> {
+    workloads.into_iter().map(|workload| (workload.name.clone(), Arc::new(workload))).collect()
+}
+
+/// Reads the classes of every upstream.
+fn known_upstreams(upstreams: Vec<Upstream>) -> (BTreeMap<Name, Arc<KnownUpstream>>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let mut known = BTreeMap::new();
+    for upstream in upstreams {
+        let mut classes = Vec::new();
+        for (pattern, class) in &upstream.classes {
+            match ClassPattern::new(pattern, class) {
+                Ok(pattern) => classes.push(pattern),
+                Err(invalid) => problems.push(Problem::of_class(upstream.name.as_str(), pattern, &invalid)),
+            }
+        }
+        known.insert(upstream.name.clone(), Arc::new(KnownUpstream { upstream: Arc::new(upstream), classes }));
+    }
+    (known, problems)
 }

@@ -1,0 +1,216 @@
+//! What Cedar is told for one judgement: the workload, the resources with everything above them, and the context.
+//!
+//! Only what the request is about is built; nothing else of the upstream exists for the policies that are evaluated.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use cedar_policy::{Context, Entities, Entity, EntityUid, RestrictedExpression};
+
+use crate::circumstances::{Circumstances, rounded};
+use crate::facts::Facts;
+use crate::operation::Operation;
+use crate::policy::class;
+use crate::policy::schema::{Vocabulary, uid};
+use crate::policy::snapshot::KnownUpstream;
+use crate::resource::{Resource, ResourceKind};
+use crate::time::Timestamp;
+use crate::workload::Workload;
+
+/// Cedar could not take what it was told. Nothing can then be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the entities of the request could not be built")]
+pub(crate) struct Unbuildable;
+
+fn text(value: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(value.to_owned())
+}
+
+fn texts<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> RestrictedExpression {
+    RestrictedExpression::new_set(values.into_iter().map(|value| text(value.as_ref())))
+}
+
+/// Numbers beyond Cedar's range count as its largest: counters and limits only ever grow dangerous upwards.
+fn long(value: u64) -> RestrictedExpression {
+    RestrictedExpression::new_long(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// The Cedar id of a resource: as it is shown, but a name that could be taken for several stands in double quotes, so that
+/// no two resources have one id.
+pub(crate) fn resource_id(resource: &Resource) -> String {
+    let mut id = resource.upstream.as_str().to_owned();
+    for (i, name) in resource.path.iter().enumerate() {
+        id.push(if i == 0 { '/' } else { '.' });
+        if name.is_empty() || name.contains(['.', '/', '"']) {
+            id.push('"');
+            id.push_str(&name.replace('"', "\"\""));
+            id.push('"');
+        } else {
+            id.push_str(name);
+        }
+    }
+    id
+}
+
+/// The resource directly above; none above an upstream.
+fn above(resource: &Resource) -> Option<Resource> {
+    let (kind, depth) = match resource.kind {
+        ResourceKind::Upstream => return None,
+        ResourceKind::Database => (ResourceKind::Upstream, 0),
+        ResourceKind::Schema | ResourceKind::Object => (ResourceKind::Database, 1),
+        ResourceKind::Table | ResourceKind::Function => (ResourceKind::Schema, 2),
+        ResourceKind::Column => (ResourceKind::Table, 3),
+    };
+    let path = resource.path.get(..depth).unwrap_or(&resource.path).to_vec();
+    Some(Resource { kind, upstream: resource.upstream.clone(), path })
+}
+
+/// Builds entities once each.
+pub(crate) struct Building<'s> {
+    vocabulary: &'s Vocabulary,
+    upstream: &'s KnownUpstream,
+    entities: BTreeMap<(&'static str, String), Entity>,
+}
+
+impl<'s> Building<'s> {
+    pub(crate) fn new(vocabulary: &'s Vocabulary, upstream: &'s KnownUpstream) -> Self {
+        Self { vocabulary, upstream, entities: BTreeMap::new() }
+    }
+
+    /// Everything that the operations are about, and who asks for them.
+    pub(crate) fn all(mut self, workload: &Workload, operations: &[Operation]) -> Result<Entities, Unbuildable> {
+        let mut entities = vec![self.workload(workload)?];
+        let mut actions = BTreeSet::new();
+        for operation in operations {
+            self.add(&operation.resource)?;
+            actions.insert(operation.action);
+        }
+        entities.extend(
+            actions.into_iter().filter_map(|action| self.vocabulary.action(action)).map(|action| action.entity.clone()),
+        );
+        entities.extend(self.entities.into_values());
+        Entities::from_entities(entities, None).map_err(|_| Unbuildable)
+    }
+
+    fn workload(&self, workload: &Workload) -> Result<Entity, Unbuildable> {
+        let attributes = HashMap::from([
+            ("name".to_owned(), text(workload.name.as_str())),
+            ("kind".to_owned(), text(workload.kind.as_str())),
+            ("environment".to_owned(), text(workload.environment.as_str())),
+            ("purpose".to_owned(), text(&workload.purpose)),
+            ("owner".to_owned(), text(&workload.owner.0)),
+            ("groups".to_owned(), texts(workload.groups.iter().map(|group| group.as_str()))),
+            ("risk".to_owned(), long(workload.risk.into())),
+            ("status".to_owned(), text(workload.status.as_str())),
+        ]);
+        let groups = workload.groups.iter().map(|group| uid(&self.vocabulary.group, group.as_str())).collect();
+        let name = uid(&self.vocabulary.workload, workload.name.as_str());
+        Entity::new(name, attributes, groups).map_err(|_| Unbuildable)
+    }
+
+    /// Adds a resource and everything above it.
+    fn add(&mut self, resource: &Resource) -> Result<EntityUid, Unbuildable> {
+        let id = resource_id(resource);
+        let type_name = self.vocabulary.kind(resource.kind).ok_or(Unbuildable)?;
+        let name = uid(type_name, &id);
+        let key = (resource.kind.as_str(), id);
+        if self.entities.contains_key(&key) {
+            return Ok(name);
+        }
+        let parent = match above(resource) {
+            Some(above) => self.add(&above)?,
+            None => uid(&self.vocabulary.environment, self.upstream.upstream.environment.as_str()),
+        };
+        let attributes = HashMap::from([
+            ("name".to_owned(), text(resource.name())),
+            ("upstream".to_owned(), text(self.upstream.upstream.name.as_str())),
+            ("environment".to_owned(), text(self.upstream.upstream.environment.as_str())),
+            ("classes".to_owned(), texts(class::classes(&self.upstream.classes, resource))),
+        ]);
+        let entity = Entity::new(name.clone(), attributes, HashSet::from([parent])).map_err(|_| Unbuildable)?;
+        self.entities.insert(key, entity);
+        Ok(name)
+    }
+}
+
+/// Facts and circumstances as Cedar sees them.
+pub(crate) fn context(facts: &Facts, around: &Circumstances) -> Result<Context, Unbuildable> {
+    let record = |members: Vec<(&str, RestrictedExpression)>| {
+        RestrictedExpression::new_record(members.into_iter().map(|(name, value)| (name.to_owned(), value)))
+            .map_err(|_| Unbuildable)
+    };
+    let session = &around.session;
+    let mut members = vec![
+        (
+            "source",
+            record(vec![
+                // Cedar does not read IPv4 inside IPv6.
+                ("address", RestrictedExpression::new_ip(around.source.to_canonical().to_string())),
+                ("threats", texts(around.threats.iter())),
+            ])?,
+        ),
+        (
+            "time",
+            record(vec![
+                ("hour", long(around.now.hour().into())),
+                ("weekday", long(around.now.weekday().into())),
+                ("now", RestrictedExpression::new_datetime(within_cedar(around.now).to_string())),
+            ])?,
+        ),
+        ("tls", RestrictedExpression::new_bool(around.tls)),
+        ("in_transaction", RestrictedExpression::new_bool(around.in_transaction)),
+        (
+            "session",
+            record(vec![
+                ("rows_read", long(rounded(session.rows_read))),
+                ("bytes_read", long(rounded(session.bytes_read))),
+                ("decisions", long(rounded(session.decisions))),
+                ("denials", long(rounded(session.denials))),
+            ])?,
+        ),
+        ("statements", long(facts.statements.into())),
+        ("explain_only", RestrictedExpression::new_bool(facts.explain_only)),
+        ("tables_read", texts(facts.tables_read.iter())),
+        ("tables_written", texts(facts.tables_written.iter())),
+        ("functions", texts(facts.functions.iter())),
+    ];
+    members.extend(facts.bounded.map(|bounded| ("bounded", RestrictedExpression::new_bool(bounded))));
+    members.extend(facts.limit.map(|limit| ("limit", long(limit))));
+    members.extend(facts.object.as_ref().map(|object| ("object", text(object))));
+    members.extend(facts.copy.map(|copy| ("copy", text(copy.as_str()))));
+    members.extend(facts.inference.map(|inference| ("inference", text(inference.as_str()))));
+    Context::from_pairs(members.into_iter().map(|(name, value)| (name.to_owned(), value))).map_err(|_| Unbuildable)
+}
+
+/// Cedar writes years with four digits.
+fn within_cedar(now: Timestamp) -> Timestamp {
+    const YEAR_1: i64 = -62_135_596_800_000;
+    const END_OF_9999: i64 = 253_402_300_799_999;
+    Timestamp::from_millis(now.millis().clamp(YEAR_1, END_OF_9999))
+}
+
+/// Contexts that were built, by the facts that they hold: operations of one statement share theirs.
+pub(crate) struct Contexts<'a> {
+    around: &'a Circumstances,
+    last: Option<(Arc<Facts>, Context)>,
+}
+
+impl<'a> Contexts<'a> {
+    pub(crate) fn new(around: &'a Circumstances) -> Self {
+        Self { around, last: None }
+    }
+
+    pub(crate) fn of(&mut self, facts: &Arc<Facts>) -> Result<Context, Unbuildable> {
+        if let Some((built, context)) = &self.last
+            && Arc::ptr_eq(built, facts)
+        {
+            return Ok(context.clone());
+        }
+        let context = context(facts, self.around)?;
+        self.last = Some((facts.clone(), context.clone()));
+        Ok(context)
+    }
+}
+
+#[cfg(test)]
+mod tests;

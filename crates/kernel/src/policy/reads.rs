@@ -1,0 +1,150 @@
+//! Which circumstances a policy reads, and what they are: the part of the memo's key that is not in the request's shape.
+//!
+//! A policy that uses `context` otherwise than by attribute access counts as reading everything: too much in a key costs
+//! time, too little would answer with a verdict made under other circumstances.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::ops::BitOr;
+use std::sync::Arc;
+
+use cedar_policy::Policy;
+use serde_json::Value;
+
+use crate::circumstances::{Circumstances, rounded};
+
+/// A set of circumstances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reads(u16);
+
+impl Reads {
+    pub(crate) const NOTHING: Self = Self(0);
+    pub(crate) const ALL: Self = Self(u16::MAX);
+    const ADDRESS: Self = Self(1);
+    const THREATS: Self = Self(1 << 1);
+    const HOUR: Self = Self(1 << 2);
+    const WEEKDAY: Self = Self(1 << 3);
+    const NOW: Self = Self(1 << 4);
+    const TLS: Self = Self(1 << 5);
+    const IN_TRANSACTION: Self = Self(1 << 6);
+    const ROWS: Self = Self(1 << 7);
+    const BYTES: Self = Self(1 << 8);
+    const DECISIONS: Self = Self(1 << 9);
+    const DENIALS: Self = Self(1 << 10);
+
+    /// Each circumstance by its place in `context`.
+    const PLACES: [(&'static [&'static str], Self); 11] = [
+        (&["source", "address"], Self::ADDRESS),
+        (&["source", "threats"], Self::THREATS),
+        (&["time", "hour"], Self::HOUR),
+        (&["time", "weekday"], Self::WEEKDAY),
+        (&["time", "now"], Self::NOW),
+        (&["tls"], Self::TLS),
+        (&["in_transaction"], Self::IN_TRANSACTION),
+        (&["session", "rows_read"], Self::ROWS),
+        (&["session", "bytes_read"], Self::BYTES),
+        (&["session", "decisions"], Self::DECISIONS),
+        (&["session", "denials"], Self::DENIALS),
+    ];
+
+    const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// What reading `context` along `path` reads: everything at or below the path. Facts are part of the request's shape.
+    fn along(path: &[&str]) -> Self {
+        Self::PLACES
+            .iter()
+            .filter(|(place, _)| place.iter().zip(path).all(|(one, other)| one == other))
+            .fold(Self::NOTHING, |all, (_, one)| all | *one)
+    }
+
+    /// Everything that a policy reads. What cannot be looked into reads everything.
+    pub(crate) fn of(policy: &Policy) -> Self {
+        policy.to_json().map_or(Self::ALL, |json| json.get("conditions").map_or(Self::ALL, Self::of_expression))
+    }
+
+    fn of_expression(json: &Value) -> Self {
+        match json {
+            Value::Object(members) => {
+                if let Some(path) = context_path(json) {
+                    return Self::along(&path);
+                }
+                // Operators and the attributes of record literals look alike here, so every member is looked into.
+                members.values().fold(Self::NOTHING, |all, member| all | Self::of_expression(member))
+            }
+            Value::Array(items) => items.iter().fold(Self::NOTHING, |all, item| all | Self::of_expression(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Self::NOTHING,
+        }
+    }
+}
+
+/// The attributes along which an expression reads `context`; empty for `context` itself, `None` for another expression.
+fn context_path(json: &Value) -> Option<Vec<&str>> {
+    let members = json.as_object()?;
+    if members.get("Var").and_then(Value::as_str) == Some("context") {
+        return Some(Vec::new());
+    }
+    let access = members.get(".").or_else(|| members.get("has"))?;
+    let mut path = context_path(access.get("left")?)?;
+    match access.get("attr")? {
+        Value::String(name) => path.push(name),
+        // `context has source.threats`
+        Value::Array(names) => {
+            for name in names {
+                path.push(name.as_str()?);
+            }
+        }
+        _ => return None,
+    }
+    Some(path)
+}
+
+impl BitOr for Reads {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// The values of the circumstances that policies read; the rest is left out, so that two of these are equal exactly if no
+/// policy can tell them apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    address: Option<IpAddr>,
+    threats: Option<Arc<BTreeSet<Arc<str>>>>,
+    now: Option<i64>,
+    /// Hour, weekday, TLS and transaction, each 0 where not read.
+    small: [u8; 4],
+    /// The session's counters, rounded as policies see them.
+    session: [Option<u64>; 4],
+}
+
+impl Seen {
+    /// What `reads` lets policies see of `around`.
+    pub(crate) fn new(reads: Reads, around: &Circumstances) -> Self {
+        let small = |one: Reads, value: u8| if reads.has(one) { value } else { 0 };
+        let counter = |one: Reads, count: u64| reads.has(one).then(|| rounded(count));
+        Self {
+            address: reads.has(Reads::ADDRESS).then_some(around.source),
+            threats: reads.has(Reads::THREATS).then(|| around.threats.clone()),
+            now: reads.has(Reads::NOW).then(|| around.now.millis()),
+            small: [
+                small(Reads::HOUR, around.now.hour()),
+                small(Reads::WEEKDAY, around.now.weekday()),
+                small(Reads::TLS, around.tls.into()),
+                small(Reads::IN_TRANSACTION, around.in_transaction.into()),
+            ],
+            session: [
+                counter(Reads::ROWS, around.session.rows_read),
+                counter(Reads::BYTES, around.session.bytes_read),
+                counter(Reads::DECISIONS, around.session.decisions),
+                counter(Reads::DENIALS, around.session.denials),
+            ],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
