@@ -3,7 +3,10 @@
 //! It implements ports of `kernel::ports` and knows neither protocols nor HTTP. `log/` is the audit log; the rest is a file
 //! per noun over `database.rs`. `memory.rs` has stand-ins for tests of other crates.
 
+pub mod approvals;
+pub mod database;
 pub mod log;
 pub mod memory;
 #[cfg(test)]
 mod scratch;
+pub mod workloads;
