@@ -1,0 +1,328 @@
+//! What one statement's walk gathers, and how it becomes operations with facts.
+//!
+//! The order of operations is fixed: definitions and calls of the statement itself, writes, locks, functions, relations
+//! read, columns whose value leaves, columns that decide which rows exist. Equal texts give equal operations.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kernel::facts::{CopyDirection, Facts, Inference};
+use kernel::operation::{Action, Operation};
+use kernel::resource::{Resource, ResourceKind};
+use kernel::workload::Name;
+
+use super::analysis::{Control, CopyFormat, Flow, Origin, Output, Outputs};
+use super::catalogue::Catalogue;
+use super::lineage::{ColumnId, Field, Lineage};
+
+/// A write to a relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Write {
+    pub(super) action: Action,
+    pub(super) verb: &'static str,
+    pub(super) path: Vec<Arc<str>>,
+    pub(super) bounded: bool,
+    pub(super) location: i32,
+}
+
+/// An operation that is known as it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Plain {
+    pub(super) action: Action,
+    pub(super) verb: &'static str,
+    pub(super) kind: ResourceKind,
+    pub(super) path: Vec<Arc<str>>,
+    pub(super) object: Option<&'static str>,
+    pub(super) location: i32,
+}
+
+/// What the walk over one statement has found so far.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) plain: Vec<Plain>,
+    pub(super) writes: Vec<Write>,
+    /// Relations locked by FOR UPDATE and its kin.
+    pub(super) locks: Vec<(usize, i32)>,
+    /// Relations read, with the place of the first mention.
+    pub(super) reads: Vec<(usize, i32)>,
+    /// Functions that policy must know: schema and name.
+    pub(super) calls: BTreeMap<(Arc<str>, Arc<str>), Action>,
+    /// Every function by name, as `schema.name`.
+    pub(super) functions: BTreeSet<Arc<str>>,
+    pub(super) infers: BTreeSet<(ColumnId, Inference)>,
+    /// Columns whose value is stored or handed to code.
+    pub(super) copied: BTreeSet<ColumnId>,
+    /// Something unseen takes part in a stored value.
+    pub(super) copied_unknown: bool,
+    /// Columns whose value is read for a later statement, as by a cursor.
+    pub(super) passed: BTreeSet<ColumnId>,
+    pub(super) passed_unknown: bool,
+    pub(super) parameters: u32,
+    pub(super) shareable: bool,
+    pub(super) bounded: Option<bool>,
+    pub(super) limit: Option<u64>,
+    pub(super) copy: Option<CopyDirection>,
+    pub(super) copy_format: Option<CopyFormat>,
+    pub(super) explain_only: bool,
+    pub(super) changes_catalogue: bool,
+    pub(super) control: Control,
+    pub(super) tag: &'static str,
+}
+
+impl Found {
+    pub(super) fn new() -> Self {
+        Self {
+            plain: Vec::new(),
+            writes: Vec::new(),
+            locks: Vec::new(),
+            reads: Vec::new(),
+            calls: BTreeMap::new(),
+            functions: BTreeSet::new(),
+            infers: BTreeSet::new(),
+            copied: BTreeSet::new(),
+            copied_unknown: false,
+            passed: BTreeSet::new(),
+            passed_unknown: false,
+            parameters: 0,
+            shareable: true,
+            bounded: None,
+            limit: None,
+            copy: None,
+            copy_format: None,
+            explain_only: false,
+            changes_catalogue: false,
+            control: Control::None,
+            tag: "SELECT",
+        }
+    }
+
+    pub(super) fn read(&mut self, relation: usize, location: i32) {
+        if !self.reads.iter().any(|(known, _)| *known == relation) {
+            self.reads.push((relation, location));
+        }
+    }
+
+    pub(super) fn write(&mut self, write: Write) {
+        if !self.writes.contains(&write) {
+            self.writes.push(write);
+        }
+    }
+
+    /// The columns decide which rows exist.
+    pub(super) fn infer(&mut self, lineage: &Lineage, how: Inference) {
+        self.infers.extend(lineage.columns.iter().map(|id| (*id, how)));
+    }
+
+    /// The value is stored, or handed to code.
+    pub(super) fn copy(&mut self, lineage: &Lineage) {
+        self.copied.extend(lineage.columns.iter().copied());
+        self.copied_unknown |= lineage.unknown;
+    }
+}
+
+/// The operations of one statement and where its columns come from; indices begin at `first`.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) operations: Vec<Operation>,
+    pub(super) outputs: Outputs,
+    pub(super) copied: Vec<usize>,
+}
+
+/// What a statement returns, as the walk knows it.
+#[derive(Debug)]
+pub(super) enum Returned {
+    None,
+    Fields(Vec<Field>),
+    Named,
+    Text,
+}
+
+/// Turns what was found into operations. Needs the text for spans, and how many statements it holds for the facts.
+pub(super) struct Build<'a> {
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) upstream: &'a Name,
+    pub(super) text: &'a str,
+    pub(super) statements: u32,
+    /// Index of the statement's first operation.
+    pub(super) first: usize,
+}
+
+impl Build<'_> {
+    pub(super) fn build(&self, found: &Found, returned: Returned) -> Built {
+        let facts = Arc::new(self.facts(found));
+        let mut operations = Vec::new();
+        for plain in &found.plain {
+            let facts = match plain.object {
+                Some(object) => Arc::new(Facts { object: Some(object.into()), ..(*facts).clone() }),
+                None => facts.clone(),
+            };
+            operations.push(self.operation(plain.action, plain.verb, plain.kind, &plain.path, facts, plain.location));
+        }
+        for write in &found.writes {
+            let facts = if facts.bounded == Some(write.bounded) {
+                facts.clone()
+            } else {
+                Arc::new(Facts { bounded: Some(write.bounded), ..(*facts).clone() })
+            };
+            let kind = ResourceKind::Table;
+            operations.push(self.operation(write.action, write.verb, kind, &write.path, facts, write.location));
+        }
+        for (relation, location) in &found.locks {
+            let path = self.relation_path(*relation);
+            let (action, kind) = (Action::SqlLock, ResourceKind::Table);
+            operations.push(self.operation(action, "SELECT FOR UPDATE", kind, &path, facts.clone(), *location));
+        }
+        for ((schema, name), action) in &found.calls {
+            let path = [self.catalogue.database.clone(), schema.clone(), name.clone()];
+            operations.push(self.operation(*action, "CALL", ResourceKind::Function, &path, facts.clone(), -1));
+        }
+        for (relation, location) in &found.reads {
+            let path = self.relation_path(*relation);
+            let action = match self.catalogue.relations.get(*relation) {
+                Some(known) if super::system::is_sensitive(&known.schema, &known.name) => Action::SqlAdminister,
+                _ => Action::SqlSelect,
+            };
+            operations.push(self.operation(action, "SELECT", ResourceKind::Table, &path, facts.clone(), *location));
+        }
+        let selected = self.selected(found, &returned);
+        let mut places = BTreeMap::new();
+        for id in &selected {
+            places.insert(*id, self.first + operations.len());
+            let path = self.column_path(*id);
+            let (action, kind) = (Action::SqlSelect, ResourceKind::Column);
+            operations.push(self.operation(action, "SELECT", kind, &path, facts.clone(), -1));
+        }
+        let mut inferring: BTreeMap<Inference, Arc<Facts>> = BTreeMap::new();
+        for (id, how) in &found.infers {
+            let facts = inferring
+                .entry(*how)
+                .or_insert_with(|| Arc::new(Facts { inference: Some(*how), ..(*facts).clone() }))
+                .clone();
+            let path = self.column_path(*id);
+            operations.push(self.operation(Action::SqlInfer, "SELECT", ResourceKind::Column, &path, facts, -1));
+        }
+        if operations.is_empty() {
+            // A statement that names nothing, such as `SELECT 1`, is judged as a read of the database.
+            let path = [self.catalogue.database.clone()];
+            let (action, kind) = (Action::SqlSelect, ResourceKind::Database);
+            operations.push(self.operation(action, found.tag, kind, &path, facts.clone(), -1));
+        }
+        let outputs = match returned {
+            Returned::None => Outputs::None,
+            Returned::Named => Outputs::Named,
+            Returned::Text => Outputs::Text,
+            Returned::Fields(fields) => {
+                Outputs::Columns(fields.iter().map(|field| self.output(&field.lineage, &places)).collect())
+            }
+        };
+        let copied = if found.copied_unknown {
+            places.values().copied().collect()
+        } else {
+            found.copied.iter().filter_map(|id| places.get(id).copied()).collect()
+        };
+        Built { operations, outputs, copied }
+    }
+
+    /// The columns whose value leaves or is stored. If something unseen takes part, that is every column in reach.
+    fn selected(&self, found: &Found, returned: &Returned) -> BTreeSet<ColumnId> {
+        let mut selected = found.copied.clone();
+        selected.extend(found.passed.iter().copied());
+        let mut unknown = found.copied_unknown || found.passed_unknown;
+        if let Returned::Fields(fields) = returned {
+            for field in fields {
+                selected.extend(field.lineage.columns.iter().copied());
+                unknown |= field.lineage.unknown;
+            }
+        }
+        if unknown {
+            for (place, _) in &found.reads {
+                let Some(relation) = self.catalogue.relations.get(*place).filter(|known| !known.system) else {
+                    continue;
+                };
+                selected.extend((0..relation.columns.len()).map(|column| ColumnId { relation: *place, column }));
+            }
+        }
+        selected
+    }
+
+    fn output(&self, lineage: &Lineage, places: &BTreeMap<ColumnId, usize>) -> Output {
+        let indices: Vec<usize> = lineage.columns.iter().filter_map(|id| places.get(id).copied()).collect();
+        if lineage.unknown || indices.len() != lineage.columns.len() {
+            return Output { flow: Flow::Unknown, origins: Vec::new() };
+        }
+        if indices.is_empty() {
+            return Output { flow: Flow::Clear, origins: Vec::new() };
+        }
+        if !lineage.bare {
+            return Output { flow: Flow::Derived(indices), origins: Vec::new() };
+        }
+        let origins = lineage.columns.iter().filter_map(|id| self.origin(*id)).collect();
+        Output { flow: Flow::Bare(indices), origins }
+    }
+
+    fn origin(&self, id: ColumnId) -> Option<Origin> {
+        let relation = self.catalogue.relations.get(id.relation)?;
+        Some(Origin { table: relation.oid, column: relation.columns.get(id.column)?.number })
+    }
+
+    fn facts(&self, found: &Found) -> Facts {
+        let name = |place: &usize| self.catalogue.relations.get(*place).map(|relation| relation.full_name.clone());
+        Facts {
+            bounded: found.bounded,
+            limit: found.limit,
+            tables_read: found.reads.iter().filter_map(|(place, _)| name(place)).collect(),
+            tables_written: found.writes.iter().map(|write| Arc::from(write.path.join("."))).collect(),
+            functions: found.functions.clone(),
+            object: None,
+            copy: found.copy,
+            inference: None,
+            explain_only: found.explain_only,
+            statements: self.statements,
+        }
+    }
+
+    fn relation_path(&self, place: usize) -> Vec<Arc<str>> {
+        let mut path = vec![self.catalogue.database.clone()];
+        if let Some(relation) = self.catalogue.relations.get(place) {
+            path.extend([relation.schema.clone(), relation.name.clone()]);
+        }
+        path
+    }
+
+    fn column_path(&self, id: ColumnId) -> Vec<Arc<str>> {
+        let mut path = self.relation_path(id.relation);
+        let column = self.catalogue.relations.get(id.relation).and_then(|relation| relation.columns.get(id.column));
+        path.extend(column.map(|column| column.name.clone()));
+        path
+    }
+
+    fn operation(
+        &self,
+        action: Action,
+        verb: &'static str,
+        kind: ResourceKind,
+        path: &[Arc<str>],
+        facts: Arc<Facts>,
+        location: i32,
+    ) -> Operation {
+        let resource = Resource { kind, upstream: self.upstream.clone(), path: path.to_vec() };
+        Operation { action, resource: Arc::new(resource), facts, verb, span: span(self.text, location) }
+    }
+}
+
+/// The bytes of the name that begins at a parser location: letters and quoted parts, joined by dots.
+fn span(text: &str, location: i32) -> Option<(u32, u32)> {
+    let start = usize::try_from(location).ok()?;
+    let rest = text.get(start..)?;
+    let mut quoted = false;
+    let end = rest
+        .char_indices()
+        .find(|(_, letter)| {
+            if *letter == '"' {
+                quoted = !quoted;
+            }
+            !(quoted || letter.is_alphanumeric() || matches!(letter, '_' | '$' | '"' | '.'))
+        })
+        .map_or(rest.len(), |(place, _)| place);
+    Some((u32::try_from(start).ok()?, u32::try_from(start + end).ok()?))
+}

@@ -1,0 +1,323 @@
+//! Expressions: the columns that flow into a value.
+//!
+//! Casts, operators, constructors and computing functions give the union of their arguments. CASE counts its conditions,
+//! because they choose the value. A function that policy must know gives a value of unknown origin, and its arguments
+//! count as copied: code that we cannot see has them.
+
+use kernel::facts::Inference;
+use kernel::operation::Action;
+use kernel::resource::ResourceKind;
+use kernel::verdict::Undecidable;
+
+use super::analyse::Walk;
+use super::analysis::Refused;
+use super::collect::Plain;
+use super::functions::{self, Called};
+use super::lineage::Lineage;
+use super::names::{boxed, constant_word, inner, plain_type, qualified, string, strings, unknown};
+use super::parse::{NodeEnum, pb};
+use super::query::ends_with_star;
+use super::scope::Scope;
+
+/// Type ids of `text` and `varchar`, between which a cast without a length changes nothing.
+const TEXT: u32 = 25;
+const VARCHAR: u32 = 1043;
+
+impl Walk<'_> {
+    /// Remembers that a name was found at this depth; levels beyond 63 share a bit, which only ever says "varies".
+    pub(super) fn touch(&mut self, depth: u32) {
+        self.touched |= 1 << depth.min(63);
+    }
+
+    /// The union over several nodes.
+    pub(super) fn union(&mut self, nodes: &[pb::Node], scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        let mut all = Lineage::clear();
+        for node in nodes {
+            all.add(&self.expr(node, scope)?);
+        }
+        Ok(all)
+    }
+
+    /// The union over nodes that may be absent.
+    fn union_of(&mut self, nodes: &[&Option<Box<pb::Node>>], scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        let mut all = Lineage::clear();
+        for node in nodes.iter().filter_map(|node| node.as_deref()) {
+            all.add(&self.expr(node, scope)?);
+        }
+        Ok(all)
+    }
+
+    pub(super) fn expr(&mut self, node: &pb::Node, scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        Ok(match inner(node)? {
+            NodeEnum::AConst(_)
+            | NodeEnum::SetToDefault(_)
+            | NodeEnum::CurrentOfExpr(_)
+            | NodeEnum::SqlvalueFunction(_)
+            | NodeEnum::MergeSupportFunc(_) => Lineage::clear(),
+            NodeEnum::ParamRef(parameter) => {
+                let number = u32::try_from(parameter.number).unwrap_or(0);
+                self.found.parameters = self.found.parameters.max(number);
+                Lineage::clear()
+            }
+            NodeEnum::ColumnRef(column) => self.column(column, scope)?,
+            NodeEnum::AExpr(expr) => {
+                let seen = self.operator(&expr.name)?;
+                let mut lineage = self.union_of(&[&expr.lexpr, &expr.rexpr], scope)?;
+                lineage.unknown |= !seen;
+                lineage
+            }
+            NodeEnum::BoolExpr(expr) => self.union(&expr.args, scope)?,
+            NodeEnum::FuncCall(call) => self.call(call, scope)?,
+            NodeEnum::SubLink(link) => self.sublink(link, scope)?,
+            NodeEnum::CaseExpr(case) => {
+                let mut lineage = self.union_of(&[&case.arg, &case.defresult], scope)?;
+                lineage.add(&self.union(&case.args, scope)?);
+                lineage
+            }
+            NodeEnum::CaseWhen(when) => self.union_of(&[&when.expr, &when.result], scope)?,
+            NodeEnum::CoalesceExpr(coalesce) => self.union(&coalesce.args, scope)?,
+            NodeEnum::MinMaxExpr(least) => self.union(&least.args, scope)?,
+            NodeEnum::NullTest(test) => self.union_of(&[&test.arg], scope)?,
+            NodeEnum::BooleanTest(test) => self.union_of(&[&test.arg], scope)?,
+            NodeEnum::TypeCast(cast) => self.cast(cast, scope)?,
+            NodeEnum::CollateClause(collate) => self.union_of(&[&collate.arg], scope)?,
+            NodeEnum::AIndirection(indirection) => self.indirection(indirection, scope)?,
+            NodeEnum::AIndices(indices) => self.union_of(&[&indices.lidx, &indices.uidx], scope)?,
+            NodeEnum::AArrayExpr(array) => self.union(&array.elements, scope)?,
+            NodeEnum::RowExpr(row) => self.union(&row.args, scope)?,
+            NodeEnum::List(list) => self.union(&list.items, scope)?,
+            NodeEnum::NamedArgExpr(named) => self.union_of(&[&named.arg], scope)?,
+            NodeEnum::MultiAssignRef(assigned) => self.union_of(&[&assigned.source], scope)?,
+            NodeEnum::GroupingFunc(grouping) => {
+                // It tells which grouping set a row belongs to, not what is in the columns.
+                self.union(&grouping.args, scope)?;
+                Lineage::clear()
+            }
+            NodeEnum::XmlExpr(xml) => {
+                let mut lineage = self.union(&xml.args, scope)?;
+                for node in &xml.named_args {
+                    match inner(node)? {
+                        NodeEnum::ResTarget(target) => lineage.add(&self.union_of(&[&target.val], scope)?),
+                        _ => return unknown(xml.location),
+                    }
+                }
+                lineage
+            }
+            NodeEnum::XmlSerialize(xml) => self.union_of(&[&xml.expr], scope)?,
+            other => self.json(other, scope)?,
+        })
+    }
+
+    /// A column, a whole row, or a row's field.
+    fn column(&mut self, column: &pb::ColumnRef, scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        let star = ends_with_star(&column.fields);
+        let names: Vec<&str> = column.fields.iter().filter_map(string).collect();
+        let found = match (names.as_slice(), star) {
+            ([name], false) => scope.column(name),
+            ([], true) => {
+                let mut all = Lineage::clear();
+                scope.from.items.iter().for_each(|item| all.add(&item.whole_row()));
+                Some((all, scope.depth))
+            }
+            ([table], true) => scope.item(None, table).map(|(item, depth)| (item.whole_row(), depth)),
+            ([schema, table], true) => scope.item(Some(schema), table).map(|(item, depth)| (item.whole_row(), depth)),
+            ([table, name], false) => {
+                scope.item(None, table).and_then(|(item, depth)| Some((item.field(name)?, depth)))
+            }
+            ([schema, table, name], false) => {
+                scope.item(Some(schema), table).and_then(|(item, depth)| Some((item.field(name)?, depth)))
+            }
+            ([database, schema, table, name], false) if **database == *self.context.catalogue.database => {
+                scope.item(Some(schema), table).and_then(|(item, depth)| Some((item.field(name)?, depth)))
+            }
+            _ => None,
+        };
+        match found {
+            Some((lineage, depth)) => {
+                self.touch(depth);
+                Ok(lineage)
+            }
+            None if self.lenient => Ok(Lineage::clear()),
+            None => Err(Refused::at(Undecidable::UnknownRelation, column.location)),
+        }
+    }
+
+    /// `(t).c`, `(value).field`, `array[i]`.
+    fn indirection(&mut self, node: &pb::AIndirection, scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        // `(t).c` of an item is the column itself; a column of the same name would come first.
+        if let NodeEnum::ColumnRef(column) = boxed(node.arg.as_deref())? {
+            if let ([table], [field]) = (column.fields.as_slice(), node.indirection.as_slice()) {
+                if let (Some(table), Some(field)) = (string(table), string(field)) {
+                    let is_column = scope.column(table).is_some_and(|(lineage, _)| lineage.bare);
+                    if let Some((item, depth)) = scope.item(None, table).filter(|_| !is_column) {
+                        if let Some(lineage) = item.field(field) {
+                            self.touch(depth);
+                            return Ok(lineage);
+                        }
+                    }
+                }
+            }
+        }
+        let mut lineage = self.union_of(&[&node.arg], scope)?;
+        for step in &node.indirection {
+            match inner(step)? {
+                NodeEnum::String(_) | NodeEnum::AStar(_) => {}
+                NodeEnum::AIndices(_) => lineage.add(&self.expr(step, scope)?),
+                _ => return unknown(-1),
+            }
+        }
+        Ok(lineage)
+    }
+
+    /// A cast computes, but between `text` and `varchar` without a length it does not change the value.
+    fn cast(&mut self, cast: &pb::TypeCast, scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        let (Some(argument), Some(target)) = (&cast.arg, &cast.type_name) else { return unknown(cast.location) };
+        let lineage = self.expr(argument, scope)?;
+        let same = matches!(plain_type(target), Some("text" | "varchar")) && self.is_text(&lineage);
+        Ok(if same { lineage } else { lineage.derived() })
+    }
+
+    fn is_text(&self, lineage: &Lineage) -> bool {
+        lineage.columns.iter().all(|id| {
+            let relation = self.context.catalogue.relations.get(id.relation);
+            let column = relation.and_then(|relation| relation.columns.get(id.column));
+            column.is_some_and(|column| matches!(column.type_oid, TEXT | VARCHAR))
+        })
+    }
+
+    /// An operator by name. One outside `pg_catalog` is a function call that policy must know; says whether it is not.
+    pub(super) fn operator(&mut self, name: &[pb::Node]) -> Result<bool, Refused> {
+        if name.is_empty() {
+            return Ok(true);
+        }
+        match qualified(&strings(name)?) {
+            None => unknown(-1),
+            Some((None | Some("pg_catalog"), _)) => Ok(true),
+            Some((Some(schema), operator)) => {
+                self.found.calls.insert((schema.into(), operator.into()), Action::SqlCall);
+                Ok(false)
+            }
+        }
+    }
+
+    /// ORDER BY inside an aggregate or a window.
+    pub(super) fn order_arguments(&mut self, nodes: &[pb::Node], scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        let mut all = Lineage::clear();
+        for node in nodes {
+            let NodeEnum::SortBy(sort) = inner(node)? else { return unknown(-1) };
+            self.operator(&sort.use_op)?;
+            let lineage = self.union_of(&[&sort.node], scope)?;
+            self.found.infer(&lineage, Inference::Order);
+            all.add(&lineage);
+        }
+        Ok(all)
+    }
+
+    /// A function, aggregate or window function.
+    pub(super) fn call(&mut self, call: &pb::FuncCall, scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        let mut arguments = self.union(&call.args, scope)?;
+        let ordered = self.order_arguments(&call.agg_order, scope)?;
+        if call.agg_within_group {
+            arguments.add(&ordered);
+        }
+        if let Some(condition) = &call.agg_filter {
+            self.filter(condition, scope)?;
+        }
+        if let Some(window) = &call.over {
+            self.window(window, scope)?;
+        }
+        let Some((schema, name)) =
+            qualified(&strings(&call.funcname)?).map(|(schema, name)| (schema.map(str::to_owned), name.to_owned()))
+        else {
+            return unknown(call.location);
+        };
+        match functions::classify(self.context.catalogue, schema.as_deref(), &name) {
+            Called::Computes => {
+                let home = schema.as_deref().unwrap_or("pg_catalog");
+                self.found.functions.insert(format!("{home}.{name}").into());
+                Ok(arguments)
+            }
+            Called::SetsConfig => {
+                self.set_config(call)?;
+                Ok(Lineage::clear())
+            }
+            Called::Judged(home, action) => {
+                self.found.functions.insert(format!("{home}.{name}").into());
+                self.found.calls.insert((home, name.into()), action);
+                self.found.copy(&arguments);
+                arguments.unknown = true;
+                Ok(arguments)
+            }
+        }
+    }
+
+    /// `set_config(name, value, is_local)` is SET: it is judged by the name, which must be a constant.
+    fn set_config(&mut self, call: &pb::FuncCall) -> Result<(), Refused> {
+        self.found.shareable = false;
+        self.found.functions.insert("pg_catalog.set_config".into());
+        let word = |place: usize| match call.args.get(place).map(|node| &node.node) {
+            Some(Some(NodeEnum::AConst(constant))) => constant_word(constant),
+            _ => None,
+        };
+        let pinned = Refused::at(Undecidable::PinnedSetting, call.location);
+        let name = word(0).ok_or(pinned)?.to_ascii_lowercase();
+        let values: Vec<String> = word(1).into_iter().collect();
+        if !super::session::may_set(self.context.catalogue, &name, &values) {
+            return Err(pinned);
+        }
+        let setting = ["setting".into(), name.as_str().into()];
+        self.found.plain.push(Plain {
+            action: Action::SqlSet,
+            verb: "SET",
+            kind: ResourceKind::Object,
+            path: std::iter::once(self.context.catalogue.database.clone()).chain(setting).collect(),
+            object: Some("setting"),
+            location: call.location,
+        });
+        Ok(())
+    }
+
+    /// A subquery in an expression.
+    fn sublink(&mut self, link: &pb::SubLink, scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        let selected = self.subquery(link.subselect.as_deref(), Some(scope))?;
+        let mut lineage = Lineage::clear();
+        for field in &selected.fields {
+            lineage.add(&field.lineage);
+        }
+        match link.sub_link_type() {
+            // Whether there is a row depends on the subquery's own conditions, which are noted as such.
+            pb::SubLinkType::ExistsSublink => Ok(Lineage::clear()),
+            pb::SubLinkType::AnySublink | pb::SubLinkType::AllSublink => {
+                let seen = self.operator(&link.oper_name)?;
+                lineage.add(&self.union_of(&[&link.testexpr], scope)?);
+                lineage.unknown |= !seen;
+                self.found.infer(&lineage, Inference::Join);
+                Ok(lineage)
+            }
+            pb::SubLinkType::ExprSublink
+            | pb::SubLinkType::MultiexprSublink
+            | pb::SubLinkType::ArraySublink
+            | pb::SubLinkType::RowcompareSublink => Ok(lineage.derived()),
+            pb::SubLinkType::CteSublink | pb::SubLinkType::Undefined => unknown(link.location),
+        }
+    }
+}
+
+/// The column name of `current_date` and its kin.
+pub(super) fn value_function_name(op: pb::SqlValueFunctionOp) -> &'static str {
+    use pb::SqlValueFunctionOp as Op;
+    match op {
+        Op::SqlvalueFunctionOpUndefined => "?column?",
+        Op::SvfopCurrentDate => "current_date",
+        Op::SvfopCurrentTime | Op::SvfopCurrentTimeN => "current_time",
+        Op::SvfopCurrentTimestamp | Op::SvfopCurrentTimestampN => "current_timestamp",
+        Op::SvfopLocaltime | Op::SvfopLocaltimeN => "localtime",
+        Op::SvfopLocaltimestamp | Op::SvfopLocaltimestampN => "localtimestamp",
+        Op::SvfopCurrentRole => "current_role",
+        Op::SvfopCurrentUser => "current_user",
+        Op::SvfopUser => "user",
+        Op::SvfopSessionUser => "session_user",
+        Op::SvfopCurrentCatalog => "current_catalog",
+        Op::SvfopCurrentSchema => "current_schema",
+    }
+}

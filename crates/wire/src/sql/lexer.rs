@@ -1,0 +1,1 @@
+//! The normalised key of a statement.

@@ -1,0 +1,307 @@
+//! INSERT, UPDATE, DELETE, MERGE: what is written, what is stored from where, and what RETURNING returns.
+
+use std::sync::Arc;
+
+use kernel::operation::Action;
+
+use super::analyse::Walk;
+use super::analysis::Refused;
+use super::catalogue::RelationKind;
+use super::collect::{Returned, Write};
+use super::lineage::{Field, Lineage};
+use super::names::{boxed, inner, unknown};
+use super::parse::{NodeEnum, pb};
+use super::predicate::Truth;
+use super::query::Selected;
+use super::scope::{From, Item, Scope};
+
+impl Walk<'_> {
+    /// A modifying statement of its own.
+    pub(super) fn modify_statement(&mut self, node: &NodeEnum) -> Result<Returned, Refused> {
+        let (tag, returning) = match node {
+            NodeEnum::InsertStmt(insert) => ("INSERT", insert.returning_clause.is_some()),
+            NodeEnum::UpdateStmt(update) => ("UPDATE", update.returning_clause.is_some()),
+            NodeEnum::DeleteStmt(delete) => ("DELETE", delete.returning_clause.is_some()),
+            NodeEnum::MergeStmt(merge) => ("MERGE", merge.returning_clause.is_some()),
+            _ => return unknown(-1),
+        };
+        self.found.tag = tag;
+        let selected = self.modify(node, None)?;
+        self.found.bounded = Some(selected.bounded);
+        Ok(if returning { Returned::Fields(selected.fields) } else { Returned::None })
+    }
+
+    /// A modifying statement, also inside WITH.
+    pub(super) fn modify(&mut self, node: &NodeEnum, outer: Option<&Scope<'_>>) -> Result<Selected, Refused> {
+        let mut base = Scope::inside(outer);
+        match node {
+            NodeEnum::InsertStmt(insert) => {
+                self.with(insert.with_clause.as_ref(), &mut base)?;
+                self.insert(insert, &base)
+            }
+            NodeEnum::UpdateStmt(update) => {
+                self.with(update.with_clause.as_ref(), &mut base)?;
+                self.update(update, &base)
+            }
+            NodeEnum::DeleteStmt(delete) => {
+                self.with(delete.with_clause.as_ref(), &mut base)?;
+                self.delete(delete, &base)
+            }
+            NodeEnum::MergeStmt(merge) => {
+                self.with(merge.with_clause.as_ref(), &mut base)?;
+                self.merge_rows(merge, &base)
+            }
+            _ => unknown(-1),
+        }
+    }
+
+    /// The relation that is written, as an item that WHERE and RETURNING see.
+    fn written(&mut self, named: Option<&pb::RangeVar>) -> Result<(usize, Item, i32), Refused> {
+        let Some(named) = named else { return unknown(-1) };
+        let place = self.relation_place(named)?;
+        let reads = self.found.reads.clone();
+        let item = self.relation_as_item(place, named)?;
+        // Naming a view as the target reads nothing yet.
+        self.found.reads = reads;
+        Ok((place, item, named.location))
+    }
+
+    /// Notes a write; through a view it reaches the tables behind it.
+    fn write(&mut self, place: usize, action: Action, verb: &'static str, bounded: bool, location: i32) {
+        let catalogue = self.context.catalogue;
+        let Some(relation) = catalogue.relations.get(place) else { return };
+        let path = vec![catalogue.database.clone(), relation.schema.clone(), relation.name.clone()];
+        self.found.write(Write { action, verb, path, bounded, location });
+        if relation.kind == RelationKind::View && !relation.system {
+            let behind = self.expansion(place).map(|expansion| expansion.reads.clone()).unwrap_or_default();
+            for read in behind {
+                if let Some(table) = catalogue.relations.get(read) {
+                    let path = vec![catalogue.database.clone(), table.schema.clone(), table.name.clone()];
+                    self.found.write(Write { action, verb, path, bounded, location: -1 });
+                }
+            }
+        }
+    }
+
+    /// RETURNING reads the target.
+    fn returning(
+        &mut self,
+        clause: Option<&pb::ReturningClause>,
+        place: usize,
+        target: &Item,
+        mut scope: Scope<'_>,
+    ) -> Result<Vec<Field>, Refused> {
+        let Some(clause) = clause else { return Ok(Vec::new()) };
+        let (mut old, mut new): (Arc<str>, Arc<str>) = ("old".into(), "new".into());
+        for node in &clause.options {
+            let NodeEnum::ReturningOption(option) = inner(node)? else { return unknown(-1) };
+            match option.option() {
+                pb::ReturningOptionKind::ReturningOptionOld => old = option.value.as_str().into(),
+                pb::ReturningOptionKind::ReturningOptionNew => new = option.value.as_str().into(),
+                pb::ReturningOptionKind::Undefined => return unknown(option.location),
+            }
+        }
+        for name in [old, new] {
+            // A table of that name comes first.
+            if scope.item(None, &name).is_none() {
+                scope.from.items.push(Item { name, schema: None, ..target.clone() });
+            }
+        }
+        let fields = self.targets(&clause.exprs, &scope)?;
+        self.read_target(place);
+        Ok(fields)
+    }
+
+    fn read_target(&mut self, place: usize) {
+        self.found.read(place, -1);
+        if let Ok(expansion) = self.expansion(place) {
+            for read in &expansion.reads {
+                self.found.read(*read, -1);
+            }
+        }
+    }
+
+    /// SET lists. What flows into a column from another one is stored; a column computed from itself stays what it is.
+    fn assign(&mut self, nodes: &[pb::Node], target: &Item, place: usize, scope: &Scope<'_>) -> Result<(), Refused> {
+        for node in nodes {
+            let NodeEnum::ResTarget(assigned) = inner(node)? else { return unknown(-1) };
+            let Some(value) = &assigned.val else { return unknown(assigned.location) };
+            for step in &assigned.indirection {
+                if let NodeEnum::AIndices(_) = inner(step)? {
+                    let lineage = self.expr(step, scope)?;
+                    self.found.copy(&lineage);
+                }
+            }
+            let mut lineage = self.expr(value, scope)?;
+            if !matches!(inner(value)?, NodeEnum::MultiAssignRef(_)) {
+                if let Some(own) = target.fields.iter().find(|field| *field.name == *assigned.name) {
+                    lineage.columns.retain(|id| !own.lineage.columns.contains(id));
+                }
+            }
+            self.store(&lineage, place);
+        }
+        Ok(())
+    }
+
+    /// A value is stored. If it comes from the written table itself, that table is read too.
+    fn store(&mut self, lineage: &Lineage, place: usize) {
+        if lineage.columns.iter().any(|id| id.relation == place) {
+            self.read_target(place);
+        }
+        self.found.copy(lineage);
+    }
+
+    fn insert(&mut self, insert: &pb::InsertStmt, base: &Scope<'_>) -> Result<Selected, Refused> {
+        let (place, target, location) = self.written(insert.relation.as_ref())?;
+        let mut bounded = true;
+        if let Some(source) = &insert.select_stmt {
+            let selected = self.subquery(Some(source), Some(base))?;
+            bounded = selected.bounded;
+            for field in &selected.fields {
+                self.store(&field.lineage, place);
+            }
+        }
+        self.write(place, Action::SqlInsert, "INSERT", bounded, location);
+        if let Some(conflict) = &insert.on_conflict_clause {
+            let mut from = From::one(target.clone(), true);
+            let excluded = target.fields.iter().map(|field| Field::new(field.name.clone(), Lineage::clear()));
+            // What the client or the source brought; the source's columns are stored as they are, and noted above.
+            from.items.push(Item {
+                name: "excluded".into(),
+                schema: None,
+                fields: excluded.collect(),
+                ..target.clone()
+            });
+            let scope = Scope::with(from, Some(base));
+            if let Some(arbiter) = &conflict.infer {
+                for node in &arbiter.index_elems {
+                    let NodeEnum::IndexElem(element) = inner(node)? else { return unknown(-1) };
+                    if let Some(expr) = &element.expr {
+                        self.expr(expr, &scope)?;
+                    }
+                }
+                if let Some(condition) = &arbiter.where_clause {
+                    self.filter(condition, &scope)?;
+                }
+            }
+            match conflict.action() {
+                pb::OnConflictAction::OnconflictNothing => {}
+                pb::OnConflictAction::OnconflictUpdate => {
+                    self.assign(&conflict.target_list, &target, place, &scope)?;
+                    if let Some(condition) = &conflict.where_clause {
+                        self.filter(condition, &scope)?;
+                    }
+                    // It changes only rows that the inserted ones collide with.
+                    self.write(place, Action::SqlUpdate, "INSERT ON CONFLICT DO UPDATE", true, location);
+                }
+                pb::OnConflictAction::OnconflictNone | pb::OnConflictAction::Undefined => return unknown(location),
+            }
+        }
+        let scope = Scope::with(From::one(target.clone(), true), Some(base));
+        let fields = self.returning(insert.returning_clause.as_ref(), place, &target, scope)?;
+        Ok(Selected { fields, bounded, limit: None })
+    }
+
+    fn update(&mut self, update: &pb::UpdateStmt, base: &Scope<'_>) -> Result<Selected, Refused> {
+        let (place, target, location) = self.written(update.relation.as_ref())?;
+        let mut from = From::one(target.clone(), false);
+        let others = self.from_list(&update.from_clause, base)?;
+        from.append(others);
+        let scope = Scope::with(from, Some(base));
+        self.assign(&update.target_list, &target, place, &scope)?;
+        let bounded = self.condition(update.where_clause.as_deref(), &scope)?;
+        self.write(place, Action::SqlUpdate, "UPDATE", bounded, location);
+        let fields = self.returning(update.returning_clause.as_ref(), place, &target, scope)?;
+        Ok(Selected { fields, bounded, limit: None })
+    }
+
+    fn delete(&mut self, delete: &pb::DeleteStmt, base: &Scope<'_>) -> Result<Selected, Refused> {
+        let (place, target, location) = self.written(delete.relation.as_ref())?;
+        let mut from = From::one(target.clone(), false);
+        let others = self.from_list(&delete.using_clause, base)?;
+        from.append(others);
+        let scope = Scope::with(from, Some(base));
+        let bounded = self.condition(delete.where_clause.as_deref(), &scope)?;
+        self.write(place, Action::SqlDelete, "DELETE", bounded, location);
+        let fields = self.returning(delete.returning_clause.as_ref(), place, &target, scope)?;
+        Ok(Selected { fields, bounded, limit: None })
+    }
+
+    fn condition(&mut self, node: Option<&pb::Node>, scope: &Scope<'_>) -> Result<bool, Refused> {
+        match node {
+            Some(node) => Ok(self.filter(node, scope)? == Truth::Varies),
+            None => Ok(false),
+        }
+    }
+
+    fn merge_rows(&mut self, merge: &pb::MergeStmt, base: &Scope<'_>) -> Result<Selected, Refused> {
+        let (place, target, location) = self.written(merge.relation.as_ref())?;
+        let source = match &merge.source_relation {
+            Some(source) => self.from_list(std::slice::from_ref(source), base)?,
+            None => return unknown(location),
+        };
+        let mut from = From::one(target.clone(), false);
+        from.append(source);
+        let scope = Scope::with(from, Some(base));
+        let bounded = self.condition(merge.join_condition.as_deref(), &scope)?;
+        for node in &merge.merge_when_clauses {
+            let NodeEnum::MergeWhenClause(when) = inner(node)? else { return unknown(location) };
+            if let Some(condition) = &when.condition {
+                self.filter(condition, &scope)?;
+            }
+            let stray = when.match_kind() == pb::MergeMatchKind::MergeWhenNotMatchedBySource;
+            match when.command_type() {
+                pb::CmdType::CmdNothing => {}
+                pb::CmdType::CmdDelete => {
+                    // NOT MATCHED BY SOURCE takes every row that the source does not name.
+                    self.write(place, Action::SqlDelete, "MERGE DELETE", bounded && !stray, location);
+                }
+                pb::CmdType::CmdUpdate => {
+                    self.assign(&when.target_list, &target, place, &scope)?;
+                    self.write(place, Action::SqlUpdate, "MERGE UPDATE", bounded && !stray, location);
+                }
+                pb::CmdType::CmdInsert => {
+                    let lineage = self.union(&when.values, &scope)?;
+                    self.store(&lineage, place);
+                    self.write(place, Action::SqlInsert, "MERGE INSERT", true, location);
+                }
+                pb::CmdType::Undefined
+                | pb::CmdType::CmdUnknown
+                | pb::CmdType::CmdSelect
+                | pb::CmdType::CmdMerge
+                | pb::CmdType::CmdUtility => return unknown(location),
+            }
+        }
+        let fields = self.returning(merge.returning_clause.as_ref(), place, &target, scope)?;
+        Ok(Selected { fields, bounded, limit: None })
+    }
+
+    /// SELECT … INTO and CREATE TABLE AS: a new relation that stores what the query returns.
+    pub(super) fn store_into(&mut self, into: &pb::IntoClause, fields: &[Field]) -> Result<(), Refused> {
+        let Some(named) = &into.rel else { return unknown(-1) };
+        for field in fields {
+            self.found.copy(&field.lineage);
+        }
+        self.created(named, "table", "CREATE TABLE AS")
+    }
+
+    /// CREATE TABLE AS and CREATE MATERIALIZED VIEW.
+    pub(super) fn create_table_as(&mut self, create: &pb::CreateTableAsStmt) -> Result<(), Refused> {
+        self.found.tag = "CREATE TABLE AS";
+        let Some(into) = &create.into else { return unknown(-1) };
+        let NodeEnum::SelectStmt(select) = boxed(create.query.as_deref())? else { return unknown(-1) };
+        let selected = self.select(select, None)?;
+        self.found.bounded = Some(selected.bounded);
+        match create.objtype() {
+            pb::ObjectType::ObjectTable => self.store_into(into, &selected.fields),
+            pb::ObjectType::ObjectMatview => {
+                self.found.tag = "CREATE MATERIALIZED VIEW";
+                let Some(named) = &into.rel else { return unknown(-1) };
+                // Its columns are traced through its definition, so nothing gets away by being stored in it.
+                self.read_values(&selected.fields);
+                self.created(named, "materialized view", "CREATE MATERIALIZED VIEW")
+            }
+            _ => unknown(-1),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The one door to PostgreSQL's grammar. Caps come first, because libpg_query is C in our process.
+//!
+//! Whatever the grammar does not accept is refused; its message is dropped, because it quotes the client's text.
+
+use kernel::verdict::Undecidable;
+
+use super::analysis::Refused;
+
+pub(super) use pg_query::NodeEnum;
+pub(super) use pg_query::protobuf as pb;
+
+/// The longest text that is analysed, in bytes.
+pub(super) const MAX_BYTES: usize = 256 * 1024;
+/// The deepest nesting of brackets.
+const MAX_DEPTH: usize = 500;
+/// The most words, numbers and signs, roughly counted; 140 KB of `OR` would keep the parser busy for half a second.
+const MAX_PIECES: usize = 65_536;
+
+/// Parses a text into its statements.
+pub(super) fn parse(text: &str, server_major: u32) -> Result<Vec<pb::RawStmt>, Refused> {
+    check_caps(text, server_major)?;
+    match pg_query::parse(text, 0) {
+        Ok(result) => Ok(result.protobuf.stmts),
+        Err(error) => Err(Refused::new(reason(&error))),
+    }
+}
+
+fn reason(error: &pg_query::Error) -> Undecidable {
+    match error {
+        // The tree is deeper than the decoder takes.
+        pg_query::Error::Decode(_) => Undecidable::TooLarge,
+        pg_query::Error::Parse(message) if message.contains("stack depth") || message.contains("memory exhausted") => {
+            Undecidable::TooLarge
+        }
+        pg_query::Error::Parse(_)
+        | pg_query::Error::Conversion(_)
+        | pg_query::Error::InvalidJson(_)
+        | pg_query::Error::InvalidPointer
+        | pg_query::Error::Scan(_)
+        | pg_query::Error::IsUtility(_)
+        | pg_query::Error::Split(_) => Undecidable::Unparseable,
+    }
+}
+
+/// A token of the scanner.
+pub(super) struct Token {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) kind: TokenKind,
+}
+
+/// What a token is to those who replace constants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenKind {
+    /// A string, bit string or number.
+    Constant,
+    /// A comment.
+    Comment,
+    /// Anything else.
+    Word,
+}
+
+/// The scanner's tokens. `None` if the text cannot be scanned.
+pub(super) fn scan(text: &str) -> Option<Vec<Token>> {
+    let scanned = pg_query::scan(text).ok()?;
+    scanned
+        .tokens
+        .iter()
+        .map(|token| {
+            let kind = match token.token() {
+                pb::Token::Sconst
+                | pb::Token::Usconst
+                | pb::Token::Bconst
+                | pb::Token::Xconst
+                | pb::Token::Iconst
+                | pb::Token::Fconst => TokenKind::Constant,
+                pb::Token::SqlComment | pb::Token::CComment => TokenKind::Comment,
+                _ => TokenKind::Word,
+            };
+            Some(Token { start: usize::try_from(token.start).ok()?, end: usize::try_from(token.end).ok()?, kind })
+        })
+        .collect()
+}
+
+/// Size, depth and lexis. Quotes are followed only roughly, which is enough for a cap: it can refuse too much, and the
+/// grammar has the last word on what it lets through.
+fn check_caps(text: &str, server_major: u32) -> Result<(), Refused> {
+    if text.len() > MAX_BYTES {
+        return Err(Refused::new(Undecidable::TooLarge));
+    }
+    let (mut depth, mut pieces, mut quote, mut previous) = (0usize, 0usize, None, b' ');
+    let mut number = Number::Outside;
+    for byte in text.bytes() {
+        match (byte, quote) {
+            (0, _) => return Err(Refused::new(Undecidable::Unparseable)),
+            (b'\'' | b'"', None) => quote = Some(byte),
+            (_, Some(open)) if open == byte => quote = None,
+            (_, Some(_)) => {}
+            (b'(' | b'[', None) => {
+                depth += 1;
+                pieces += 1;
+            }
+            (b')' | b']', None) => {
+                depth = depth.saturating_sub(1);
+                pieces += 1;
+            }
+            (_, None) => {
+                let starts = is_word(byte) != is_word(previous) || !(is_word(byte) || byte.is_ascii_whitespace());
+                pieces += usize::from(starts && !byte.is_ascii_whitespace());
+                number = number.step(byte, previous);
+                if server_major < 16 && (byte == 0x0B || number == Number::Modern) {
+                    // PostgreSQL 16 brought `0x1F`, `1_000` and the vertical tab as a space; an older server reads
+                    // the same text in another way (hazards PL04).
+                    return Err(Refused::new(Undecidable::Unparseable));
+                }
+            }
+        }
+        if depth > MAX_DEPTH || pieces > MAX_PIECES {
+            return Err(Refused::new(Undecidable::TooLarge));
+        }
+        previous = byte;
+    }
+    Ok(())
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+}
+
+/// Where a number stands, to find the forms that came with PostgreSQL 16.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Number {
+    Outside,
+    Inside,
+    Modern,
+}
+
+impl Number {
+    fn step(self, byte: u8, previous: u8) -> Self {
+        match self {
+            Self::Outside if byte.is_ascii_digit() && !is_word(previous) => Self::Inside,
+            Self::Inside if byte.is_ascii_digit() || byte == b'.' => Self::Inside,
+            Self::Inside if matches!(byte, b'_' | b'x' | b'X' | b'o' | b'O' | b'b' | b'B') => Self::Modern,
+            Self::Outside | Self::Inside | Self::Modern => Self::Outside,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The template cache.
+
+/// The cache.
+#[derive(Debug)]
+pub struct Templates;

@@ -1,0 +1,196 @@
+//! What is refused before any policy is asked.
+
+use kernel::verdict::Undecidable;
+use proptest::prelude::*;
+
+use super::{analyse, understood};
+
+fn check(sql: &str, why: Undecidable) {
+    assert_eq!(analyse(sql).err().map(|refused| refused.why), Some(why), "{sql}");
+}
+
+#[test]
+fn unparseable() {
+    for sql in ["SELEC 1", "SELECT 'a", "SELECT 1\0; DROP TABLE users", "SELECT $$a", "/* open"] {
+        check(sql, Undecidable::Unparseable);
+    }
+    assert!(understood("").statements.is_empty());
+    assert!(understood(" -- nothing\n;").statements.is_empty());
+}
+
+#[test]
+fn pinned_settings() {
+    for sql in [
+        "SET standard_conforming_strings = off",
+        "SET search_path = evil, public",
+        "SET search_path TO ''",
+        "SET client_encoding = 'SJIS'",
+        "SET NAMES 'GBK'",
+        "SET role = admin",
+        "SET ROLE admin",
+        "RESET ROLE",
+        "SET SESSION AUTHORIZATION bob",
+        "RESET SESSION AUTHORIZATION",
+        "SET backslash_quote = on",
+        "RESET ALL",
+        "SET unheard.of = 1",
+        "SELECT set_config('search_path', 'evil', false)",
+        "RESET search_path",
+        "SELECT set_config('ro' || 'le', 'admin', false)",
+        "SELECT set_config($1, $2, false)",
+        "SELECT set_config('standard_conforming_strings', 'off', false)",
+        "SET session_replication_role = replica",
+        "SET row_security = off",
+        "SET default_tablespace = x",
+        "SET SCHEMA 'evil'",
+    ] {
+        check(sql, Undecidable::PinnedSetting);
+    }
+}
+
+#[test]
+fn unknown_relations_and_columns() {
+    for sql in [
+        "SELECT 1 FROM nowhere",
+        "SELECT nothing FROM users",
+        "SELECT u.nothing FROM users u",
+        "DELETE FROM nowhere",
+        "SELECT users.ssn FROM users u",
+        "SELECT 1 FROM elsewhere.public.users",
+        "SELECT 1 FROM users ORDER BY nothing",
+        "SELECT name FROM users, LATERAL (SELECT nothing) x",
+        "SELECT id FROM (SELECT 1 AS x) s",
+        "COPY users (nothing) TO STDOUT",
+    ] {
+        check(sql, Undecidable::UnknownRelation);
+    }
+}
+
+#[test]
+fn unknown_forms() {
+    for sql in [
+        "CREATE TEMP TABLE t (id int)",
+        "SELECT ssn INTO TEMP t FROM users",
+        "CREATE TEMP TABLE t AS SELECT 1",
+        "CREATE TEMP VIEW v AS SELECT 1",
+        "SELECT 1 FROM pg_temp.t",
+        "EXPLAIN EXECUTE p",
+        "WITH RECURSIVE a AS (SELECT ssn FROM users), users AS (SELECT 1) SELECT 1 FROM a",
+        "SELECT * FROM json_populate_record(null::guess, '{}')",
+        "ALTER TABLE users RENAME TO x; SELECT name FROM users",
+    ] {
+        check(sql, Undecidable::UnknownForm);
+    }
+}
+
+#[test]
+fn bombs_pl19() {
+    check(&format!("SELECT {}1{}", "(".repeat(100_000), ")".repeat(100_000)), Undecidable::TooLarge);
+    check(&format!("SELECT {}1{}", "(".repeat(499), ")".repeat(499)).replace('1', "1+"), Undecidable::Unparseable);
+    check(&format!("SELECT 1{}", "+1".repeat(30_000)), Undecidable::TooLarge);
+    check(&format!("SELECT 1{}", ",1".repeat(60_000)), Undecidable::TooLarge);
+    check(&format!("SELECT '{}'", "x".repeat(300_000)), Undecidable::TooLarge);
+    let joins = |n: usize| {
+        (1..n).fold("SELECT 1 FROM users t0".to_owned(), |sql, i| sql + &format!(" JOIN users t{i} ON t{i}.id = t0.id"))
+    };
+    assert!(!understood(&joins(30)).operations.is_empty());
+    check(&joins(80), Undecidable::TooLarge);
+    assert_eq!(understood(&format!("SELECT '{}'", "(".repeat(100_000))).operations.len(), 1);
+    let wide = vec!["1"; 5_000].join(",");
+    assert!(understood(&format!("SELECT id FROM users WHERE id IN ({wide})")).shareable);
+}
+
+#[test]
+fn version_skew_pl04() {
+    for sql in ["SELECT 0x1F", "SELECT 1_000", "SELECT\u{b}1"] {
+        check(sql, Undecidable::Unparseable);
+    }
+    assert_eq!(understood("SELECT '0x1F 1_000', x'1F', users.id FROM users WHERE name = '1_0'").operations.len(), 3);
+}
+
+const WORDS: &[&str] = &[
+    "SELECT",
+    "FROM",
+    "users",
+    "guess",
+    "ssn",
+    "id",
+    "name",
+    "*",
+    ",",
+    "(",
+    ")",
+    "WHERE",
+    "=",
+    "1",
+    "'x'",
+    "JOIN",
+    "ON",
+    "WITH",
+    "x",
+    "AS",
+    "UNION",
+    "ALL",
+    "INSERT",
+    "INTO",
+    "VALUES",
+    "UPDATE",
+    "SET",
+    "DELETE",
+    "RETURNING",
+    "ORDER BY",
+    "GROUP BY",
+    "LIMIT",
+    ";",
+    "EXISTS",
+    "IN",
+    "NOT",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "END",
+    "::text",
+    ".",
+    "COPY",
+    "TO",
+    "STDOUT",
+    "EXPLAIN",
+    "count",
+    "OVER",
+    "LATERAL",
+    "USING",
+    "NATURAL",
+    "RECURSIVE",
+    "active_users",
+    "CREATE",
+    "TABLE",
+    "DROP",
+    "$1",
+    "DISTINCT",
+    "BETWEEN",
+    "AND",
+    "LIKE",
+    "IS NULL",
+    "FOR UPDATE",
+    "ARRAY",
+    "[",
+    "]",
+    "ROW",
+    "DECLARE",
+    "CURSOR",
+    "MERGE",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_words_panic(words in prop::collection::vec(prop::sample::select(WORDS), 1..25)) {
+        let _ = analyse(&words.join(" "));
+    }
+
+    #[test]
+    fn no_text_panics(text in "\\PC{0,80}") {
+        let _ = analyse(&text);
+    }
+}
