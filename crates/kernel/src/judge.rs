@@ -160,4 +160,6 @@ impl Remembered {
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
