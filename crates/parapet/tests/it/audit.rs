@@ -1,0 +1,159 @@
+//! The audit log: written before anything is forwarded, complete after a crash, and no byte of it can be changed unseen.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::bed::Bed;
+use crate::bed::clients::run;
+use crate::bed::gateway::BINARY;
+use crate::bed::raw::{self, Raw};
+use crate::bed::wait;
+
+/// `parapet audit verify` of a folder: its exit code and all that it said.
+fn verify(folder: &std::path::Path) -> (i32, String) {
+    let ran = run(std::process::Command::new(BINARY).args(["audit", "verify"]).arg(folder).env("NO_COLOR", "1"));
+    (ran.code, format!("{}{}", ran.out, ran.err))
+}
+
+/// Every statement is one that differs in its shape, so that each has an entry of its own text.
+fn shape(worker: usize, number: usize) -> String {
+    format!("select 1 as w{worker}n{number}")
+}
+
+#[test]
+fn a_crash_under_load_loses_nothing() {
+    let Some(mut bed) = Bed::start("audit-crash") else { return };
+    let token = bed.token("reporting");
+    let port = bed.gateway.postgres();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let (token, stop) = (&token, &stop);
+            scope.spawn(move || {
+                let mut raw = Raw::log_in(port, "reporting", token);
+                for number in 0.. {
+                    let more = !stop.load(Ordering::Relaxed);
+                    if !more
+                        || !raw.try_send(&raw::query(&shape(worker, number)))
+                        || raw::status(&raw.until_ready()) != 'I'
+                    {
+                        break;
+                    }
+                }
+            });
+        }
+        wait::until("some load", Duration::from_secs(20), || (bed.postgres.executed().len() > 500).then_some(()));
+        bed.gateway.kill();
+        stop.store(true, Ordering::Relaxed);
+    });
+    bed.gateway.restart();
+    assert_eq!(verify(&bed.gateway.audit()).0, 0, "{}", verify(&bed.gateway.audit()).1);
+    let entries: Vec<String> = bed.gateway.entries().iter().map(Value::to_string).collect();
+    let entered: std::collections::BTreeSet<&str> = entries
+        .iter()
+        .flat_map(|entry| entry.split_whitespace())
+        .map(|word| word.trim_end_matches(|c: char| !c.is_ascii_digit()))
+        .collect();
+    let executed = bed.postgres.executed();
+    let ours: Vec<&str> = executed.iter().filter_map(|sql| sql.trim().strip_prefix("select 1 as ")).collect();
+    assert!(ours.len() > 400, "the load was not seen at the upstream: {}", ours.len());
+    let lost: Vec<&&str> = ours.iter().filter(|name| !entered.contains(name.trim())).collect();
+    assert!(lost.is_empty(), "executed without an entry: {lost:?}");
+}
+
+#[test]
+fn every_kind_of_event_is_entered() {
+    let Some(bed) = Bed::start("audit-kinds") else { return };
+    let mut raw = bed.raw("triage-bot");
+    raw.query("select 1");
+    raw.query("drop table orders");
+    drop(raw);
+    Raw::try_log_in(bed.gateway.postgres(), "triage-bot", "hunter2").unwrap_err();
+    bed.gateway.cli_as("root@example.com", &["workloads", "quarantine", "auditor", "--reason", "a test"]).assert_done();
+    let kinds = ["configuration", "login", "login_refused", "decision", "session_ended", "admin"];
+    wait::until("every kind of entry", Duration::from_secs(5), || {
+        let entries = bed.gateway.entries();
+        kinds.iter().all(|kind| entries.iter().any(|entry| entry["kind"] == *kind)).then_some(())
+    });
+    let decisions: Vec<Value> = bed.gateway.entries().into_iter().filter(|entry| entry["kind"] == "decision").collect();
+    let verdicts: Vec<&str> = decisions.iter().filter_map(|entry| entry["verdict"].as_str()).collect();
+    // Connecting is a decision too, and each request is exactly one.
+    assert_eq!(verdicts, ["permit", "permit", "deny"], "{decisions:?}");
+    // By the command line as well.
+    let ran = bed.gateway.cli(&["audit", "search", "--verdict", "deny", "-o", "json"]);
+    assert!(ran.code == 0 && ran.out.contains("agents-never-destroy"), "{ran:?}");
+}
+
+/// Flips a bit of every byte of a small log, cuts it, and drops, doubles and swaps its lines.
+#[test]
+fn every_change_is_found() {
+    let Some(mut bed) = Bed::start("audit-tamper") else { return };
+    bed.raw("triage-bot").query("drop table orders");
+    bed.gateway.stop();
+    let (audit, copy) = (bed.gateway.audit(), bed.folder.join("copy"));
+    assert_eq!(verify(&audit).0, 0, "{}", verify(&audit).1);
+    let name = bed.gateway.segments()[0].file_name().unwrap().to_owned();
+    let sound = fs::read(bed.gateway.segments()[0].clone()).unwrap();
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(&audit).unwrap().flatten() {
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    let check = |what: String, bytes: &[u8]| {
+        fs::write(copy.join(&name), bytes).unwrap();
+        let (code, said) = verify(&copy);
+        assert_eq!(code, 8, "{what} was not found: {said}");
+    };
+    // A process for each byte: every seventh, and all of the first and last lines.
+    let lines: Vec<&[u8]> = sound.split_inclusive(|byte| *byte == b'\n').collect();
+    let (first, last) = (lines[0].len(), sound.len() - lines[lines.len() - 1].len());
+    for at in (0..sound.len()).filter(|at| at % 7 == 0 || *at < first.min(90) || *at >= last + 100) {
+        let mut changed = sound.clone();
+        changed[at] ^= 1;
+        check(format!("a change of byte {at}"), &changed);
+    }
+    check("a missing first line".to_owned(), &lines[1..].concat());
+    check("a missing line".to_owned(), &[&lines[..1], &lines[2..]].concat().concat());
+    check("a doubled line".to_owned(), &[&lines[..2], &lines[1..]].concat().concat());
+    let mut swapped = lines.clone();
+    swapped.swap(1, 2);
+    check("two swapped lines".to_owned(), &swapped.concat());
+    // The untouched copy still verifies: it was the change that was found.
+    fs::write(copy.join(&name), &sound).unwrap();
+    assert_eq!(verify(&copy).0, 0);
+}
+
+/// The first bad entry is named.
+#[test]
+fn the_first_bad_entry_is_named() {
+    let Some(mut bed) = Bed::start("audit-first-bad") else { return };
+    bed.raw("reporting").query("select 1");
+    bed.gateway.stop();
+    let segment = bed.gateway.segments()[0].clone();
+    let text = fs::read_to_string(&segment).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines[2] = lines[2].replacen("\"v\":1", "\"v\":2", 1);
+    fs::write(&segment, format!("{}\n", lines.join("\n"))).unwrap();
+    let (code, said) = verify(&bed.gateway.audit());
+    assert!(code == 8 && said.contains('2'), "{said}");
+}
+
+/// When the log cannot be written, nothing is forwarded.
+#[test]
+fn without_a_log_nothing_passes() {
+    let Some(bed) = Bed::start("audit-unwritable") else { return };
+    let mut raw = bed.raw("reporting");
+    assert_eq!(raw::tags(&raw.query("select 1 as before")), "TDCZ");
+    // A full disk: the file system's size limit for the running process.
+    let limit =
+        run(std::process::Command::new("prlimit").arg(format!("--pid={}", bed.gateway.process())).arg("--fsize=0:0"));
+    if limit.code != 0 {
+        crate::bed::skip("prlimit cannot limit the gateway's files");
+        return;
+    }
+    let replies = raw.query("select 1 as never");
+    assert!(!raw::errors(&replies).is_empty(), "{}", raw::tags(&replies));
+    assert!(bed.postgres.executed().iter().all(|sql| !sql.contains("never")), "forwarded without an entry");
+}

@@ -1,0 +1,353 @@
+//! The real gateway binary with a configuration of its own, on ports that it chose itself.
+//!
+//! Once it is ready it leaves `ports.json` in its state folder: `{"admin": "127.0.0.1:…", "postgres": "127.0.0.1:…"}`.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::clients::{Ran, run};
+use super::folder::Folder;
+use super::issuer::{self, Issuer};
+use super::postgres::{Postgres, UPSTREAM_PASSWORD};
+use super::{shop, wait};
+
+/// The gateway's binary.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_parapet");
+
+/// The people of the tests: name, groups, may administer. Each one's token is `token-of-NAME`.
+const PEOPLE: [(&str, &str, bool); 4] = [
+    ("dana@example.com", "dba", false),
+    ("dirk@example.com", "dba", false),
+    ("mara@example.com", "dba", false),
+    ("root@example.com", "", true),
+];
+
+/// The workloads: name, kind, groups, expiry. Mara owns them all.
+const WORKLOADS: [(&str, &str, &str, Option<&str>); 5] = [
+    ("triage-bot", "agent", "\"agents\"", None),
+    ("reporting", "service", "", None),
+    ("deploy", "ci", "\"migrations\"", None),
+    ("auditor", "service", "\"pii-readers\"", None),
+    ("left-over", "service", "", Some("2026-01-01T00:00:00Z")),
+];
+
+/// What a gateway is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    folder: PathBuf,
+    policies: Vec<PathBuf>,
+    upstream_port: u16,
+    authority: PathBuf,
+    jwks: PathBuf,
+    hold: String,
+    mode: &'static str,
+    disclosure: &'static str,
+    upstream_tls: bool,
+    client_tls: bool,
+    max_sessions: u32,
+}
+
+impl Setup {
+    /// The tests' base policies, enforced, over loopback without TLS.
+    pub(crate) fn new(folder: &Folder, postgres: &Postgres, issuer: &Issuer) -> Self {
+        folder.make("state");
+        folder.write("upstream-password", UPSTREAM_PASSWORD);
+        Self {
+            folder: folder.join(""),
+            policies: vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/policies/base")],
+            upstream_port: postgres.port(),
+            authority: postgres.authority(),
+            jwks: issuer.jwks().clone(),
+            hold: "20s".to_owned(),
+            mode: "enforce",
+            disclosure: "full",
+            upstream_tls: false,
+            client_tls: false,
+            max_sessions: 1000,
+        }
+    }
+
+    /// With policies from this folder alone.
+    pub(crate) fn policies(self, folder: &Path) -> Self {
+        Self { policies: vec![folder.to_owned()], ..self }
+    }
+
+    /// A copy of the base policies that the test may change: the folder `policies`.
+    pub(crate) fn own_policies(&self) -> PathBuf {
+        let folder = self.folder.join("policies");
+        super::folder::make(&folder, 0o700);
+        for entry in fs::read_dir(&self.policies[0]).unwrap().flatten() {
+            fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+        }
+        folder
+    }
+
+    /// How long a request may wait for its approval.
+    pub(crate) fn hold(self, hold: &str) -> Self {
+        Self { hold: hold.to_owned(), ..self }
+    }
+
+    /// Nothing is blocked, everything is recorded.
+    pub(crate) fn observe(self) -> Self {
+        Self { mode: "observe", ..self }
+    }
+
+    /// Refusals tell no more than the decision's id.
+    pub(crate) fn discreet(self) -> Self {
+        Self { disclosure: "id", ..self }
+    }
+
+    /// TLS on both sides.
+    pub(crate) fn tls(self) -> Self {
+        Self { upstream_tls: true, client_tls: true, ..self }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// The configuration file.
+    fn toml(&self) -> String {
+        let mut text = String::new();
+        let policies: Vec<String> = self.policies.iter().map(|path| format!("{path:?}")).collect();
+        let upstream = if self.upstream_tls {
+            format!("tls = \"verify-full\"\nca = {:?}", self.authority)
+        } else {
+            "tls = \"off\"".to_owned()
+        };
+        let client = if self.client_tls { "self-signed" } else { "off" };
+        write!(
+            text,
+            r#"[gateway]
+state = {state:?}
+drain = "2s"
+
+[admin]
+listen = "127.0.0.1:0"
+
+[postgres]
+listen = "127.0.0.1:0"
+tls = "{client}"
+
+[policies]
+folders = [{policies}]
+
+[upstreams.shop-db]
+address = "localhost:{port}"
+database = "{database}"
+environment = "production"
+user = "parapet"
+password = "file://{folder}/upstream-password"
+{upstream}
+mode = "{mode}"
+disclosure = "{disclosure}"
+hold = "{hold}"
+max_sessions = {max_sessions}
+
+[upstreams.shop-db.classes]
+pii = ["public.customers.email", "public.customers.name"]
+pci = ["public.customers.card"]
+
+[issuers."{issuer}"]
+audience = "{audience}"
+jwks = "file://{jwks}"
+"#,
+            state = self.state(),
+            policies = policies.join(", "),
+            port = self.upstream_port,
+            database = shop::NAME,
+            folder = self.folder.display().to_string().trim_end_matches('/'),
+            mode = self.mode,
+            disclosure = self.disclosure,
+            hold = self.hold,
+            max_sessions = self.max_sessions,
+            issuer = issuer::NAME,
+            audience = issuer::AUDIENCE,
+            jwks = self.jwks.display(),
+        )
+        .unwrap();
+        for (name, kind, groups, expires) in WORKLOADS {
+            let expires = expires.map(|time| format!("expires = \"{time}\"\n")).unwrap_or_default();
+            write!(
+                text,
+                "\n[workloads.{name}]\nowner = \"mara@example.com\"\nkind = \"{kind}\"\nenvironment = \"production\"\n\
+                 purpose = \"the tests\"\ngroups = [{groups}]\n{expires}\n[[trust]]\nworkload = \"{name}\"\n\
+                 issuer = \"{}\"\nclaims = {{ sub = \"workload:{name}\" }}\n",
+                issuer::NAME
+            )
+            .unwrap();
+        }
+        for (name, group, admin) in PEOPLE {
+            let groups = if group.is_empty() { String::new() } else { format!("\"{group}\"") };
+            let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token_of(name).as_bytes());
+            let hash = hash.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+            write!(
+                text,
+                "\n[people.\"{name}\"]\ngroups = [{groups}]\nadmin = {admin}\ntoken_hash = \"sha256:{hash}\"\n"
+            )
+            .unwrap();
+        }
+        text
+    }
+}
+
+/// The API token of a person.
+fn token_of(person: &str) -> String {
+    format!("token-of-{person}")
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    child: Child,
+    setup: Setup,
+    admin: SocketAddr,
+    postgres: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts it and waits until it is ready.
+    pub(crate) fn start(setup: Setup) -> Self {
+        fs::write(setup.folder.join("parapet.toml"), setup.toml()).unwrap();
+        let (child, admin, postgres) = launch(&setup);
+        Self { child, setup, admin, postgres }
+    }
+
+    /// Its port for PostgreSQL clients.
+    pub(crate) fn postgres(&self) -> u16 {
+        self.postgres.port()
+    }
+
+    /// The address of its admin API.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The folder of its audit log.
+    pub(crate) fn audit(&self) -> PathBuf {
+        self.setup.state().join("audit")
+    }
+
+    /// What it wrote to its log.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.setup.folder.join("gateway.log")).unwrap()
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Runs `parapet` against it, as the administrator that the state folder's credential makes.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Ran {
+        run(self.command().args(arguments))
+    }
+
+    /// Runs `parapet` against it as a person.
+    pub(crate) fn cli_as(&self, person: &str, arguments: &[&str]) -> Ran {
+        run(self.command().args(arguments).env("PARAPET_TOKEN", token_of(person)))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(BINARY);
+        command
+            .current_dir(&self.setup.folder)
+            .env("NO_COLOR", "1")
+            .env("PARAPET_CONFIG", self.setup.folder.join("parapet.toml"))
+            .arg("--state")
+            .arg(self.setup.state())
+            .args(["--yes", "--no-input"]);
+        command
+    }
+
+    /// The entries of the audit log, in order, read from its files.
+    pub(crate) fn entries(&self) -> Vec<Value> {
+        let mut entries = Vec::new();
+        for segment in self.segments() {
+            for line in fs::read_to_string(segment).unwrap().lines() {
+                // `SEQUENCE CHAIN ENTRY`
+                let entry = line.splitn(3, ' ').nth(2).unwrap();
+                entries.push(serde_json::from_str(entry).unwrap());
+            }
+        }
+        entries
+    }
+
+    /// The files of the audit log, in order.
+    pub(crate) fn segments(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.audit()).unwrap().flatten().map(|entry| entry.path());
+        let mut segments: Vec<PathBuf> =
+            entries.filter(|path| path.extension().is_some_and(|extension| extension == "log")).collect();
+        segments.sort();
+        segments
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        wait::until("the gateway to stop", Duration::from_secs(20), || self.child.try_wait().unwrap())
+    }
+
+    /// Starts it again with the same state.
+    pub(crate) fn restart(&mut self) {
+        let (child, admin, postgres) = launch(&self.setup);
+        (self.child, self.admin, self.postgres) = (child, admin, postgres);
+    }
+
+    /// Its resident memory in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        let _gone = kill_process(pid, signal);
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn launch(setup: &Setup) -> (Child, SocketAddr, SocketAddr) {
+    let ports = setup.state().join("ports.json");
+    // What a killed gateway left must not be taken for the answer of the new one.
+    let _first_start = fs::remove_file(&ports);
+    let log = File::options().create(true).append(true).open(setup.folder.join("gateway.log")).unwrap();
+    let mut child = Command::new(BINARY)
+        .current_dir(&setup.folder)
+        .args(["serve", "-c", "parapet.toml"])
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let ports: Value = wait::until("the gateway to be ready", Duration::from_secs(30), || {
+        if let Some(status) = child.try_wait().unwrap() {
+            let log = fs::read_to_string(setup.folder.join("gateway.log")).unwrap();
+            panic!("the gateway ended with {status} before it was ready:\n{log}");
+        }
+        serde_json::from_str(&fs::read_to_string(&ports).ok()?).ok()
+    });
+    let address = |name: &str| ports[name].as_str().and_then(|text| text.parse().ok()).unwrap();
+    (child, address("admin"), address("postgres"))
+}

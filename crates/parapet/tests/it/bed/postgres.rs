@@ -1,0 +1,280 @@
+//! A real PostgreSQL in a private folder: initialized and filled once a run, then copied for each test.
+//!
+//! It listens on a Unix socket and on a reserved port of 127.0.0.1, speaks TLS, and logs every statement that it executes:
+//! tests look at what arrived. As root it runs under another user, because PostgreSQL refuses to run as root.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Condvar, LazyLock, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::clients::{Ran, run};
+use super::folder::{self, Folder};
+use super::{shop, skip, wait};
+
+/// The password of the gateway's own login at the upstream. A canary: it must appear nowhere downstream.
+pub(crate) const UPSTREAM_PASSWORD: &str = "canary-5f0a-upstream-password";
+/// The database's owner and superuser, for the tests' own checks.
+const SUPERUSER: &str = "shop_admin";
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    child: Child,
+    data: PathBuf,
+    log: PathBuf,
+    port: u16,
+    _place: Place,
+}
+
+impl Postgres {
+    /// Starts a server with the shop in it; `None`, and a visible skip, if the machine has no PostgreSQL.
+    pub(crate) fn start(folder: &Folder) -> Option<Self> {
+        let Some(template) = TEMPLATE.as_ref() else {
+            skip("no PostgreSQL: neither on PATH nor in /usr/lib/postgresql (scripts/install.sh postgres)");
+            return None;
+        };
+        let place = Place::take();
+        let data = folder.join("pg");
+        run(Command::new("cp").arg("-a").arg(template).arg(&data)).assert_done();
+        let log = folder.join("postgres.log");
+        let (child, port) = launch(&data, &log);
+        Some(Self { child, data, log, port, _place: place })
+    }
+
+    /// Its port on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The certificate of the authority that signed its own, in PEM.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.data.join("ca.crt")
+    }
+
+    /// Runs SQL as the superuser, past the gateway. Unaligned rows without a heading.
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        let ran = superuser_sql(&self.data, self.port, sql);
+        ran.assert_done();
+        ran.out.trim_end().to_owned()
+    }
+
+    /// The statements that it executed for the gateway's login, in order, without those of the gateway's own catalogue.
+    pub(crate) fn executed(&self) -> Vec<String> {
+        let log = fs::read_to_string(&self.log).unwrap();
+        log.split("\n@@")
+            .filter(|record| record.trim_start_matches("@@").starts_with("parapet@"))
+            .filter_map(|record| {
+                let (_, rest) = record.split_once("LOG:  ")?;
+                let (kind, statement) = rest.split_once(": ")?;
+                (kind == "statement" || kind.starts_with("execute ")).then(|| statement.replace("\n\t", "\n"))
+            })
+            .filter(|statement| !statement.contains("pg_catalog.pg_class"))
+            .collect()
+    }
+
+    /// Stops it at once, as a crash would.
+    pub(crate) fn crash(&mut self) {
+        signal(&self.child, Signal::QUIT);
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again after a crash, on the same port.
+    pub(crate) fn restart(&mut self) {
+        self.child = spawn(&self.data, &self.log, self.port);
+        assert!(ready(&self.data, self.port, &mut self.child), "the server does not come back");
+    }
+
+    /// Ends the server processes of the gateway's sessions, as an upstream that drops connections does.
+    pub(crate) fn drop_sessions(&self) {
+        self.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'parapet'");
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Immediate shutdown: the data is thrown away.
+        signal(&self.child, Signal::QUIT);
+        let _reaped = self.child.wait();
+    }
+}
+
+/// The folder that is copied, made at the first use.
+static TEMPLATE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    program("postgres")?;
+    program("initdb")?;
+    let home = folder::RUN.join("template");
+    folder::make(&home, 0o711);
+    give_away(&home);
+    let (data, password) = (home.join("pg"), home.join("password"));
+    fs::write(&password, "superuser-password").unwrap();
+    give_away(&password);
+    run(server_command("initdb")
+        .args(["--no-sync", "--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C"])
+        .args(["--username", SUPERUSER, "--pwfile"])
+        .arg(&password)
+        .arg("-D")
+        .arg(&data))
+    .assert_done();
+    certificates(&data);
+    let log = home.join("log");
+    let (mut child, port) = launch(&data, &log);
+    for sql in [shop::DATABASE, shop::ROLES, shop::SCHEMA, shop::ROWS] {
+        let database = if sql == shop::DATABASE { "postgres" } else { shop::NAME };
+        superuser_sql_on(&data, port, database, sql).assert_done();
+    }
+    signal(&child, Signal::INT);
+    child.wait().unwrap();
+    Some(data)
+});
+
+/// A server certificate for `localhost` and 127.0.0.1, and the authority that signed it.
+fn certificates(data: &Path) {
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "Parapet test authority");
+    let certificate = authority.self_signed(&authority_key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let server = rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+    for (name, pem) in
+        [("ca.crt", certificate.pem()), ("server.crt", server.pem()), ("server.key", key.serialize_pem())]
+    {
+        let path = data.join(name);
+        fs::write(&path, pem).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        give_away(&path);
+    }
+}
+
+/// Starts a server on a port that was free a moment ago, and again on another if somebody took it.
+fn launch(data: &Path, log: &Path) -> (Child, u16) {
+    for _attempt in 0..5 {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut child = spawn(data, log, port);
+        if ready(data, port, &mut child) {
+            return (child, port);
+        }
+    }
+    panic!("the server does not start: see {}", log.display());
+}
+
+fn spawn(data: &Path, log: &Path, port: u16) -> Child {
+    let log = File::options().create(true).append(true).open(log).unwrap();
+    let mut command = server_command("postgres");
+    command.arg("-D").arg(data).args(["-p", &port.to_string()]);
+    let socket = format!("unix_socket_directories={}", data.display());
+    for setting in [
+        socket.as_str(),
+        "listen_addresses=127.0.0.1",
+        "fsync=off",
+        "synchronous_commit=off",
+        "full_page_writes=off",
+        "shared_buffers=32MB",
+        "max_connections=700",
+        "log_statement=all",
+        "log_line_prefix=@@%u@%p@ ",
+        "ssl=on",
+    ] {
+        command.args(["-c", setting]);
+    }
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    command.spawn().unwrap()
+}
+
+/// Waits until it answers; false if it gave up.
+fn ready(data: &Path, port: u16, child: &mut Child) -> bool {
+    wait::until("PostgreSQL to start", Duration::from_secs(60), || {
+        if child.try_wait().unwrap().is_some() {
+            return Some(false);
+        }
+        (superuser_sql_on(data, port, "postgres", "select 1").code == 0).then_some(true)
+    })
+}
+
+fn superuser_sql(data: &Path, port: u16, sql: &str) -> Ran {
+    superuser_sql_on(data, port, shop::NAME, sql)
+}
+
+fn superuser_sql_on(data: &Path, port: u16, database: &str, sql: &str) -> Ran {
+    let mut command = Command::new("psql");
+    command.arg("-h").arg(data).args(["-p", &port.to_string(), "-U", SUPERUSER, "-XAtq", "-v", "ON_ERROR_STOP=1"]);
+    run(command.args([database, "-c", sql]))
+}
+
+/// A program of the server: on PATH, or where Debian keeps it, the newest first.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name));
+    let mut majors: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    majors.sort_by_key(|path| path.file_name().and_then(OsStr::to_str).and_then(|major| major.parse::<u32>().ok()));
+    on_path.chain(majors.iter().rev().map(|major| major.join("bin").join(name))).find(|path| path.is_file())
+}
+
+/// A command of the server, under the user that it may run as.
+fn server_command(name: &str) -> Command {
+    let mut command = Command::new(program(name).unwrap());
+    if let Some((user, group)) = *USER {
+        command.uid(user).gid(group);
+    }
+    // The server needs a folder that its user can enter.
+    command.current_dir("/").env_remove("PGDATA").env_remove("PGPORT").env_remove("PGHOST");
+    command
+}
+
+/// Whom to drop to when the tests run as root: user and group.
+static USER: LazyLock<Option<(u32, u32)>> = LazyLock::new(|| {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let find = |name: &str| {
+        let fields: Vec<&str> = users.lines().find(|line| line.starts_with(&format!("{name}:")))?.split(':').collect();
+        Some((fields[2].parse().ok()?, fields[3].parse().ok()?))
+    };
+    find("postgres").or_else(|| find("nobody"))
+});
+
+fn give_away(path: &Path) {
+    if let Some((user, group)) = *USER {
+        std::os::unix::fs::chown(path, Some(user), Some(group)).unwrap();
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    // It may have ended by itself.
+    let _gone = kill_process(pid, signal);
+}
+
+/// A place among the heavy servers: so many run at once, the rest wait.
+#[derive(Debug)]
+struct Place;
+
+static FREE: (Mutex<usize>, Condvar) = (Mutex::new(4), Condvar::new());
+
+impl Place {
+    fn take() -> Self {
+        let free = FREE.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut free = FREE.1.wait_while(free, |free| *free == 0).unwrap_or_else(std::sync::PoisonError::into_inner);
+        *free -= 1;
+        Self
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *FREE.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
+        FREE.1.notify_one();
+    }
+}

@@ -1,0 +1,8 @@
+//! PostgreSQL guarded end to end: stock clients and a client of bytes, through the real gateway, to a real server.
+
+mod cancel;
+mod copy;
+mod holds;
+mod reads;
+mod refusals;
+mod transactions;
