@@ -265,6 +265,18 @@ fn a_change_bites_on_the_next_request() {
 }
 
 #[test]
+fn a_dry_run_for_another_workload_leaves_no_trace() {
+    let snapshot = snapshot("@id(\"a\") permit(principal in Group::\"admins\", action, resource);");
+    let read = [operation(Action::SqlSelect, &EMAIL)];
+    let admin = workload("bot", WorkloadKind::Agent, &["admins"]);
+    let explained = crate::policy::explain(&snapshot, &admin, &read, &around());
+    assert_eq!(explained.evaluation.verdict, "permit");
+    assert_eq!(judged(&snapshot, &read), "deny no permit");
+    let explained = crate::policy::explain(&snapshot, &admin, &read, &around());
+    assert_eq!(explained.evaluation.verdict, "permit");
+}
+
+#[test]
 fn a_memo_keeps_statements_that_are_written_otherwise_apart() {
     let snapshot = snapshot(PERMIT);
     let (mut memo, who) = (Memo::new(), authenticated("bot"));

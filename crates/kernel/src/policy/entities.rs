@@ -2,15 +2,16 @@
 //!
 //! Only what the request is about is built; nothing else of the upstream exists for the policies that are evaluated.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use cedar_policy::{Context, Entities, Entity, EntityUid, RestrictedExpression};
+use cedar_policy::{Context, Entities, Entity, RestrictedExpression};
 
 use crate::circumstances::{Circumstances, rounded};
 use crate::facts::Facts;
 use crate::operation::Operation;
 use crate::policy::class;
+use crate::policy::reads::Reads;
 use crate::policy::schema::{Vocabulary, uid};
 use crate::policy::snapshot::KnownUpstream;
 use crate::resource::{Resource, ResourceKind};
@@ -65,21 +66,38 @@ fn above(resource: &Resource) -> Option<Resource> {
     Some(Resource { kind, upstream: resource.upstream.clone(), path })
 }
 
+/// A workload as Cedar sees it.
+pub(crate) fn principal(vocabulary: &Vocabulary, workload: &Workload) -> Result<Entity, Unbuildable> {
+    let attributes = HashMap::from([
+        ("name".to_owned(), text(workload.name.as_str())),
+        ("kind".to_owned(), text(workload.kind.as_str())),
+        ("environment".to_owned(), text(workload.environment.as_str())),
+        ("purpose".to_owned(), text(&workload.purpose)),
+        ("owner".to_owned(), text(&workload.owner.0)),
+        ("groups".to_owned(), texts(workload.groups.iter().map(|group| group.as_str()))),
+        ("risk".to_owned(), long(workload.risk.into())),
+        ("status".to_owned(), text(workload.status.as_str())),
+    ]);
+    let groups = workload.groups.iter().map(|group| uid(&vocabulary.group, group.as_str())).collect();
+    let name = uid(&vocabulary.workload, workload.name.as_str());
+    Entity::new(name, attributes, groups).map_err(|_| Unbuildable)
+}
+
 /// Builds entities once each.
 pub(crate) struct Building<'s> {
     vocabulary: &'s Vocabulary,
     upstream: &'s KnownUpstream,
-    entities: BTreeMap<(&'static str, String), Entity>,
+    entities: HashMap<Resource, Entity>,
 }
 
 impl<'s> Building<'s> {
     pub(crate) fn new(vocabulary: &'s Vocabulary, upstream: &'s KnownUpstream) -> Self {
-        Self { vocabulary, upstream, entities: BTreeMap::new() }
+        Self { vocabulary, upstream, entities: HashMap::new() }
     }
 
     /// Everything that the operations are about, and who asks for them.
-    pub(crate) fn all(mut self, workload: &Workload, operations: &[Operation]) -> Result<Entities, Unbuildable> {
-        let mut entities = vec![self.workload(workload)?];
+    pub(crate) fn all(mut self, principal: Entity, operations: &[Operation]) -> Result<Entities, Unbuildable> {
+        let mut entities = vec![principal];
         let mut actions = BTreeSet::new();
         for operation in operations {
             self.add(&operation.resource)?;
@@ -92,94 +110,116 @@ impl<'s> Building<'s> {
         Entities::from_entities(entities, None).map_err(|_| Unbuildable)
     }
 
-    fn workload(&self, workload: &Workload) -> Result<Entity, Unbuildable> {
-        let attributes = HashMap::from([
-            ("name".to_owned(), text(workload.name.as_str())),
-            ("kind".to_owned(), text(workload.kind.as_str())),
-            ("environment".to_owned(), text(workload.environment.as_str())),
-            ("purpose".to_owned(), text(&workload.purpose)),
-            ("owner".to_owned(), text(&workload.owner.0)),
-            ("groups".to_owned(), texts(workload.groups.iter().map(|group| group.as_str()))),
-            ("risk".to_owned(), long(workload.risk.into())),
-            ("status".to_owned(), text(workload.status.as_str())),
-        ]);
-        let groups = workload.groups.iter().map(|group| uid(&self.vocabulary.group, group.as_str())).collect();
-        let name = uid(&self.vocabulary.workload, workload.name.as_str());
-        Entity::new(name, attributes, groups).map_err(|_| Unbuildable)
+    /// Adds a resource and everything above it. What an upstream holds is the same for everybody, so it is built once.
+    fn add(&mut self, resource: &Resource) -> Result<(), Unbuildable> {
+        if self.entities.contains_key(resource) {
+            return Ok(());
+        }
+        let above = above(resource);
+        let entity = match self.upstream.built(resource) {
+            Some(entity) => entity,
+            None => {
+                let entity = self.build(resource, above.as_ref())?;
+                self.upstream.keep(resource, &entity);
+                entity
+            }
+        };
+        self.entities.insert(resource.clone(), entity);
+        above.map_or(Ok(()), |above| self.add(&above))
     }
 
-    /// Adds a resource and everything above it.
-    fn add(&mut self, resource: &Resource) -> Result<EntityUid, Unbuildable> {
-        let id = resource_id(resource);
-        let type_name = self.vocabulary.kind(resource.kind).ok_or(Unbuildable)?;
-        let name = uid(type_name, &id);
-        let key = (resource.kind.as_str(), id);
-        if self.entities.contains_key(&key) {
-            return Ok(name);
-        }
-        let parent = match above(resource) {
-            Some(above) => self.add(&above)?,
-            None => uid(&self.vocabulary.environment, self.upstream.upstream.environment.as_str()),
+    fn build(&self, resource: &Resource, above: Option<&Resource>) -> Result<Entity, Unbuildable> {
+        let name = |resource: &Resource| {
+            self.vocabulary.kind(resource.kind).map(|kind| uid(kind, &resource_id(resource))).ok_or(Unbuildable)
+        };
+        let upstream = &self.upstream.upstream;
+        let parent = match above {
+            Some(above) => name(above)?,
+            None => uid(&self.vocabulary.environment, upstream.environment.as_str()),
         };
         let attributes = HashMap::from([
             ("name".to_owned(), text(resource.name())),
-            ("upstream".to_owned(), text(self.upstream.upstream.name.as_str())),
-            ("environment".to_owned(), text(self.upstream.upstream.environment.as_str())),
+            ("upstream".to_owned(), text(upstream.name.as_str())),
+            ("environment".to_owned(), text(upstream.environment.as_str())),
             ("classes".to_owned(), texts(class::classes(&self.upstream.classes, resource))),
         ]);
-        let entity = Entity::new(name.clone(), attributes, HashSet::from([parent])).map_err(|_| Unbuildable)?;
-        self.entities.insert(key, entity);
-        Ok(name)
+        Entity::new(name(resource)?, attributes, HashSet::from([parent])).map_err(|_| Unbuildable)
     }
 }
 
-/// Facts and circumstances as Cedar sees them.
-pub(crate) fn context(facts: &Facts, around: &Circumstances) -> Result<Context, Unbuildable> {
-    let record = |members: Vec<(&str, RestrictedExpression)>| {
-        RestrictedExpression::new_record(members.into_iter().map(|(name, value)| (name.to_owned(), value)))
-            .map_err(|_| Unbuildable)
-    };
+/// Facts and circumstances as Cedar sees them. A circumstance that is not among `reads` is left out: no policy that is
+/// evaluated asks for it, and if one did, it would fail to evaluate, which never lets anything through.
+pub(crate) fn context(facts: &Facts, around: &Circumstances, reads: Reads) -> Result<Context, Unbuildable> {
+    let mut members: Vec<(&str, RestrictedExpression)> = Vec::with_capacity(16);
+    record(
+        &mut members,
+        "source",
+        reads,
+        [
+            // Cedar does not read IPv4 inside IPv6.
+            ("address", Reads::ADDRESS, &|| RestrictedExpression::new_ip(around.source.to_canonical().to_string())),
+            ("threats", Reads::THREATS, &|| texts(around.threats.iter())),
+        ],
+    )?;
+    record(
+        &mut members,
+        "time",
+        reads,
+        [
+            ("hour", Reads::HOUR, &|| long(around.now.hour().into())),
+            ("weekday", Reads::WEEKDAY, &|| long(around.now.weekday().into())),
+            ("now", Reads::NOW, &|| RestrictedExpression::new_datetime(within_cedar(around.now).to_string())),
+        ],
+    )?;
     let session = &around.session;
-    let mut members = vec![
-        (
-            "source",
-            record(vec![
-                // Cedar does not read IPv4 inside IPv6.
-                ("address", RestrictedExpression::new_ip(around.source.to_canonical().to_string())),
-                ("threats", texts(around.threats.iter())),
-            ])?,
-        ),
-        (
-            "time",
-            record(vec![
-                ("hour", long(around.now.hour().into())),
-                ("weekday", long(around.now.weekday().into())),
-                ("now", RestrictedExpression::new_datetime(within_cedar(around.now).to_string())),
-            ])?,
-        ),
-        ("tls", RestrictedExpression::new_bool(around.tls)),
-        ("in_transaction", RestrictedExpression::new_bool(around.in_transaction)),
-        (
-            "session",
-            record(vec![
-                ("rows_read", long(rounded(session.rows_read))),
-                ("bytes_read", long(rounded(session.bytes_read))),
-                ("decisions", long(rounded(session.decisions))),
-                ("denials", long(rounded(session.denials))),
-            ])?,
-        ),
+    record(
+        &mut members,
+        "session",
+        reads,
+        [
+            ("rows_read", Reads::ROWS, &|| long(rounded(session.rows_read))),
+            ("bytes_read", Reads::BYTES, &|| long(rounded(session.bytes_read))),
+            ("decisions", Reads::DECISIONS, &|| long(rounded(session.decisions))),
+            ("denials", Reads::DENIALS, &|| long(rounded(session.denials))),
+        ],
+    )?;
+    if reads.has(Reads::TLS) {
+        members.push(("tls", RestrictedExpression::new_bool(around.tls)));
+    }
+    if reads.has(Reads::IN_TRANSACTION) {
+        members.push(("in_transaction", RestrictedExpression::new_bool(around.in_transaction)));
+    }
+    members.extend([
         ("statements", long(facts.statements.into())),
         ("explain_only", RestrictedExpression::new_bool(facts.explain_only)),
         ("tables_read", texts(facts.tables_read.iter())),
         ("tables_written", texts(facts.tables_written.iter())),
         ("functions", texts(facts.functions.iter())),
-    ];
+    ]);
     members.extend(facts.bounded.map(|bounded| ("bounded", RestrictedExpression::new_bool(bounded))));
     members.extend(facts.limit.map(|limit| ("limit", long(limit))));
     members.extend(facts.object.as_ref().map(|object| ("object", text(object))));
     members.extend(facts.copy.map(|copy| ("copy", text(copy.as_str()))));
     members.extend(facts.inference.map(|inference| ("inference", text(inference.as_str()))));
     Context::from_pairs(members.into_iter().map(|(name, value)| (name.to_owned(), value))).map_err(|_| Unbuildable)
+}
+
+/// Adds a record with those of its members that are read; nothing if none is.
+fn record<'m, const N: usize>(
+    members: &mut Vec<(&'m str, RestrictedExpression)>,
+    name: &'m str,
+    reads: Reads,
+    parts: [(&str, Reads, &dyn Fn() -> RestrictedExpression); N],
+) -> Result<(), Unbuildable> {
+    let read: Vec<(String, RestrictedExpression)> = parts
+        .into_iter()
+        .filter(|(_, one, _)| reads.has(*one))
+        .map(|(part, _, value)| (part.to_owned(), value()))
+        .collect();
+    if !read.is_empty() {
+        members.push((name, RestrictedExpression::new_record(read).map_err(|_| Unbuildable)?));
+    }
+    Ok(())
 }
 
 /// Cedar writes years with four digits.
@@ -192,12 +232,13 @@ fn within_cedar(now: Timestamp) -> Timestamp {
 /// Contexts that were built, by the facts that they hold: operations of one statement share theirs.
 pub(crate) struct Contexts<'a> {
     around: &'a Circumstances,
+    reads: Reads,
     last: Option<(Arc<Facts>, Context)>,
 }
 
 impl<'a> Contexts<'a> {
-    pub(crate) fn new(around: &'a Circumstances) -> Self {
-        Self { around, last: None }
+    pub(crate) fn new(around: &'a Circumstances, reads: Reads) -> Self {
+        Self { around, reads, last: None }
     }
 
     pub(crate) fn of(&mut self, facts: &Arc<Facts>) -> Result<Context, Unbuildable> {
@@ -206,7 +247,7 @@ impl<'a> Contexts<'a> {
         {
             return Ok(context.clone());
         }
-        let context = context(facts, self.around)?;
+        let context = context(facts, self.around, self.reads)?;
         self.last = Some((facts.clone(), context.clone()));
         Ok(context)
     }

@@ -15,7 +15,7 @@ use crate::policy::entities::{Building, Contexts, Unbuildable, resource_id};
 use crate::policy::load::{Bundle, LoadedPolicy};
 use crate::policy::reads::Reads;
 use crate::policy::schema::uid;
-use crate::policy::slice::Cut;
+use crate::policy::slice::{Cut, Slice};
 use crate::policy::snapshot::{KnownUpstream, Mode, Snapshot};
 use crate::resource::ResourceKind;
 use crate::verdict::{Deciding, DenyReason, Limits, Mask, Terms, Undecidable};
@@ -90,6 +90,11 @@ pub fn evaluate(
         (Some(workload), Some(upstream)) => decide(snapshot, workload, upstream, operations, around),
         _ => Outcome::undecidable(Undecidable::NoSnapshot),
     };
+    describe(snapshot, outcome)
+}
+
+/// An outcome as plain data.
+pub(crate) fn describe(snapshot: &Snapshot, outcome: Outcome) -> Evaluation {
     let (verdict, reason, deciding, approval) = match outcome.finding {
         Finding::Permit => ("permit", None, None, None),
         Finding::Ask { approval, deciding } => ("ask", None, Some(deciding), Some(approval)),
@@ -146,18 +151,28 @@ pub(crate) fn matches(
 ) -> Result<(Vec<Matches>, Reads), Unbuildable> {
     let bundle = snapshot.bundle();
     let vocabulary = &bundle.vocabulary;
-    let entities = Building::new(vocabulary, upstream).all(workload, operations)?;
-    let mut contexts = Contexts::new(around);
-    let authorizer = Authorizer::new();
-    let principal = uid(&vocabulary.workload, workload.name.as_str());
+    let mut slices: Vec<(Action, ResourceKind, Arc<Slice>)> = Vec::new();
     let mut reads = Reads::NOTHING;
+    for operation in operations {
+        let (action, kind) = (operation.action, operation.resource.kind);
+        if !slices.iter().any(|slice| (slice.0, slice.1) == (action, kind)) {
+            let cut = Cut { workload, upstream: &upstream.upstream, action, kind };
+            let slice = snapshot.slice(&cut).ok_or(Unbuildable)?;
+            reads = reads | slice.reads;
+            slices.push((action, kind, slice));
+        }
+    }
+    let principal = slices.first().map(|(.., slice)| slice.principal.clone()).ok_or(Unbuildable)?;
+    let workload = principal.uid();
+    let entities = Building::new(vocabulary, upstream).all(principal, operations)?;
+    let mut contexts = Contexts::new(around, reads);
+    let authorizer = Authorizer::new();
     let mut all = Vec::with_capacity(operations.len());
     for operation in operations {
         let (action, kind) = (operation.action, operation.resource.kind);
-        let slice = snapshot.slice(&Cut { workload, upstream: &upstream.upstream, action, kind }).ok_or(Unbuildable)?;
-        reads = reads | slice.reads;
+        let (.., slice) = slices.iter().find(|slice| (slice.0, slice.1) == (action, kind)).ok_or(Unbuildable)?;
         let request = CedarRequest::new(
-            principal.clone(),
+            workload.clone(),
             vocabulary.action(action).ok_or(Unbuildable)?.uid.clone(),
             uid(vocabulary.kind(kind).ok_or(Unbuildable)?, &resource_id(&operation.resource)),
             contexts.of(&operation.facts)?,

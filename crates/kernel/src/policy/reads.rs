@@ -20,17 +20,17 @@ pub(crate) struct Reads(u16);
 impl Reads {
     pub(crate) const NOTHING: Self = Self(0);
     pub(crate) const ALL: Self = Self(u16::MAX);
-    const ADDRESS: Self = Self(1);
-    const THREATS: Self = Self(1 << 1);
-    const HOUR: Self = Self(1 << 2);
-    const WEEKDAY: Self = Self(1 << 3);
-    const NOW: Self = Self(1 << 4);
-    const TLS: Self = Self(1 << 5);
-    const IN_TRANSACTION: Self = Self(1 << 6);
-    const ROWS: Self = Self(1 << 7);
-    const BYTES: Self = Self(1 << 8);
-    const DECISIONS: Self = Self(1 << 9);
-    const DENIALS: Self = Self(1 << 10);
+    pub(crate) const ADDRESS: Self = Self(1);
+    pub(crate) const THREATS: Self = Self(1 << 1);
+    pub(crate) const HOUR: Self = Self(1 << 2);
+    pub(crate) const WEEKDAY: Self = Self(1 << 3);
+    pub(crate) const NOW: Self = Self(1 << 4);
+    pub(crate) const TLS: Self = Self(1 << 5);
+    pub(crate) const IN_TRANSACTION: Self = Self(1 << 6);
+    pub(crate) const ROWS: Self = Self(1 << 7);
+    pub(crate) const BYTES: Self = Self(1 << 8);
+    pub(crate) const DECISIONS: Self = Self(1 << 9);
+    pub(crate) const DENIALS: Self = Self(1 << 10);
 
     /// Each circumstance by its place in `context`.
     const PLACES: [(&'static [&'static str], Self); 11] = [
@@ -47,7 +47,8 @@ impl Reads {
         (&["session", "denials"], Self::DENIALS),
     ];
 
-    const fn has(self, other: Self) -> bool {
+    /// Is `other` among them?
+    pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 

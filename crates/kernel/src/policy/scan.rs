@@ -91,6 +91,8 @@ pub(crate) struct Condition {
 /// The parts of a policy, by byte offsets in its text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parts {
+    /// Where `permit` or `forbid` begins.
+    pub(crate) effect: usize,
     /// Principal, action and resource, as far as they are there.
     pub(crate) scope: Vec<Range<usize>>,
     /// The conditions in order.
@@ -162,6 +164,7 @@ pub(crate) fn parts(text: &str) -> Parts {
         (_, Some(before)) => before + 1,
         (_, None) => return found,
     };
+    found.effect = tokens.get(head).map_or(0, |token| token.at);
     // After the effect and its bracket.
     let mut rest = tokens.get(head + 2..).unwrap_or_default();
     let scope = inside(rest);

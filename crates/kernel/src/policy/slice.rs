@@ -1,9 +1,10 @@
 //! The policies that can apply to one workload, one upstream, one action and one kind of resource: the few that a judgement
 //! evaluates. A slice only ever leaves out what its scope rules out for certain.
 
-use cedar_policy::{ActionConstraint, Effect, EntityUid, PolicySet, PrincipalConstraint, ResourceConstraint};
+use cedar_policy::{ActionConstraint, Effect, Entity, EntityUid, PolicySet, PrincipalConstraint, ResourceConstraint};
 
 use crate::operation::Action;
+use crate::policy::entities;
 use crate::policy::load::{Bundle, LoadedPolicy};
 use crate::policy::reads::Reads;
 use crate::policy::schema::{Vocabulary, uid};
@@ -12,8 +13,10 @@ use crate::resource::ResourceKind;
 use crate::workload::Workload;
 
 /// Policies that can apply, by effect: so that Cedar reports the permits that match even where a forbid does.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Slice {
+    /// The workload that it is for.
+    pub(crate) principal: Entity,
     pub(crate) permits: PolicySet,
     pub(crate) forbids: PolicySet,
     /// What they read of the circumstances.
@@ -31,7 +34,9 @@ pub(crate) struct Cut<'a> {
 impl Slice {
     /// Cuts a bundle. `None` if a policy cannot be taken over, which nothing but a defect can cause.
     pub(crate) fn new(bundle: &Bundle, cut: &Cut<'_>) -> Option<Self> {
-        let mut slice = Self::default();
+        let principal = entities::principal(&bundle.vocabulary, cut.workload).ok()?;
+        let (permits, forbids) = (PolicySet::new(), PolicySet::new());
+        let mut slice = Self { principal, permits, forbids, reads: Reads::NOTHING };
         let reach = Reach::new(&bundle.vocabulary, cut)?;
         for policy in bundle.policies().iter().filter(|policy| reach.may_apply(policy)) {
             let set = match policy.cedar.effect() {

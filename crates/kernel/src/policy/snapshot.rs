@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cedar_policy::Entity;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::Action;
@@ -12,7 +13,7 @@ use crate::policy::class::ClassPattern;
 use crate::policy::load::{Bundle, LoadedPolicy, PolicyFile};
 use crate::policy::problem::Problem;
 use crate::policy::slice::{Cut, Slice};
-use crate::resource::ResourceKind;
+use crate::resource::{Resource, ResourceKind};
 use crate::trust::Trust;
 use crate::workload::{Name, Workload, WorkloadStatus};
 
@@ -76,6 +77,31 @@ pub struct SnapshotParts {
 pub(crate) struct KnownUpstream {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) classes: Vec<ClassPattern>,
+    /// Entities that were built for its resources: what they hold follows from the rest.
+    built: Mutex<HashMap<Resource, Entity>>,
+}
+
+impl KnownUpstream {
+    /// As many as the columns of a large catalogue that are in use.
+    const MOST_BUILT: usize = 8192;
+
+    pub(crate) fn new(upstream: Upstream, classes: Vec<ClassPattern>) -> Self {
+        Self { upstream: Arc::new(upstream), classes, built: Mutex::default() }
+    }
+
+    /// The entity of a resource, if it was built before.
+    pub(crate) fn built(&self, resource: &Resource) -> Option<Entity> {
+        self.built.lock().unwrap_or_else(PoisonError::into_inner).get(resource).cloned()
+    }
+
+    /// Keeps an entity that was built.
+    pub(crate) fn keep(&self, resource: &Resource, entity: &Entity) {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        if built.len() >= Self::MOST_BUILT {
+            built.clear();
+        }
+        built.insert(resource.clone(), entity.clone());
+    }
 }
 
 /// Whom and what a slice of the policies is for.
@@ -197,8 +223,14 @@ impl Snapshot {
         &self.mark
     }
 
-    /// The policies that can apply. `None` only by a defect.
+    /// The policies that can apply. `None` only by a defect. For a workload or an upstream that is not this snapshot's own,
+    /// as in a dry run with other groups, nothing is kept: its slice would answer for the real one.
     pub(crate) fn slice(&self, cut: &Cut<'_>) -> Option<Arc<Slice>> {
+        let own = self.workloads.get(&cut.workload.name).is_some_and(|own| std::ptr::eq(&**own, cut.workload))
+            && self.upstreams.get(&cut.upstream.name).is_some_and(|own| std::ptr::eq(&*own.upstream, cut.upstream));
+        if !own {
+            return Slice::new(&self.bundle, cut).map(Arc::new);
+        }
         // As many as a large fleet needs at once; beyond it, cutting anew costs some microseconds.
         const MOST: usize = 8192;
         let key = (cut.workload.name.clone(), cut.upstream.name.clone(), cut.action, cut.kind);
@@ -231,7 +263,7 @@ fn known_upstreams(upstreams: Vec<Upstream>) -> (BTreeMap<Name, Arc<KnownUpstrea
                 Err(invalid) => problems.push(Problem::of_class(upstream.name.as_str(), pattern, &invalid)),
             }
         }
-        known.insert(upstream.name.clone(), Arc::new(KnownUpstream { upstream: Arc::new(upstream), classes }));
+        known.insert(upstream.name.clone(), Arc::new(KnownUpstream::new(upstream, classes)));
     }
     (known, problems)
 }

@@ -20,7 +20,7 @@ fn upstream() -> KnownUpstream {
         classes: Vec::new(),
     };
     let classes = vec![crate::policy::ClassPattern::new("public.customers.email", "pii").unwrap()];
-    KnownUpstream { upstream: upstream.into(), classes }
+    KnownUpstream::new(upstream, classes)
 }
 
 fn workload() -> Workload {
@@ -75,7 +75,9 @@ fn every_action_and_kind_that_the_schema_joins_conforms() {
             let resource = Arc::new(Resource::new(kind, &upstream.upstream.name, path));
             let operation =
                 Operation { action: *action, resource: resource.clone(), facts: facts.clone(), verb: "X", span: None };
-            let entities = Building::new(&vocabulary, &upstream).all(&workload, &[operation]).unwrap();
+            let entities = Building::new(&vocabulary, &upstream)
+                .all(principal(&vocabulary, &workload).unwrap(), &[operation])
+                .unwrap();
             Entities::from_entities(
                 entities.iter().filter(|entity| entity.uid().type_name().to_string() != "Action").cloned(),
                 Some(&vocabulary.schema),
@@ -92,7 +94,7 @@ fn every_action_and_kind_that_the_schema_joins_conforms() {
                     uid(&vocabulary.workload, workload.name.as_str()),
                     action.uid.clone(),
                     uid(vocabulary.kind(kind).unwrap(), &resource_id(&resource)),
-                    context(&facts, &around).unwrap(),
+                    context(&facts, &around, Reads::ALL).unwrap(),
                     Some(&vocabulary.schema),
                 )
                 .unwrap();
@@ -108,7 +110,7 @@ fn contexts_are_built_for_any_circumstances() {
     for (source, now) in
         [("127.0.0.1", 0), ("::1", i64::MIN), ("fe80::1", i64::MAX), ("::ffff:10.0.0.1", -1), ("::7.8.9.10", 1)]
     {
-        assert!(context(&Facts::default(), &around(source, now)).is_ok(), "{source} {now}");
+        assert!(context(&Facts::default(), &around(source, now), Reads::ALL).is_ok(), "{source} {now}");
     }
 }
 
