@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 /// What a session has done so far. Policies see the counters rounded down to 1, 2 or 5 times a power of ten (see
 /// [`rounded`]), so that a verdict is computed anew only when a counter has grown by much.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SessionHistory {
     /// Rows that left towards the client.
     pub rows_read: u64,

@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a statement lets a column decide which rows exist, or their order: a way to learn it without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Inference {
     /// Compared for equality with one constant or bound value.
@@ -44,7 +44,7 @@ impl Inference {
 }
 
 /// Which way rows travel in a COPY.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CopyDirection {
     /// `COPY … FROM STDIN`.
@@ -64,7 +64,8 @@ impl CopyDirection {
 }
 
 /// The facts of one SQL operation. Sets hold full names without the upstream: `shop.public.orders`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Facts {
     /// Does a WHERE that is not provably constant limit the rows? Always present for UPDATE, DELETE and SELECT.
     #[serde(skip_serializing_if = "Option::is_none")]

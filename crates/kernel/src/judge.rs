@@ -12,7 +12,7 @@ use crate::circumstances::Circumstances;
 use crate::policy::Snapshot;
 use crate::policy::evaluate::{Finding, Outcome, decide};
 use crate::trust::Authenticated;
-use crate::verdict::{Ask, Deny, DenyReason, Permit, Request, Subject, Undecidable, Verdict};
+use crate::verdict::{Around, Ask, Deny, DenyReason, Permit, Request, Subject, Undecidable, Verdict};
 use crate::workload::Standing;
 
 pub use memo::Memo;
@@ -20,6 +20,30 @@ use memo::Remembered;
 
 /// Decides one request. The memo belongs to the session and to nobody else; it changes how fast, never what.
 pub fn judge(
+    snapshot: &Snapshot,
+    memo: &mut Memo,
+    who: &Authenticated,
+    request: Request,
+    around: &Circumstances,
+) -> Verdict {
+    let mut verdict = judge_by_memo(snapshot, memo, who, request, around);
+    match &mut verdict {
+        Verdict::Permit(permit) if permit.terms.observed.is_empty() => {}
+        Verdict::Permit(Permit { subject, .. })
+        | Verdict::Ask(Ask { subject, .. })
+        | Verdict::Deny(Deny { subject, .. }) => {
+            subject.around = Some(Around {
+                source: around.source,
+                tls: around.tls,
+                in_transaction: around.in_transaction,
+                session: around.session,
+            });
+        }
+    }
+    verdict
+}
+
+fn judge_by_memo(
     snapshot: &Snapshot,
     memo: &mut Memo,
     who: &Authenticated,
@@ -110,6 +134,7 @@ fn subject(
         bundle: snapshot.bundle().digest().clone(),
         audit_body,
         prepares: false,
+        around: None,
     };
     (subject, content)
 }

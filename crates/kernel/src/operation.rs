@@ -82,6 +82,11 @@ macro_rules! actions {
                 match self { $(Self::$name => $text,)* }
             }
 
+            /// The action of a Cedar action id.
+            pub fn named(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|action| action.as_str() == text)
+            }
+
             /// The group that it is a member of.
             pub const fn group(self) -> ActionGroup {
                 match self { $(Self::$name => ActionGroup::$group,)* }

@@ -283,6 +283,21 @@ pub struct Subject {
     pub(crate) audit_body: Arc<str>,
     /// It prepares a request and runs nothing.
     pub(crate) prepares: bool,
+    /// What was true around it, for the entry of what did not simply pass.
+    pub(crate) around: Option<Around>,
+}
+
+/// The circumstances of a decision as its entry states them, so that it can be explained later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Around {
+    /// The client's address.
+    pub source: std::net::IpAddr,
+    /// Did TLS protect the client's connection?
+    pub tls: bool,
+    /// Was a transaction open?
+    pub in_transaction: bool,
+    /// What the session had done before.
+    pub session: crate::circumstances::SessionHistory,
 }
 
 impl Subject {

@@ -77,6 +77,11 @@ impl Pending {
         self.push(entry::Event::Decision { subject: &ask.subject, grant: None, approval: Some(approval) }, now);
     }
 
+    /// Adds an event that is no verdict.
+    pub fn note(&mut self, event: entry::Event<'_>, now: Timestamp) {
+        self.push(event, now);
+    }
+
     /// Is nothing waiting?
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty()

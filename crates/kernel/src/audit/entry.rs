@@ -133,8 +133,12 @@ pub fn decision_body(
     #[derive(Serialize)]
     struct OperationSummary<'b> {
         action: crate::operation::Action,
+        verb: &'static str,
         kind: crate::resource::ResourceKind,
         resource: String,
+        /// Only where a name holds a dot, so that `resource` can be read in two ways.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path: Option<&'b [Arc<str>]>,
         #[serde(skip_serializing_if = "Option::is_none")]
         facts: Option<&'b crate::facts::Facts>,
     }
@@ -151,8 +155,15 @@ pub fn decision_body(
             last = Some(&operation.facts);
             OperationSummary {
                 action: operation.action,
+                verb: operation.verb,
                 kind: operation.resource.kind,
                 resource: operation.resource.to_string(),
+                path: operation
+                    .resource
+                    .path
+                    .iter()
+                    .any(|name| name.contains('.'))
+                    .then_some(&*operation.resource.path),
                 facts: (!repeated).then_some(&*operation.facts),
             }
         })
@@ -213,12 +224,18 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json
             member(out, "kind", "decision")?;
             member(out, "decision", &subject.decision)?;
             member(out, "session", &subject.session)?;
+            if subject.prepares {
+                member(out, "prepares", &true)?;
+            }
             if let Some((grant, approval)) = grant {
                 member(out, "grant", grant)?;
                 member(out, "approval", approval)?;
             }
             if let Some(approval) = approval {
                 member(out, "approval", approval)?;
+            }
+            if let Some(around) = &subject.around {
+                member(out, "around", around)?;
             }
             out.push(b',');
             out.extend_from_slice(subject.audit_body.as_bytes());

@@ -1,0 +1,3 @@
+//! The protocols that the gateway speaks, a folder each.
+
+pub mod postgres;

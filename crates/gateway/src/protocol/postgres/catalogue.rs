@@ -1,0 +1,270 @@
+//! What the gateway knows of an upstream's database: its catalogue, read over a connection of the gateway's own and read
+//! again when it changes, and the templates of statements that were analysed with it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use kernel::ports::{Check, Clock};
+use kernel::verdict::Undecidable;
+use tokio::sync::Mutex;
+use wire::postgres::message::{BackendMessage, DataRow, EncodeError, Query};
+use wire::sql::{
+    Analysis, CATALOGUE_FUNCTIONS, CATALOGUE_RELATIONS, CATALOGUE_VIEWS, Catalogue, CatalogueError, CatalogueRow,
+    Refused, Templates,
+};
+
+use super::channel::Channel;
+use super::connect::{ConnectError, Opened, PostgresUpstream, Right};
+use super::stream::UpstreamStream;
+use crate::upstream::dial::Dialler;
+
+/// A catalogue message may be this long.
+const CAP: u32 = 64 << 20;
+/// How long one catalogue query may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The least time between two looks at the catalogue.
+const FLOOR: Duration = Duration::from_millis(100);
+/// How often the catalogue is looked at without cause.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Changes whenever a relation, a column or a function changes: one row, one column.
+const FINGERPRINT: &str = "SELECT pg_catalog.concat_ws(',', \
+(SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(oid::text || xmin::text)), 0) FROM pg_catalog.pg_class), \
+(SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(attrelid::text || attnum::text || xmin::text)), 0) FROM pg_catalog.pg_attribute WHERE attrelid >= 16384), \
+(SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(oid::text || xmin::text)), 0) FROM pg_catalog.pg_proc WHERE oid >= 16384), \
+(SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(oid::text || xmin::text)), 0) FROM pg_catalog.pg_rewrite WHERE oid >= 16384))";
+const EMPTY_PATH: &str = "SET search_path = ''";
+
+/// Why the catalogue could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CatalogueFault {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The upstream answered a catalogue query with an error.
+    #[error("the upstream refused a catalogue query with SQLSTATE {0}")]
+    Refused(String),
+    /// The upstream's answer has an unexpected form.
+    #[error("the upstream's answer to a catalogue query has an unexpected form")]
+    Form,
+    /// A row has an unexpected form.
+    #[error(transparent)]
+    Row(#[from] CatalogueError),
+}
+
+/// A PostgreSQL upstream under guard: how to reach it, and what is known of it.
+pub struct Guarded {
+    /// How to reach it.
+    pub upstream: PostgresUpstream,
+    catalogue: ArcSwapOption<Catalogue>,
+    templates: Templates,
+    /// The gateway's own connection, and the fingerprint of the catalogue that was read last.
+    reader: Mutex<Reader>,
+    epoch: AtomicU64,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Guarded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guarded").field("upstream", &self.upstream.name).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    connection: Option<Channel<UpstreamStream>>,
+    fingerprint: String,
+    read_at: Option<kernel::time::Timestamp>,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+impl Guarded {
+    /// An upstream of which nothing is known yet: every statement is denied until [`Self::refresh`] has read it.
+    pub fn new(upstream: PostgresUpstream, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            upstream,
+            catalogue: ArcSwapOption::empty(),
+            templates: Templates::default(),
+            reader: Mutex::default(),
+            epoch: AtomicU64::new(0),
+            clock,
+        }
+    }
+
+    /// Counts up whenever the catalogue has changed.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The catalogue, if it has been read.
+    pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
+        self.catalogue.load_full()
+    }
+
+    /// What a text asks for, by the current catalogue.
+    pub fn analyse(&self, text: &str) -> Result<Arc<Analysis>, Refused> {
+        let catalogue = self.catalogue.load();
+        let Some(catalogue) = catalogue.as_ref() else {
+            return Err(Refused { why: Undecidable::NoCatalogue, position: None });
+        };
+        self.templates.analyse(text, catalogue, &self.upstream.name)
+    }
+
+    /// Looks whether the catalogue has changed, and reads it if so. Failures are logged: the old one stays, and a
+    /// statement whose result does not fit it is cut before its first row.
+    pub async fn refresh(&self, dialler: &Dialler) {
+        if let Err(error) = self.try_refresh(dialler).await {
+            tracing::warn!(upstream = %self.upstream.name, %error, "the catalogue could not be read");
+        }
+    }
+
+    async fn try_refresh(&self, dialler: &Dialler) -> Result<(), CatalogueFault> {
+        let asked_at = self.clock.now();
+        let mut reader = self.reader.lock().await;
+        // Somebody else has read it while we waited for the lock.
+        if reader.read_at.is_some_and(|at| at > asked_at) {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        if let Some(at) = reader.read_at
+            && now.since(at) < FLOOR
+        {
+            tokio::time::sleep(FLOOR.saturating_sub(now.since(at))).await;
+        }
+        let result = self.read(&mut reader, dialler).await;
+        if result.is_err() {
+            reader.connection = None;
+        }
+        result
+    }
+
+    async fn read(&self, reader: &mut Reader, dialler: &Dialler) -> Result<(), CatalogueFault> {
+        if reader.connection.is_none() {
+            let opened = self.upstream.open(dialler, Right::Catalogue, &[]).await?;
+            let major = server_major(&opened);
+            let mut channel = Channel::with_read_ahead(opened.stream, opened.read_ahead);
+            rows(&mut channel, EMPTY_PATH).await?;
+            reader.connection = Some(channel);
+            reader.fingerprint = format!("{major}/");
+        }
+        let Some(channel) = reader.connection.as_mut() else {
+            return Err(CatalogueFault::Form);
+        };
+        let read_at = self.clock.now();
+        let mut fingerprint = rows(channel, FINGERPRINT).await?;
+        let fingerprint = fingerprint.pop().and_then(|mut row| row.pop().flatten()).ok_or(CatalogueFault::Form)?;
+        let (major, seen) = reader.fingerprint.split_once('/').unwrap_or(("0", ""));
+        if seen != fingerprint || self.catalogue.load().is_none() {
+            let relations = rows(channel, CATALOGUE_RELATIONS).await?;
+            let views = rows(channel, CATALOGUE_VIEWS).await?;
+            let functions = rows(channel, CATALOGUE_FUNCTIONS).await?;
+            let epoch = self.epoch() + 1;
+            let server_major = major.parse().unwrap_or(0);
+            let catalogue =
+                Catalogue::from_rows(&self.upstream.database, server_major, epoch, &relations, &views, &functions)?;
+            let known = format!("{major}/{fingerprint}");
+            self.catalogue.store(Some(Arc::new(catalogue)));
+            self.epoch.store(epoch, Ordering::Release);
+            reader.fingerprint = known;
+            tracing::info!(upstream = %self.upstream.name, epoch, relations = relations.len(), "read the catalogue");
+        }
+        reader.read_at = Some(read_at);
+        Ok(())
+    }
+
+    /// Keeps the catalogue fresh. Never returns.
+    pub async fn follow(&self, dialler: &Dialler) {
+        loop {
+            self.refresh(dialler).await;
+            let patience = if self.catalogue.load().is_some() { EVERY } else { Duration::from_secs(1) };
+            tokio::time::sleep(patience).await;
+        }
+    }
+
+    /// Tests whether the upstream can be reached and read.
+    pub async fn test(&self, dialler: &Dialler) -> Vec<Check> {
+        let mut checks = Vec::new();
+        let opened = match self.upstream.open(dialler, Right::Catalogue, &[]).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                let check = match error {
+                    ConnectError::Dial(_) | ConnectError::Channel(_) => "reach",
+                    ConnectError::NoTls => "tls",
+                    _ => "login",
+                };
+                let fix = "check address, TLS and credential of this upstream in parapet.toml".to_owned();
+                checks.push(Check { check, passed: false, detail: error.to_string(), fix: Some(fix) });
+                return checks;
+            }
+        };
+        let tls = if self.upstream.tls.is_some() { "verified" } else { "off (loopback or Unix socket)" };
+        checks.push(Check { check: "tls", passed: true, detail: tls.to_owned(), fix: None });
+        let version =
+            opened.parameters.get("server_version").map(|version| String::from_utf8_lossy(version).into_owned());
+        let detail = format!("PostgreSQL {}", version.unwrap_or_default());
+        checks.push(Check { check: "login", passed: true, detail, fix: None });
+        let superuser = opened.parameters.get("is_superuser").is_some_and(|value| value == b"on");
+        checks.push(Check {
+            check: "least privilege",
+            passed: !superuser,
+            detail: if superuser { "the gateway logs in as a superuser" } else { "not a superuser" }.to_owned(),
+            fix: superuser.then(|| {
+                "give the gateway a role of its own: policy is the first wall, rights are the second".to_owned()
+            }),
+        });
+        checks.push(match self.try_refresh(dialler).await {
+            Ok(()) => Check { check: "catalogue", passed: true, detail: "read".to_owned(), fix: None },
+            Err(error) => Check {
+                check: "catalogue",
+                passed: false,
+                detail: error.to_string(),
+                fix: Some("the role needs to read pg_catalog".to_owned()),
+            },
+        });
+        checks
+    }
+}
+
+fn server_major(opened: &Opened) -> u32 {
+    let version = opened.parameters.get("server_version").map(Vec::as_slice).unwrap_or_default();
+    let digits: String = version.iter().map(|byte| char::from(*byte)).take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
+}
+
+/// Runs one of the gateway's own constant queries; the rows in text format.
+async fn rows(channel: &mut Channel<UpstreamStream>, text: &'static str) -> Result<Vec<CatalogueRow>, CatalogueFault> {
+    let mut out = Vec::new();
+    Query { text }.encode(&mut out).map_err(|_: EncodeError| CatalogueFault::Form)?;
+    channel.send(&out, PATIENCE).await.map_err(ConnectError::from)?;
+    let (mut rows, mut refused) = (Vec::new(), None);
+    loop {
+        let message = channel.receive(CAP, PATIENCE).await.map_err(ConnectError::from)?;
+        match BackendMessage::decode(message.tag, &message.body).map_err(|_malformed| CatalogueFault::Form)? {
+            BackendMessage::DataRow(row) => rows.push(read_row(&row)?),
+            BackendMessage::ErrorResponse(fields) => refused = Some(fields.sqlstate().unwrap_or("?????").to_owned()),
+            BackendMessage::ReadyForQuery(_) => break,
+            BackendMessage::RowDescription(_)
+            | BackendMessage::CommandComplete(_)
+            | BackendMessage::NoticeResponse(_)
+            | BackendMessage::ParameterStatus(_) => {}
+            _ => return Err(CatalogueFault::Form),
+        }
+    }
+    refused.map_or(Ok(rows), |code| Err(CatalogueFault::Refused(code)))
+}
+
+fn read_row(row: &DataRow<'_>) -> Result<CatalogueRow, CatalogueFault> {
+    row.columns()
+        .map(|value| match value {
+            None => Ok(None),
+            Some(bytes) => String::from_utf8(bytes.to_vec()).map(Some).map_err(|_not_text| CatalogueFault::Form),
+        })
+        .collect()
+}

@@ -1,0 +1,417 @@
+//! The client's messages: each is decoded whole, judged, and encoded anew; what policy saw is what the upstream gets.
+//!
+//! Messages that run nothing (Describe, Close, Flush, Sync) go under the session's own receipt. A Bind waits for its
+//! Execute, so that the values are judged before the upstream sees them; if the client flushes in between, the Bind is
+//! judged by itself as preparation.
+
+use std::sync::Arc;
+
+use kernel::verdict::{Ask, Content, Deny, Undecidable, Verdict};
+use wire::postgres::frame::{self, CLIENT_CAP, FrameError, Framing};
+use wire::postgres::message::{CopyData, DecodeError, FLUSH, FrontendMessage, Query};
+use wire::postgres::state::{Answer, Asked, NotNow};
+use wire::reader::ReadError;
+use wire::sql::{Analysis, Refused};
+
+use super::prepared::{Due, Portal, Running};
+use super::request::Effective;
+use super::serve::{Conversation, End, Skipping};
+use super::server;
+
+/// What goes upstream next, in order: the gateway's own encodings of control messages, and between them the contents of
+/// permits that wait to be entered.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    pub(super) items: Vec<Item>,
+    /// Bind and what follows it, until Execute says what becomes of them.
+    pub(super) staged: Staged,
+}
+
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A message that runs nothing.
+    Control(Vec<u8>),
+    /// The content of the next permit.
+    Permitted,
+}
+
+/// A Bind that waits for its Execute.
+#[derive(Debug, Default)]
+pub(super) struct Staged {
+    pub(super) wire: Vec<u8>,
+    pub(super) due: Vec<(Asked, Due)>,
+    pub(super) portal: Option<Arc<Portal>>,
+}
+
+/// Where in the protocol a refusal stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A simple query, or a function call.
+    Query,
+    /// A Parse under this name.
+    Parse(String),
+    /// A Bind.
+    Bind,
+    /// An Execute, or a Describe or Close that cannot be.
+    Execute,
+}
+
+/// What to do when a message cannot simply be forwarded.
+pub(super) enum Stop {
+    /// There is no whole message left.
+    Drained,
+    /// The upstream must answer first; then the message is looked at again.
+    Settle,
+    /// COPY may begin; the client's next messages depend on whether it does.
+    CopyBegins,
+    /// The catalogue does not know a name; it is read again, once.
+    Refresh,
+    /// The message is denied.
+    Refuse(Place, Deny),
+    /// The client named a statement or portal that does not exist.
+    NoSuchName(Place),
+    /// The message waits for people.
+    Hold(Place, Box<Ask>),
+    /// The session ends.
+    End(End),
+}
+
+impl From<End> for Stop {
+    fn from(end: End) -> Self {
+        Self::End(end)
+    }
+}
+
+impl From<DecodeError> for Stop {
+    fn from(_: DecodeError) -> Self {
+        Self::End(End::ClientProtocol("a message is malformed"))
+    }
+}
+
+impl Conversation<'_> {
+    /// Handles every whole message that the client has sent.
+    pub(super) async fn on_client(&mut self) -> Result<(), End> {
+        loop {
+            let taken = self.relay.client.take_inbound();
+            let mut consumed = 0;
+            let stop = self.scan(taken.bytes(), &mut consumed);
+            // A message that is refused is consumed with its stop; one that must wait is looked at again.
+            self.relay.client.put_back(taken, consumed);
+            self.dispatch().await?;
+            match stop {
+                Stop::Drained => return Ok(()),
+                Stop::Settle => self.settle().await?,
+                Stop::CopyBegins => self.until_copy_begins().await?,
+                Stop::Refresh => {
+                    self.guarded.refresh(&self.gateway.dialler).await;
+                    self.refreshed = true;
+                }
+                Stop::Refuse(place, deny) => self.refuse(place, deny).await?,
+                Stop::NoSuchName(place) => self.refuse_name(place).await?,
+                Stop::Hold(place, ask) => self.hold(place, *ask).await?,
+                Stop::End(end) => return Err(end),
+            }
+        }
+    }
+
+    /// Looks at whole messages until one stops. `consumed` counts what is done with.
+    fn scan(&mut self, bytes: &[u8], consumed: &mut usize) -> Stop {
+        loop {
+            let rest = bytes.get(*consumed..).unwrap_or_default();
+            let frame = match frame::frame(rest, CLIENT_CAP) {
+                Framing::Complete(frame) => frame,
+                Framing::Incomplete { .. } => return Stop::Drained,
+                Framing::Malformed(FrameError::Length) => {
+                    return End::ClientProtocol("the length of a message is out of range").into();
+                }
+                Framing::Malformed(FrameError::Oversize { .. }) => {
+                    return End::ClientProtocol("a message is longer than the gateway takes").into();
+                }
+            };
+            let total = frame.whole.len();
+            match self.step(frame.tag, frame.body) {
+                Ok(()) => {}
+                Err(stop @ (Stop::Settle | Stop::Refresh | Stop::Hold(..))) => return stop,
+                Err(stop) => {
+                    *consumed += total;
+                    self.refreshed = false;
+                    return stop;
+                }
+            }
+            *consumed += total;
+            self.refreshed = false;
+        }
+    }
+
+    /// Handles one message.
+    fn step(&mut self, tag: u8, body: &[u8]) -> Result<(), Stop> {
+        let message = match FrontendMessage::decode(tag, body) {
+            Ok(message) => message,
+            Err(DecodeError::UnknownTag(_)) => {
+                return Err(End::ClientProtocol("a message is of an unknown type").into());
+            }
+            Err(error) => return self.undecodable(tag, error),
+        };
+        if self.skipping != Skipping::No {
+            return self.skip(&message);
+        }
+        match message {
+            FrontendMessage::Query(query) => self.query(query),
+            FrontendMessage::Parse(parse) => self.parse(&parse),
+            FrontendMessage::Bind(bind) => self.bind(&bind, body),
+            FrontendMessage::Execute(execute) => self.execute(execute),
+            FrontendMessage::Describe(name) => self.describe(name),
+            FrontendMessage::Close(name) => self.close_name(name),
+            FrontendMessage::Sync => self.sync(),
+            FrontendMessage::Flush => {
+                self.unstage()?;
+                self.outgoing.control(FLUSH.to_vec());
+                Ok(())
+            }
+            FrontendMessage::CopyData(data) => self.copy_data(data),
+            FrontendMessage::CopyDone => self.copy_end(&FrontendMessage::CopyDone),
+            FrontendMessage::CopyFail(fail) => self.copy_end(&FrontendMessage::CopyFail(fail)),
+            FrontendMessage::Terminate => Err(End::Client.into()),
+            FrontendMessage::FunctionCall(_) => {
+                let deny = self.session.refuse(Undecidable::UnsupportedMessage, "");
+                Err(Stop::Refuse(Place::Query, deny))
+            }
+            FrontendMessage::Authentication(_) => {
+                Err(End::ClientProtocol("a password was sent after the login").into())
+            }
+        }
+    }
+
+    /// A message whose body cannot be read. Text that is not UTF-8 is refused in place; anything else ends the session,
+    /// because client and gateway no longer agree on what is said.
+    fn undecodable(&mut self, tag: u8, error: DecodeError) -> Result<(), Stop> {
+        let place = match tag {
+            b'Q' => Place::Query,
+            b'P' => Place::Parse(String::new()),
+            _ => return Err(error.into()),
+        };
+        if error != DecodeError::Layout(ReadError::NotUtf8) {
+            return Err(error.into());
+        }
+        if self.skipping != Skipping::No {
+            return Ok(());
+        }
+        let deny = self.session.refuse(Undecidable::NotUtf8, "");
+        Err(Stop::Refuse(place, deny))
+    }
+
+    /// After a refusal everything up to the client's Sync is left out, as the server does after an error.
+    fn skip(&mut self, message: &FrontendMessage<'_>) -> Result<(), Stop> {
+        match message {
+            FrontendMessage::Sync => match std::mem::replace(&mut self.skipping, Skipping::No) {
+                Skipping::Upstream => self.sync(),
+                Skipping::Alone | Skipping::No => {
+                    server::write_idle(self.relay.client.queue());
+                    Ok(())
+                }
+            },
+            FrontendMessage::Terminate => Err(End::Client.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn query(&mut self, query: Query<'_>) -> Result<(), Stop> {
+        self.unstage()?;
+        self.may_judge()?;
+        let analysis = self.analyse(query.text, Place::Query)?;
+        if analysis.statements.is_empty() {
+            // Nothing is asked: an empty query of our own goes up, none of the client's bytes.
+            let mut wire = Vec::new();
+            encode(Query { text: "" }.encode(&mut wire))?;
+            self.push(Asked::Query, Due::Other(None))?;
+            self.answers_due += 1;
+            self.outgoing.control(wire);
+            self.names.simple_query();
+            self.names.end_unit();
+            return Ok(());
+        }
+        self.names.simple_query();
+        let mut effective = self.effective(&analysis, Place::Query)?;
+        let mut content =
+            Content { text: query.text.into(), template: Arc::clone(&analysis.template), ..Content::default() };
+        encode(query.encode(&mut content.wire))?;
+        let verdict = self.session.judge(Arc::clone(&effective.operations), effective.shape, content);
+        let running = self.permit(verdict, Place::Query, &analysis, &mut effective, Vec::new())?;
+        let begins_copy = effective.begins_copy;
+        self.push(Asked::Query, Due::Running(Box::new(running)))?;
+        self.answers_due += 1;
+        self.outgoing.items.push(Item::Permitted);
+        self.names.end_unit();
+        if begins_copy { Err(Stop::CopyBegins) } else { Ok(()) }
+    }
+
+    /// COPY data goes up only while the upstream waits for it; stray data vanishes, as at the server.
+    fn copy_data(&mut self, data: CopyData<'_>) -> Result<(), Stop> {
+        if self.replies.copy_in() {
+            let mut wire = Vec::new();
+            encode(data.encode(&mut wire))?;
+            self.outgoing.control(wire);
+        }
+        Ok(())
+    }
+
+    fn copy_end(&mut self, message: &FrontendMessage<'_>) -> Result<(), Stop> {
+        if self.replies.end_copy_in(Answer::Upstream).is_ok() {
+            let mut wire = Vec::new();
+            encode(message.encode(&mut wire))?;
+            self.outgoing.control(wire);
+        }
+        Ok(())
+    }
+
+    /// Messages that did not go up after all change no names.
+    pub(super) fn forget(&mut self, due: Vec<(Asked, Due)>) {
+        for (_, due) in due {
+            if let Due::Other(Some(change)) = due {
+                self.names.cancel(change);
+            }
+        }
+    }
+
+    /// Leaves out what comes until the client's Sync, and what was staged.
+    pub(super) fn begin_skipping(&mut self, how: Skipping) {
+        self.skipping = how;
+        let staged = std::mem::take(&mut self.outgoing.staged);
+        self.forget(staged.due);
+    }
+
+    /// After a definition, nothing is judged until its answer has come and the catalogue has been read again (PW11).
+    pub(super) fn may_judge(&self) -> Result<(), Stop> {
+        if self.catalogue_changes { Err(Stop::Settle) } else { Ok(()) }
+    }
+
+    /// What a text asks for, by the current catalogue.
+    pub(super) fn analyse(&mut self, text: &str, place: Place) -> Result<Arc<Analysis>, Stop> {
+        match self.guarded.analyse(text) {
+            Ok(analysis) => Ok(analysis),
+            Err(Refused { why: Undecidable::UnknownRelation | Undecidable::NoCatalogue, .. }) if !self.refreshed => {
+                Err(Stop::Refresh)
+            }
+            Err(Refused { why, .. }) => {
+                let deny = self.session.refuse(why, "");
+                Err(Stop::Refuse(place, deny))
+            }
+        }
+    }
+
+    /// Adds a permit's content to what goes up, or says how the request stops.
+    pub(super) fn permit(
+        &mut self,
+        verdict: Verdict,
+        place: Place,
+        analysis: &Analysis,
+        effective: &mut Effective,
+        formats: Vec<wire::postgres::message::Format>,
+    ) -> Result<Running, Stop> {
+        let permit = match (verdict, self.grant.take()) {
+            (Verdict::Permit(permit), _) => permit,
+            (Verdict::Ask(ask), Some(grant)) => match ask.granted(grant) {
+                Ok(permit) => permit,
+                Err((ask, mismatch)) => {
+                    tracing::info!(session = %self.session.id(), %mismatch, "a grant does not cover its request");
+                    effective.cancel_changes(&mut self.names);
+                    return Err(Stop::Hold(place, ask));
+                }
+            },
+            (Verdict::Ask(ask), None) => {
+                effective.cancel_changes(&mut self.names);
+                return Err(Stop::Hold(place, Box::new(ask)));
+            }
+            (Verdict::Deny(deny), _) => {
+                effective.cancel_changes(&mut self.names);
+                return Err(Stop::Refuse(place, deny));
+            }
+        };
+        let plans = match effective.plans(analysis, &permit.terms().masks) {
+            Ok(plans) => plans,
+            Err(why) => {
+                effective.cancel_changes(&mut self.names);
+                return Err(Stop::Refuse(place, permit.withheld(why)));
+            }
+        };
+        let running = Running {
+            decision: permit.subject().decision(),
+            operations: Arc::clone(&effective.operations),
+            shape: effective.shape,
+            plans,
+            statement: 0,
+            rows: 0,
+            rows_sent: 0,
+            bytes_sent: 0,
+            limits: permit.terms().limits,
+            formats,
+            failed: false,
+            changes: std::mem::take(&mut effective.changes),
+            changes_catalogue: effective.changes_catalogue,
+            writes: effective.writes,
+        };
+        self.wrote |= running.writes;
+        self.catalogue_changes |= running.changes_catalogue;
+        self.session.add_permit(permit);
+        Ok(running)
+    }
+
+    pub(super) fn push(&mut self, asked: Asked, due: Due) -> Result<(), Stop> {
+        self.replies.push(asked, Answer::Upstream, due).map_err(|error| match error {
+            NotNow::Full => End::ClientProtocol("too many requests wait for an answer").into(),
+            NotNow::CopyIn | NotNow::Refused => End::ClientProtocol("a message is out of place").into(),
+        })
+    }
+
+    pub(super) fn push_all(&mut self, due: Vec<(Asked, Due)>) -> Result<(), Stop> {
+        due.into_iter().try_for_each(|(asked, due)| self.push(asked, due))
+    }
+
+    /// Enters what was permitted and hands it to the upstream in one write.
+    pub(super) async fn dispatch(&mut self) -> Result<(), End> {
+        if self.outgoing.items.is_empty() && self.session.nothing_pending() {
+            return Ok(());
+        }
+        let entered = self.session.enter().await?;
+        let mut receipts = entered.receipts.into_iter();
+        let upstream = self.relay.upstream.queue();
+        for item in self.outgoing.items.drain(..) {
+            match item {
+                Item::Control(bytes) => upstream.extend_from_slice(&bytes),
+                // A permit without a receipt cannot be: `enter` yields one each, in order.
+                Item::Permitted => match receipts.next() {
+                    Some(receipt) => upstream.extend_from_slice(&receipt.into_wire()),
+                    None => return Err(End::Audit(kernel::audit::AppendError::Unwritable)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out the client's next message, which was held and is refused now.
+    pub(super) fn drop_head(&mut self) {
+        let taken = self.relay.client.take_inbound();
+        let total = match frame::frame(taken.bytes(), CLIENT_CAP) {
+            Framing::Complete(frame) => frame.whole.len(),
+            Framing::Incomplete { .. } | Framing::Malformed(_) => 0,
+        };
+        self.relay.client.put_back(taken, total);
+    }
+}
+
+impl Outgoing {
+    pub(super) fn control(&mut self, bytes: Vec<u8>) {
+        match self.items.last_mut() {
+            Some(Item::Control(last)) => last.extend_from_slice(&bytes),
+            _ => self.items.push(Item::Control(bytes)),
+        }
+    }
+}
+
+pub(super) fn too_many() -> Stop {
+    End::ClientProtocol("too many prepared statements or portals").into()
+}
+
+pub(super) fn encode<E>(result: Result<(), E>) -> Result<(), Stop> {
+    result.map_err(|_unencodable| End::ClientProtocol("a message cannot be written").into())
+}

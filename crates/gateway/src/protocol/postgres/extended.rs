@@ -1,0 +1,232 @@
+//! The extended protocol: Parse, Bind, Describe, Execute, Close, Sync.
+//!
+//! A statement is judged when it is parsed, as preparation, and again whenever it is executed, with its values. A Bind waits
+//! for its Execute, so that the upstream does not see values that are then denied.
+
+use std::sync::Arc;
+
+use kernel::verdict::{Content, Verdict};
+use wire::postgres::message::{Bind, Execute, Name, Parse, SYNC};
+use wire::postgres::session_names::{Life, Lookup, TooMany};
+use wire::postgres::state::{Answer, Asked, NotNow};
+use wire::sql::Analysis;
+
+use super::client::{Item, Place, Staged, Stop, encode, too_many};
+use super::prepared::{Due, Portal, Prepared};
+use super::serve::{Conversation, End};
+
+impl Conversation<'_> {
+    pub(super) fn parse(&mut self, parse: &Parse<'_>) -> Result<(), Stop> {
+        self.unstage()?;
+        self.may_judge()?;
+        let place = || Place::Parse(parse.statement.to_owned());
+        let analysis = self.analyse(parse.text, place())?;
+        let epoch = self.guarded.epoch();
+        let mut wire = Vec::new();
+        encode(parse.encode(&mut wire))?;
+        let text: Arc<str> = parse.text.into();
+        if !analysis.statements.is_empty() {
+            let content = Content {
+                wire: std::mem::take(&mut wire),
+                text: Arc::clone(&text),
+                template: Arc::clone(&analysis.template),
+                values: Vec::new(),
+            };
+            let operations = Arc::clone(&analysis.operations);
+            match self.session.judge_preparation(operations, analysis.shape, content) {
+                Verdict::Permit(permit) => self.session.add_permit(permit),
+                Verdict::Ask(ask) => return Err(Stop::Refuse(place(), ask.refused())),
+                Verdict::Deny(deny) => return Err(Stop::Refuse(place(), deny)),
+            }
+        }
+        let prepared = Arc::new(Prepared { text, analysis, epoch });
+        let change = self.names.insert_statement(parse.statement, prepared).map_err(|TooMany| too_many())?;
+        self.push(Asked::Parse, Due::Other(Some(change)))?;
+        self.outgoing.items.push(if wire.is_empty() { Item::Permitted } else { Item::Control(wire) });
+        self.unit_begun = true;
+        Ok(())
+    }
+
+    pub(super) fn bind(&mut self, bind: &Bind<'_>, body: &[u8]) -> Result<(), Stop> {
+        self.unstage()?;
+        let prepared = match self.names.statement(bind.statement) {
+            Lookup::Found(prepared) => Arc::clone(prepared),
+            Lookup::Pending => return Err(Stop::Settle),
+            Lookup::Missing => return Err(Stop::NoSuchName(Place::Bind)),
+        };
+        // Names apart, a Bind's body is what a grant must bind: formats, values and result formats.
+        let names = bind.portal.len() + bind.statement.len() + 2;
+        let portal = Arc::new(Portal {
+            prepared,
+            values: body.get(names..).unwrap_or_default().to_vec(),
+            formats: bind.result_formats.iter().collect(),
+        });
+        let change = self
+            .names
+            .insert_portal(bind.portal, Arc::clone(&portal), Life::Transaction)
+            .map_err(|TooMany| too_many())?;
+        let staged = &mut self.outgoing.staged;
+        encode(bind.encode(&mut staged.wire))?;
+        staged.due.push((Asked::Bind, Due::Other(Some(change))));
+        staged.portal = Some(portal);
+        Ok(())
+    }
+
+    pub(super) fn execute(&mut self, execute: Execute<'_>) -> Result<(), Stop> {
+        self.may_judge()?;
+        let portal = match self.names.portal(execute.portal) {
+            Lookup::Found(portal) => Arc::clone(portal),
+            Lookup::Pending => return self.after_unstaging(Stop::Settle),
+            Lookup::Missing => return self.after_unstaging(Stop::NoSuchName(Place::Execute)),
+        };
+        // A Bind of another portal is not what runs: it goes ahead by itself.
+        if self.outgoing.staged.portal.as_ref().is_some_and(|staged| !Arc::ptr_eq(staged, &portal)) {
+            self.unstage()?;
+        }
+        let analysis = self.current_analysis(&portal.prepared)?;
+        let staged = std::mem::take(&mut self.outgoing.staged);
+        let (mut wire, mut due, staged_portal) = (staged.wire, staged.due, staged.portal);
+        let staged_wire = wire.len();
+        encode(execute.encode(&mut wire))?;
+        if analysis.statements.is_empty() {
+            due.push((Asked::Execute, Due::Other(None)));
+            self.push_all(due)?;
+            self.outgoing.control(wire);
+            return Ok(());
+        }
+        let mut effective = self.effective(&analysis, Place::Execute)?;
+        let content = Content {
+            wire,
+            text: Arc::clone(&portal.prepared.text),
+            template: Arc::clone(&analysis.template),
+            values: portal.values.clone(),
+        };
+        let verdict = self.session.judge(Arc::clone(&effective.operations), effective.shape, content);
+        let place = if due.is_empty() { Place::Execute } else { Place::Bind };
+        let running = match self.permit(verdict, place, &analysis, &mut effective, portal.formats.clone()) {
+            Ok(running) => running,
+            Err(Stop::Hold(place, ask)) => {
+                // The Execute is looked at again; the Bind before it waits on.
+                let wire = ask.wire().get(..staged_wire).unwrap_or_default().to_vec();
+                self.outgoing.staged = Staged { wire, due, portal: staged_portal };
+                return Err(Stop::Hold(place, ask));
+            }
+            Err(stop) => {
+                // The Bind never went up: nothing under its portal's name does exist there.
+                self.forget(due);
+                return Err(stop);
+            }
+        };
+        due.push((Asked::Execute, Due::Running(Box::new(running))));
+        self.push_all(due)?;
+        self.outgoing.items.push(Item::Permitted);
+        self.unit_begun = true;
+        if effective.begins_copy { Err(Stop::CopyBegins) } else { Ok(()) }
+    }
+
+    fn after_unstaging(&mut self, stop: Stop) -> Result<(), Stop> {
+        self.unstage()?;
+        Err(stop)
+    }
+
+    pub(super) fn describe(&mut self, name: Name<'_>) -> Result<(), Stop> {
+        let (found, asked) = match name {
+            Name::Statement(name) => (known(self.names.statement(name)), Asked::DescribeStatement),
+            Name::Portal(name) => (known(self.names.portal(name)), Asked::DescribePortal),
+        };
+        match found {
+            Some(true) => {}
+            Some(false) => return self.after_unstaging(Stop::NoSuchName(Place::Execute)),
+            None => return self.after_unstaging(Stop::Settle),
+        }
+        if self.outgoing.staged.wire.is_empty() {
+            let mut wire = Vec::new();
+            encode(name.encode_describe(&mut wire))?;
+            self.push(asked, Due::Other(None))?;
+            self.outgoing.control(wire);
+            self.unit_begun = true;
+        } else {
+            encode(name.encode_describe(&mut self.outgoing.staged.wire))?;
+            self.outgoing.staged.due.push((asked, Due::Other(None)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn close_name(&mut self, name: Name<'_>) -> Result<(), Stop> {
+        self.unstage()?;
+        let change = match name {
+            Name::Statement(name) => self.names.remove_statement(name),
+            Name::Portal(name) => self.names.remove_portal(name),
+        };
+        let change = change.map_err(|TooMany| too_many())?;
+        let mut wire = Vec::new();
+        encode(name.encode_close(&mut wire))?;
+        self.push(Asked::Close, Due::Other(Some(change)))?;
+        self.outgoing.control(wire);
+        self.unit_begun = true;
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self) -> Result<(), Stop> {
+        self.unstage()?;
+        match self.replies.push(Asked::Sync, Answer::Upstream, Due::Other(None)) {
+            Ok(()) => {}
+            // While it waits for COPY data the server ignores Sync, so it is not forwarded.
+            Err(NotNow::CopyIn) => return Ok(()),
+            Err(NotNow::Full) => return Err(Stop::Settle),
+            Err(NotNow::Refused) => return Err(End::ClientProtocol("a message is out of place").into()),
+        }
+        self.answers_due += 1;
+        self.outgoing.control(SYNC.to_vec());
+        self.names.end_unit();
+        self.unit_begun = false;
+        Ok(())
+    }
+
+    /// A Bind whose Execute does not follow at once is judged as preparation and goes up by itself.
+    pub(super) fn unstage(&mut self) -> Result<(), Stop> {
+        let Some(portal) = self.outgoing.staged.portal.take() else {
+            return Ok(());
+        };
+        let wire = std::mem::take(&mut self.outgoing.staged.wire);
+        let due = std::mem::take(&mut self.outgoing.staged.due);
+        let analysis = Arc::clone(&portal.prepared.analysis);
+        if analysis.statements.is_empty() {
+            self.push_all(due)?;
+            self.outgoing.control(wire);
+            return Ok(());
+        }
+        let content = Content {
+            wire,
+            text: Arc::clone(&portal.prepared.text),
+            template: Arc::clone(&analysis.template),
+            values: portal.values.clone(),
+        };
+        match self.session.judge_preparation(Arc::clone(&analysis.operations), analysis.shape, content) {
+            Verdict::Permit(permit) => self.session.add_permit(permit),
+            Verdict::Ask(ask) => return Err(Stop::Refuse(Place::Bind, ask.refused())),
+            Verdict::Deny(deny) => return Err(Stop::Refuse(Place::Bind, deny)),
+        }
+        self.push_all(due)?;
+        self.outgoing.items.push(Item::Permitted);
+        self.unit_begun = true;
+        Ok(())
+    }
+
+    /// A prepared statement's analysis, made again if the catalogue has changed since (PL18).
+    fn current_analysis(&mut self, prepared: &Prepared) -> Result<Arc<Analysis>, Stop> {
+        if prepared.epoch == self.guarded.epoch() {
+            return Ok(Arc::clone(&prepared.analysis));
+        }
+        self.analyse(&prepared.text, Place::Execute)
+    }
+}
+
+/// `Some(true)` for a name that stands for something, `None` where that is not known yet.
+fn known<V>(lookup: Lookup<'_, V>) -> Option<bool> {
+    match lookup {
+        Lookup::Found(_) => Some(true),
+        Lookup::Missing => Some(false),
+        Lookup::Pending => None,
+    }
+}

@@ -1,0 +1,132 @@
+//! PostgreSQL: protocol 3.0 and 3.2, simple and extended queries, COPY, cancel.
+//!
+//! `negotiate` and `login` bring a connection to a session; `serve` runs it; `client` and `server` handle the messages of
+//! either side; `hold` waits for people; `connect` and `catalogue` are the gateway's own connections to the upstream.
+
+mod cancel;
+mod catalogue;
+mod channel;
+mod client;
+mod connect;
+mod extended;
+mod hold;
+mod login;
+mod negotiate;
+mod prepared;
+mod refuse;
+mod request;
+mod serve;
+mod server;
+mod stream;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use wire::postgres::refuse::Sqlstate;
+
+use self::cancel::CancelKeys;
+use self::channel::Channel;
+use self::negotiate::Greeting;
+use self::stream::ClientStream;
+use crate::login::oidc::Issuers;
+use crate::session::Parts;
+use crate::upstream::dial::Dialler;
+
+pub use self::catalogue::Guarded;
+pub use self::connect::{ConnectError, PostgresUpstream};
+
+/// The protocol's name in lists and in the log.
+pub(crate) const PROTOCOL: &str = "postgres";
+/// How long a client may take to say what it wants.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// Everything that PostgreSQL sessions share.
+#[derive(Debug)]
+pub struct PostgresGateway {
+    pub(crate) parts: Parts,
+    pub(crate) issuers: Arc<Issuers>,
+    pub(crate) dialler: Dialler,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    upstreams: Vec<Arc<Guarded>>,
+    cancel_keys: Arc<CancelKeys>,
+}
+
+impl PostgresGateway {
+    /// A gateway for the given upstreams. Without `tls`, clients connect in clear: configuration allows that on loopback
+    /// only.
+    pub fn new(
+        parts: Parts,
+        issuers: Arc<Issuers>,
+        dialler: Dialler,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        upstreams: Vec<Arc<Guarded>>,
+    ) -> Self {
+        Self { parts, issuers, dialler, tls, upstreams, cancel_keys: Arc::default() }
+    }
+
+    /// The upstreams.
+    pub fn upstreams(&self) -> &[Arc<Guarded>] {
+        &self.upstreams
+    }
+
+    /// The dialler, for the gateway's own connections.
+    pub fn dialler(&self) -> &Dialler {
+        &self.dialler
+    }
+
+    /// The upstream that a client means by a database name: an upstream's name, or the database of exactly one.
+    fn resolve(&self, database: &str) -> Option<Arc<Guarded>> {
+        let by_name = self.upstreams.iter().find(|guarded| guarded.upstream.name.as_str() == database);
+        by_name.cloned().or_else(|| {
+            let mut serving = self.upstreams.iter().filter(|guarded| guarded.upstream.database == database);
+            let only = serving.next()?;
+            serving.next().is_none().then(|| Arc::clone(only))
+        })
+    }
+
+    /// Handles one connection from its first byte to its end.
+    pub async fn handle(&self, stream: TcpStream, peer: SocketAddr) {
+        let greeting = match negotiate::greet(stream, self.tls.as_ref(), GREETING).await {
+            Ok(greeting) => greeting,
+            Err(error) => {
+                tracing::debug!(source = %peer, %error, "no greeting");
+                return;
+            }
+        };
+        match greeting {
+            // Whether the key was right is not told, and takes the same time.
+            Greeting::Cancel { process_id, secret } => self.cancel_keys.cancel(process_id, &secret),
+            Greeting::Session(stream, request) => {
+                let tls = matches!(stream, ClientStream::Tls(_));
+                let arrival = self.parts.arrival(peer.ip(), tls);
+                let request = match *request {
+                    Ok(request) => request,
+                    Err(refusal) => {
+                        let told = refusal.to_string();
+                        self.turn_away(stream, refusal.sqlstate(), &format!("{told} [{}]", arrival.id)).await;
+                        return;
+                    }
+                };
+                if self.tls.is_some() && !tls {
+                    // A token must not travel in clear (PW04); it has not been asked for yet.
+                    let line = format!("connections need TLS: use sslmode=require or stronger [{}]", arrival.id);
+                    self.turn_away(stream, Sqlstate::INVALID_AUTHORIZATION, &line).await;
+                    return;
+                }
+                match Box::pin(login::log_in(self, arrival, stream, request)).await {
+                    Ok(ready) => Box::pin(serve::serve(self, ready)).await,
+                    Err(error) => tracing::debug!(session = %arrival.id, %error, "no session"),
+                }
+            }
+        }
+    }
+
+    async fn turn_away(&self, stream: ClientStream, sqlstate: Sqlstate, line: &str) {
+        let mut channel = Channel::new(stream);
+        if let Err(error) = login::tell(&mut channel, sqlstate, line, None).await {
+            tracing::debug!(%error, "a refusal did not reach its client");
+        }
+    }
+}

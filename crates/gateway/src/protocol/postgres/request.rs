@@ -1,0 +1,188 @@
+//! What a text asks for in this session: where it names a prepared statement or a cursor, what that name stands for is
+//! judged with it (PW12).
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use kernel::operation::Operation;
+use kernel::verdict::{Mask, Undecidable};
+use wire::mask::MaskPlan;
+use wire::postgres::session_names::{Change, Life, Lookup};
+use wire::sql::{Analysis, Control, Discarded};
+
+use super::client::{Place, Stop};
+use super::prepared::{Names, Portal, Prepared};
+use super::serve::Conversation;
+
+/// A request as it is judged.
+#[derive(Debug)]
+pub(super) struct Effective {
+    /// The text's own operations, then those of the names that it uses.
+    pub(super) operations: Arc<[Operation]>,
+    pub(super) shape: u128,
+    /// For each statement that names another analysis: its index, where that analysis' operations begin, and it.
+    named: Vec<(usize, usize, Arc<Analysis>)>,
+    /// Names that it changes.
+    pub(super) changes: Vec<Change>,
+    pub(super) begins_copy: bool,
+    pub(super) changes_catalogue: bool,
+    pub(super) writes: bool,
+}
+
+impl Conversation<'_> {
+    /// Looks up the names that a text uses, and notes those that it changes.
+    pub(super) fn effective(&mut self, analysis: &Arc<Analysis>, place: Place) -> Result<Effective, Stop> {
+        let mut effective = Effective {
+            operations: Arc::clone(&analysis.operations),
+            shape: analysis.shape,
+            named: Vec::new(),
+            changes: Vec::new(),
+            begins_copy: false,
+            changes_catalogue: false,
+            writes: false,
+        };
+        for (index, statement) in analysis.statements.iter().enumerate() {
+            effective.changes_catalogue |= statement.changes_catalogue;
+            effective.writes |= statement.writes;
+            let named = match self.control(&statement.control, &mut effective) {
+                Ok(named) => named,
+                Err(unknown) => {
+                    effective.cancel_changes(&mut self.names);
+                    return Err(match unknown {
+                        Unknown::Pending => Stop::Settle,
+                        Unknown::Missing => Stop::NoSuchName(place),
+                        Unknown::TooMany => Stop::Refuse(place, self.session.refuse(Undecidable::TooLarge, "")),
+                    });
+                }
+            };
+            if let Some(named) = named {
+                effective.writes |= named.statements.iter().any(|statement| statement.writes);
+                effective.changes_catalogue |= named.statements.iter().any(|statement| statement.changes_catalogue);
+                effective.add(index, named);
+            }
+        }
+        Ok(effective)
+    }
+
+    /// What one statement does to the session's names, and the analysis of the name that it uses.
+    fn control(&mut self, control: &Control, effective: &mut Effective) -> Result<Option<Arc<Analysis>>, Unknown> {
+        let change = match control {
+            Control::Execute(name) => return self.fresh(known(self.names.statement(name))?).map(Some),
+            Control::Fetch { name, .. } => return self.fresh(&known(self.names.portal(name))?.prepared).map(Some),
+            Control::Prepare { name, inner } => {
+                let prepared = self.inner(inner);
+                self.names.insert_statement(name, prepared).map_err(|_full| Unknown::TooMany)?
+            }
+            Control::DeclareCursor { name, inner } => {
+                let prepared = self.inner(inner);
+                let portal = Portal { prepared, values: Vec::new(), formats: Vec::new() };
+                // Whether it outlives the transaction, the upstream knows; a name kept too long stands for nothing there.
+                self.names.insert_portal(name, Arc::new(portal), Life::Session).map_err(|_full| Unknown::TooMany)?
+            }
+            Control::Deallocate(Some(name)) => self.names.remove_statement(name).map_err(|_full| Unknown::TooMany)?,
+            Control::Deallocate(None) => self.names.clear_statements().map_err(|_full| Unknown::TooMany)?,
+            Control::Close(Some(name)) => self.names.remove_portal(name).map_err(|_full| Unknown::TooMany)?,
+            Control::Close(None) => self.names.clear_portals().map_err(|_full| Unknown::TooMany)?,
+            Control::Discard(Discarded::All) => self.names.clear().map_err(|_full| Unknown::TooMany)?,
+            Control::CopyIn => {
+                effective.begins_copy = true;
+                return Ok(None);
+            }
+            Control::None
+            | Control::Begin
+            | Control::Commit { .. }
+            | Control::Rollback { .. }
+            | Control::Savepoint(_)
+            | Control::Release(_)
+            | Control::RollbackTo(_)
+            | Control::Discard(Discarded::Plans | Discarded::Sequences | Discarded::Temp)
+            | Control::Set
+            | Control::CopyOut => return Ok(None),
+        };
+        effective.changes.push(change);
+        Ok(None)
+    }
+
+    /// What a name stands for, by the catalogue as it is now (PL18).
+    fn fresh(&self, prepared: &Prepared) -> Result<Arc<Analysis>, Unknown> {
+        if prepared.epoch == self.guarded.epoch() {
+            return Ok(Arc::clone(&prepared.analysis));
+        }
+        self.guarded.analyse(&prepared.text).map_err(|_no_longer_understood| Unknown::Missing)
+    }
+
+    fn inner(&self, inner: &Arc<Analysis>) -> Arc<Prepared> {
+        Arc::new(Prepared {
+            text: Arc::clone(&inner.template),
+            analysis: Arc::clone(inner),
+            epoch: self.guarded.epoch(),
+        })
+    }
+}
+
+enum Unknown {
+    Pending,
+    Missing,
+    TooMany,
+}
+
+fn known<V>(lookup: Lookup<'_, V>) -> Result<&V, Unknown> {
+    match lookup {
+        Lookup::Found(found) => Ok(found),
+        Lookup::Missing => Err(Unknown::Missing),
+        Lookup::Pending => Err(Unknown::Pending),
+    }
+}
+
+impl Effective {
+    fn add(&mut self, statement: usize, named: Arc<Analysis>) {
+        let begin = self.operations.len();
+        self.operations = self.operations.iter().chain(named.operations.iter()).cloned().collect();
+        let mut context = Context::new(&SHA256);
+        context.update(&self.shape.to_be_bytes());
+        context.update(&named.shape.to_be_bytes());
+        let digest = context.finish();
+        if let Some(half) = digest.as_ref().first_chunk() {
+            self.shape = u128::from_be_bytes(*half);
+        }
+        self.named.push((statement, begin, named));
+    }
+
+    /// The names that it would have changed stay as they are.
+    pub(super) fn cancel_changes(&mut self, names: &mut Names) {
+        for change in self.changes.drain(..) {
+            names.cancel(change);
+        }
+    }
+
+    /// How the rows of each statement are masked: empty if no operation is.
+    pub(super) fn plans(
+        &self,
+        analysis: &Analysis,
+        masks: &[(usize, Mask, Arc<str>)],
+    ) -> Result<Vec<Option<MaskPlan>>, Undecidable> {
+        if masks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut plans = Vec::with_capacity(analysis.statements.len());
+        for (index, statement) in analysis.statements.iter().enumerate() {
+            let own = MaskPlan::new(statement, masks)?;
+            let named = self.named.iter().find(|(of, _, _)| *of == index);
+            plans.push(match named {
+                None => own,
+                Some((_, begin, named)) => {
+                    let theirs: Vec<_> = masks
+                        .iter()
+                        .filter_map(|(at, mask, policy)| Some((at.checked_sub(*begin)?, *mask, Arc::clone(policy))))
+                        .collect();
+                    // An EXECUTE or FETCH stands for one statement.
+                    match named.statements.first() {
+                        Some(statement) => MaskPlan::new(statement, &theirs)?,
+                        None => own,
+                    }
+                }
+            });
+        }
+        Ok(plans)
+    }
+}

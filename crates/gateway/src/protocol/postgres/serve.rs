@@ -1,0 +1,317 @@
+//! Runs a session: what the client sends is judged and forwarded, what the upstream answers is masked and passed back,
+//! until either side ends it or it is cut.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::approval::Grant;
+use kernel::audit::AppendError;
+use kernel::trust::IdentityRefusal;
+use tokio::time::Sleep;
+use wire::postgres::message::{FLUSH, TERMINATE};
+use wire::postgres::refuse::{Refusal, Severity, Sqlstate};
+use wire::postgres::state::{OutOfState, Replies};
+
+use super::PostgresGateway;
+use super::cancel::Issued;
+use super::catalogue::Guarded;
+use super::client::Outgoing;
+use super::login::Ready;
+use super::prepared::{Due, MOST_NAMES, Names};
+use super::stream::{ClientStream, UpstreamStream};
+use crate::relay::{News, Relay, RelayError, Side};
+use crate::session::Session;
+use crate::sessions::Cut;
+
+/// How long the last words to a client may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Why a session ends.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    /// The client is done.
+    #[error("closed")]
+    Client,
+    /// The upstream closed the connection, in the middle of an answer or not.
+    #[error("upstream_closed")]
+    Upstream,
+    /// The upstream sent a FATAL, which has been passed on.
+    #[error("upstream_fatal")]
+    UpstreamFatal,
+    /// A connection failed.
+    #[error("connection_failed")]
+    Relay(#[from] RelayError),
+    /// It is cut.
+    #[error("{}", .0.as_str())]
+    Cut(Cut),
+    /// A running request may not go on: the message line says why.
+    #[error("stopped")]
+    Stopped(String),
+    /// The audit log does not take entries.
+    #[error("audit_unavailable")]
+    Audit(#[from] AppendError),
+    /// The client broke the protocol.
+    #[error("client_protocol_violation")]
+    ClientProtocol(&'static str),
+    /// The upstream broke the protocol.
+    #[error("upstream_protocol_violation")]
+    UpstreamProtocol,
+    /// What the upstream returns is not what the analysis says: masks could sit on the wrong columns.
+    #[error("catalogue_drift")]
+    Drift,
+    /// The workload may no longer act.
+    #[error("revoked")]
+    Identity(#[from] IdentityRefusal),
+}
+
+impl From<OutOfState> for End {
+    fn from(error: OutOfState) -> Self {
+        tracing::warn!(%error, "the upstream broke the protocol");
+        Self::UpstreamProtocol
+    }
+}
+
+/// How messages are skipped after a refusal, until the client's Sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Skipping {
+    /// Nothing is skipped.
+    No,
+    /// The refusal probe went upstream, so the Sync does too.
+    Upstream,
+    /// The gateway answered alone, so it answers the Sync, too.
+    Alone,
+}
+
+/// One session's state between messages.
+pub(super) struct Conversation<'g> {
+    pub(super) gateway: &'g PostgresGateway,
+    pub(super) session: Session,
+    pub(super) guarded: Arc<Guarded>,
+    pub(super) relay: Relay<ClientStream, UpstreamStream>,
+    pub(super) replies: Replies<Due>,
+    pub(super) names: Names,
+    /// What goes upstream next, in order.
+    pub(super) outgoing: Outgoing,
+    pub(super) skipping: Skipping,
+    /// Something of the extended protocol was forwarded since the last Sync.
+    pub(super) unit_begun: bool,
+    /// How many `ReadyForQuery` are due.
+    pub(super) answers_due: usize,
+    /// The catalogue was read again for the message that is looked at now.
+    pub(super) refreshed: bool,
+    /// The open transaction has written.
+    pub(super) wrote: bool,
+    /// A statement that may change the catalogue is on its way, or the catalogue must be read again.
+    pub(super) catalogue_changes: bool,
+    /// The rest of a message of the upstream's that is passed on unread: how many bytes.
+    pub(super) passing: usize,
+    /// A use of an approval, for the message that is looked at again.
+    pub(super) grant: Option<Grant>,
+    /// A request is held: a cancel request is about it.
+    pub(super) holding: bool,
+    /// The client has cancelled what is held.
+    pub(super) cancelled: bool,
+    /// The client shows notices while it waits (psql).
+    pub(super) interactive: bool,
+    process_id: u32,
+    secret: Vec<u8>,
+    cancels_seen: u64,
+    word: Pin<Box<dyn Future<Output = ()> + Send>>,
+    deadline: Option<Pin<Box<Sleep>>>,
+    _cancel_key: Issued,
+}
+
+/// Serves a session to its end.
+pub(super) async fn serve(gateway: &PostgresGateway, ready: Ready) {
+    let mut conversation = Conversation::new(gateway, ready);
+    let end = match conversation.run().await {
+        Ok(never) => match never {},
+        Err(end) => end,
+    };
+    conversation.close(end).await;
+}
+
+impl<'g> Conversation<'g> {
+    fn new(gateway: &'g PostgresGateway, ready: Ready) -> Self {
+        let Ready { session, client, client_read_ahead, upstream, guarded, cancel_key, application } = ready;
+        let now = session.clock().now();
+        let deadline = session.who().until().map(|until| Box::pin(tokio::time::sleep(until.since(now))));
+        let word = next_word(&session);
+        Self {
+            gateway,
+            guarded,
+            relay: Relay {
+                client: Side::new(client, client_read_ahead),
+                upstream: Side::new(upstream.stream, upstream.read_ahead),
+            },
+            replies: Replies::new(),
+            names: Names::new(MOST_NAMES),
+            outgoing: Outgoing::default(),
+            skipping: Skipping::No,
+            unit_begun: false,
+            answers_due: 0,
+            refreshed: false,
+            wrote: false,
+            catalogue_changes: false,
+            passing: 0,
+            grant: None,
+            holding: false,
+            cancelled: false,
+            interactive: application == "psql",
+            process_id: upstream.process_id,
+            secret: upstream.secret,
+            cancels_seen: session.live().cancels(),
+            word,
+            deadline,
+            _cancel_key: cancel_key,
+            session,
+        }
+    }
+
+    async fn run(&mut self) -> Result<std::convert::Infallible, End> {
+        loop {
+            self.on_client().await?;
+            if self.relay.client.is_closed() {
+                return Err(End::Client);
+            }
+            // A client that has sent no whole message yet is read on, whatever waits.
+            self.turn(true).await?;
+        }
+    }
+
+    /// Waits for news of either side and handles the upstream's. The client's stay in its inbound.
+    pub(super) async fn turn(&mut self, read_client: bool) -> Result<News, End> {
+        enum Woken {
+            News(News),
+            Word,
+            Deadline,
+        }
+        let woken = tokio::select! {
+            biased;
+            () = &mut self.word => Woken::Word,
+            () = expired(&mut self.deadline) => Woken::Deadline,
+            news = self.relay.wait(read_client) => Woken::News(news?),
+        };
+        match woken {
+            Woken::Deadline => Err(End::Cut(Cut::Revoked)),
+            Woken::Word => {
+                self.word = next_word(&self.session);
+                self.on_word().await?;
+                // Whoever waits looks at its condition again; the client's bytes are still there.
+                Ok(News::Client)
+            }
+            Woken::News(News::Upstream) => {
+                self.on_upstream()?;
+                if self.relay.upstream.is_closed() && self.relay.upstream.inbound().is_empty() {
+                    return Err(End::Upstream);
+                }
+                if self.catalogue_changes && self.replies.waiting() == 0 {
+                    self.refresh_catalogue().await;
+                }
+                Ok(News::Upstream)
+            }
+            Woken::News(News::Client) => Ok(News::Client),
+        }
+    }
+
+    /// Waits until the upstream owes no answer, or until the unit that the client is in has failed.
+    pub(super) async fn settle(&mut self) -> Result<(), End> {
+        if self.unit_begun {
+            // Without a Flush the upstream may keep its answers until the Sync, which the client has not sent.
+            self.outgoing.control(FLUSH.to_vec());
+            self.dispatch().await?;
+        }
+        while self.replies.waiting() > 0 && self.skipping == Skipping::No {
+            self.turn(false).await?;
+        }
+        if self.catalogue_changes {
+            self.refresh_catalogue().await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the upstream asks for COPY data, or has answered otherwise.
+    pub(super) async fn until_copy_begins(&mut self) -> Result<(), End> {
+        while self.replies.waiting() > 0 && !self.replies.copy_in() && self.skipping == Skipping::No {
+            self.turn(false).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_word(&mut self) -> Result<(), End> {
+        if let Some(cut) = self.session.live().is_cut() {
+            return Err(End::Cut(cut));
+        }
+        let cancels = self.session.live().cancels();
+        if cancels != self.cancels_seen {
+            self.cancels_seen = cancels;
+            // Only what runs can be cancelled; a late request must not hit the next statement (PW10).
+            if self.holding {
+                self.cancelled = true;
+            } else if self.replies.waiting() > 0 {
+                let cancelled =
+                    self.guarded.upstream.cancel(&self.gateway.dialler, self.process_id, &self.secret).await;
+                if let Err(error) = cancelled {
+                    tracing::warn!(session = %self.session.id(), %error, "a cancel request did not reach the upstream");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the catalogue again after a definition, so that the next statement is judged by what is true now.
+    async fn refresh_catalogue(&mut self) {
+        self.catalogue_changes = false;
+        self.guarded.refresh(&self.gateway.dialler).await;
+    }
+
+    /// Tells the client why the session ends, as far as it may know, and enters the end in the log.
+    async fn close(mut self, end: End) {
+        let last_words = match &end {
+            End::Client | End::UpstreamFatal | End::Relay(RelayError::Client(_)) => None,
+            End::Upstream | End::Relay(RelayError::Upstream(_)) => {
+                Some((Sqlstate::CONNECTION_FAILURE, "the upstream closed the connection".to_owned()))
+            }
+            End::Cut(Cut::Killed) => Some((Sqlstate::KILLED, "session killed by an operator".to_owned())),
+            End::Cut(Cut::Quarantined) => {
+                Some((Sqlstate::KILLED, "session cut: the workload is quarantined".to_owned()))
+            }
+            End::Cut(Cut::Revoked) | End::Identity(_) => {
+                Some((Sqlstate::KILLED, "session cut: its proof or the workload's right has ended".to_owned()))
+            }
+            End::Cut(Cut::Drained) => Some((Sqlstate::KILLED, "the gateway shuts down".to_owned())),
+            End::Stopped(line) => Some((Sqlstate::DENIED, line.clone())),
+            End::Audit(_) => Some((Sqlstate::CANNOT_DECIDE, "cannot decide (PAR0210)".to_owned())),
+            End::ClientProtocol(what) => Some((Sqlstate::PROTOCOL_VIOLATION, (*what).to_owned())),
+            End::UpstreamProtocol => Some((Sqlstate::CONNECTION_FAILURE, "the upstream broke the protocol".to_owned())),
+            End::Drift => Some((
+                Sqlstate::CANNOT_DECIDE,
+                "cannot decide (PAR0212): the result does not have the expected columns".to_owned(),
+            )),
+        };
+        if let Some((sqlstate, words)) = last_words {
+            let line = format!("{words} [{}]", self.session.id());
+            Refusal::new(Severity::Fatal, sqlstate, &line).write_error(crate::VERSION, self.relay.client.queue());
+        }
+        self.relay.upstream.send(&TERMINATE);
+        if tokio::time::timeout(LAST_WORDS, self.relay.flush_client()).await.is_err() {
+            tracing::debug!(session = %self.session.id(), "the client did not take the last words");
+        }
+        tracing::info!(session = %self.session.id(), why = %end, "session ended");
+        self.session.end(&end.to_string()).await;
+    }
+}
+
+fn next_word(session: &Session) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    let live = Arc::clone(session.live());
+    Box::pin(async move { live.word().await })
+}
+
+async fn expired(deadline: &mut Option<Pin<Box<Sleep>>>) {
+    match deadline {
+        Some(sleep) => sleep.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,410 @@
+//! The one security path, shared by all protocols: who is authenticated, what is judged, what is entered in the log.
+//!
+//! A protocol's `serve` sees a [`Session`] and nothing behind it: not the store, not the configuration, not the listener.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::approval::{Asked, Grant};
+use kernel::audit::{AppendError, Entered, Event, Pending};
+use kernel::circumstances::{Circumstances, next_step};
+use kernel::facts::Facts;
+use kernel::id::{ApprovalId, DecisionId, SessionId};
+use kernel::judge::{Memo, judge, judge_preparation, refuse};
+use kernel::operation::{Action, Operation};
+use kernel::policy::{Disclosure, Snapshot};
+use kernel::ports::{Answer, ApprovalDesk, AuditLog, Clock, Containment, DeskError, Snapshots};
+use kernel::resource::{Resource, ResourceKind};
+use kernel::trust::{Authenticated, IdentityRefusal, VerifiedAttestation};
+use kernel::verdict::{Ask, Content, Deciding, Deny, DenyReason, Permit, Receipt, Request, Undecidable, Verdict};
+use kernel::workload::Name;
+
+use crate::sessions::{Cut, Live, Registration, SessionStart, Sessions};
+
+/// What every session needs of the rest of the product.
+#[derive(Clone)]
+pub struct Parts {
+    /// Time and random bits.
+    pub clock: Arc<dyn Clock>,
+    /// The audit log.
+    pub log: Arc<dyn AuditLog>,
+    /// Where people answer.
+    pub desk: Arc<dyn ApprovalDesk>,
+    /// Quarantines workloads.
+    pub containment: Arc<dyn Containment>,
+    /// The current policies, workloads and trust rules.
+    pub snapshots: Arc<dyn Snapshots>,
+    /// The open sessions.
+    pub sessions: Arc<Sessions>,
+    /// Where people find decisions and approvals: `http://127.0.0.1:18000`.
+    pub public_url: Arc<str>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
+}
+
+/// Why a session does not begin. The client is told nothing of it but the decision's id.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// The attestation is no workload that may act.
+    #[error(transparent)]
+    Identity(#[from] IdentityRefusal),
+    /// Policy does not let the workload connect.
+    #[error("policy does not let the workload connect")]
+    Denied(Box<Deny>),
+    /// The login could not be entered in the audit log.
+    #[error(transparent)]
+    Audit(#[from] AppendError),
+}
+
+/// What is known of a connection before it has logged in.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// The session that it becomes.
+    pub id: SessionId,
+    /// The client's address.
+    pub source: IpAddr,
+    /// Does TLS protect the connection?
+    pub tls: bool,
+}
+
+impl Parts {
+    /// Gives a new connection its id.
+    pub fn arrival(&self, source: IpAddr, tls: bool) -> Arrival {
+        Arrival { id: SessionId::new(self.clock.now(), self.clock.random()), source, tls }
+    }
+
+    /// Binds proofs to a workload, which the client claims to be `claimed`.
+    pub fn authenticate(
+        &self,
+        proofs: &[VerifiedAttestation],
+        claimed: &str,
+    ) -> Result<Option<Authenticated>, IdentityRefusal> {
+        let snapshot = self.snapshots.current();
+        let mut joined: Option<Authenticated> = None;
+        for proof in proofs {
+            let find = |name: &Name| snapshot.workload(name).map(|workload| &**workload);
+            let who = snapshot.trust().authenticate(proof, Some(claimed), find, self.clock.now())?;
+            joined = Some(match joined {
+                Some(first) => first.and(&who)?,
+                None => who,
+            });
+        }
+        Ok(joined)
+    }
+
+    /// Enters a login that was refused.
+    pub async fn enter_login_refused(&self, arrival: &Arrival, claimed: &str, why: &str) -> Result<(), AppendError> {
+        let mut pending = Pending::default();
+        let claimed: String = claimed.chars().take(63).collect();
+        let event = Event::LoginRefused { session: arrival.id, claimed: &claimed, source: arrival.source, why };
+        pending.note(event, self.clock.now());
+        pending.enter(&*self.log).await.map(drop)
+    }
+}
+
+/// One client connection of one workload to one upstream.
+#[derive(Debug)]
+pub struct Session {
+    parts: Parts,
+    id: SessionId,
+    who: Authenticated,
+    upstream: Name,
+    memo: Memo,
+    pending: Pending,
+    around: Circumstances,
+    registration: Registration,
+    next_step: u64,
+}
+
+impl Session {
+    /// Begins a session: connecting is judged and entered like everything else. The receipt admits the connection to the
+    /// upstream.
+    pub async fn begin(
+        parts: Parts,
+        arrival: Arrival,
+        who: Authenticated,
+        upstream: Name,
+        protocol: &'static str,
+    ) -> Result<(Self, Receipt), BeginError> {
+        let now = parts.clock.now();
+        let registration = parts.sessions.register(SessionStart {
+            id: arrival.id,
+            workload: who.workload().clone(),
+            upstream: upstream.clone(),
+            protocol,
+            source: arrival.source,
+            began: now,
+        });
+        let around = Circumstances {
+            now,
+            source: arrival.source,
+            threats: Arc::default(),
+            tls: arrival.tls,
+            in_transaction: false,
+            session: Default::default(),
+        };
+        let mut session = Self {
+            parts,
+            id: arrival.id,
+            who,
+            upstream,
+            memo: Memo::default(),
+            pending: Pending::default(),
+            around,
+            registration,
+            next_step: 1,
+        };
+        let event = Event::Login {
+            session: session.id,
+            workload: session.who.workload(),
+            evidence: session.who.evidence(),
+            upstream: &session.upstream,
+            source: arrival.source,
+        };
+        session.pending.note(event, now);
+        let connect = Operation {
+            action: Action::Connect,
+            resource: Arc::new(Resource::new(ResourceKind::Upstream, &session.upstream, [""; 0])),
+            facts: Arc::new(Facts::default()),
+            verb: "CONNECT",
+            span: None,
+        };
+        // The shape of the only operation that no analysis makes.
+        match session.judge([connect].into(), 0, Content::default()) {
+            Verdict::Permit(permit) => session.add_permit(permit),
+            Verdict::Ask(ask) => session.add_denial(ask.refused()),
+            Verdict::Deny(deny) => session.add_denial(deny),
+        }
+        let mut entered = session.enter().await?;
+        match (entered.receipts.pop(), entered.refusals.pop()) {
+            (Some(receipt), _) => Ok((session, receipt)),
+            (None, Some((deny, _))) => Err(BeginError::Denied(Box::new(deny))),
+            (None, None) => Err(BeginError::Audit(AppendError::Unwritable)),
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Who it is.
+    pub fn who(&self) -> &Authenticated {
+        &self.who
+    }
+
+    /// The upstream.
+    pub fn upstream(&self) -> &Name {
+        &self.upstream
+    }
+
+    /// The session as others see it: cuts and cancels arrive there.
+    pub fn live(&self) -> &Arc<Live> {
+        self.registration.live()
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.parts.clock
+    }
+
+    /// Where people find decisions and approvals.
+    pub fn public_url(&self) -> &Arc<str> {
+        &self.parts.public_url
+    }
+
+    /// The current snapshot.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.parts.snapshots.current()
+    }
+
+    /// How much refusals may tell the client.
+    pub fn disclosure(&self) -> Disclosure {
+        self.snapshot().upstream(&self.upstream).map_or(Disclosure::Id, |upstream| upstream.disclosure)
+    }
+
+    /// Notes whether a transaction is open at the upstream.
+    pub fn set_in_transaction(&mut self, open: bool) {
+        self.around.in_transaction = open;
+    }
+
+    /// Judges a request under the current snapshot.
+    pub fn judge(&mut self, operations: Arc<[Operation]>, shape: u128, content: Content) -> Verdict {
+        let request = self.request(operations, shape, content);
+        let snapshot = self.parts.snapshots.current();
+        let verdict = judge(&snapshot, &mut self.memo, &self.who, request, &self.around);
+        self.count(&verdict);
+        verdict
+    }
+
+    /// Judges what prepares a request and runs nothing: an operation that would be held may be prepared.
+    pub fn judge_preparation(&mut self, operations: Arc<[Operation]>, shape: u128, content: Content) -> Verdict {
+        let request = self.request(operations, shape, content);
+        let snapshot = self.parts.snapshots.current();
+        let verdict = judge_preparation(&snapshot, &mut self.memo, &self.who, request, &self.around);
+        self.count(&verdict);
+        verdict
+    }
+
+    /// Denies what cannot be understood.
+    pub fn refuse(&mut self, why: Undecidable, template: &str) -> Deny {
+        let content = Content { template: template.into(), ..Content::default() };
+        let request = self.request(Arc::new([]), 0, content);
+        let snapshot = self.parts.snapshots.current();
+        let deny = refuse(&snapshot, &self.who, request, why);
+        self.around.session.denials += 1;
+        self.note(deny.subject().decision());
+        deny
+    }
+
+    fn request(&mut self, operations: Arc<[Operation]>, shape: u128, content: Content) -> Request {
+        self.around.now = self.parts.clock.now();
+        let decision = DecisionId::new(self.around.now, self.parts.clock.random());
+        Request { decision, session: self.id, upstream: self.upstream.clone(), operations, shape, content }
+    }
+
+    fn count(&mut self, verdict: &Verdict) {
+        self.around.session.decisions += 1;
+        let subject = match verdict {
+            Verdict::Permit(permit) => permit.subject(),
+            Verdict::Ask(ask) => ask.subject(),
+            Verdict::Deny(deny) => {
+                self.around.session.denials += 1;
+                deny.subject()
+            }
+        };
+        self.note(subject.decision());
+    }
+
+    fn note(&self, last: DecisionId) {
+        let history = &self.around.session;
+        self.registration.live().note(history.decisions, history.denials, history.rows_read, Some(last));
+    }
+
+    /// Adds a permit to what is entered next.
+    pub fn add_permit(&mut self, permit: Permit) {
+        self.pending.permit(permit, self.around.now);
+    }
+
+    /// Adds a denial to what is entered next.
+    pub fn add_denial(&mut self, deny: Deny) {
+        self.pending.deny(deny, self.around.now);
+    }
+
+    /// Adds an ask to what is entered next.
+    pub fn add_ask(&mut self, ask: &Ask, approval: ApprovalId) {
+        self.pending.ask(ask, approval, self.around.now);
+    }
+
+    /// Is nothing waiting to be entered?
+    pub fn nothing_pending(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Enters everything that was added, in order, and yields the proofs. A denial that says quarantine is acted on here.
+    pub async fn enter(&mut self) -> Result<Entered, AppendError> {
+        let entered = self.pending.enter(&*self.parts.log).await?;
+        for (deny, _) in &entered.refusals {
+            if let DenyReason::Quarantine(deciding) = deny.reason() {
+                self.quarantine(deciding).await;
+            }
+        }
+        Ok(entered)
+    }
+
+    async fn quarantine(&self, because: &Deciding) {
+        // Durable or not, this session ends here; the others end with the next snapshot.
+        if self.parts.containment.quarantine(self.who.workload(), because).await.is_err() {
+            tracing::error!(workload = %self.who.workload(), "a quarantine could not be stored");
+        }
+        self.live().cut(Cut::Quarantined);
+    }
+
+    /// Counts rows and bytes that left with an answer that is complete.
+    pub fn count_rows(&mut self, rows: u64, bytes: u64) {
+        let history = &mut self.around.session;
+        history.rows_read = history.rows_read.saturating_add(rows);
+        history.bytes_read = history.bytes_read.saturating_add(bytes);
+    }
+
+    /// Has a counter grown so much, with `rows` of what runs now, that what runs must be judged again?
+    pub fn step_is_due(&self, rows: u64) -> bool {
+        self.around.session.rows_read.saturating_add(rows) >= self.next_step
+    }
+
+    /// Judges what runs under the circumstances that it has brought about itself. The denial, if policy denies it now.
+    pub fn still_permitted(
+        &mut self,
+        operations: Arc<[Operation]>,
+        shape: u128,
+        rows: u64,
+        bytes: u64,
+    ) -> Option<Deny> {
+        let before = self.around.session;
+        self.count_rows(rows, bytes);
+        self.next_step = next_step(self.around.session.rows_read);
+        let request = self.request(operations, shape, Content::default());
+        let snapshot = self.parts.snapshots.current();
+        let verdict = judge(&snapshot, &mut self.memo, &self.who, request, &self.around);
+        self.around.session = before;
+        match verdict {
+            Verdict::Deny(deny) => Some(deny),
+            // What was permitted or granted goes on; this was no new decision, so it is not entered.
+            Verdict::Permit(_) | Verdict::Ask(_) => None,
+        }
+    }
+
+    /// What the session has sent to the client: rows and bytes.
+    pub fn sent(&self) -> (u64, u64) {
+        (self.around.session.rows_read, self.around.session.bytes_read)
+    }
+
+    /// Opens a request for approval, or joins an open one.
+    pub async fn ask(&self, ask: &Ask, summary: String) -> Result<ApprovalId, DeskError> {
+        let snapshot = self.parts.snapshots.current();
+        let workload = snapshot.workload(self.who.workload()).ok_or(DeskError::Unavailable)?;
+        let asked = Asked {
+            decision: ask.subject().decision(),
+            session: self.id,
+            workload: self.who.workload().clone(),
+            owner: workload.owner.clone(),
+            started_by: None,
+            upstream: self.upstream.clone(),
+            digest: kernel::approval::hex(&ask.digest()),
+            summary,
+            text: ask.text().to_string(),
+            template: ask.template().to_string(),
+            terms: (**ask.approval()).clone(),
+            at: self.around.now,
+        };
+        self.parts.desk.ask(asked).await
+    }
+
+    /// The desk, to wait at.
+    pub fn desk(&self) -> Arc<dyn ApprovalDesk> {
+        Arc::clone(&self.parts.desk)
+    }
+
+    /// Takes a use of an approval that is granted already.
+    pub async fn grant_at_hand(&self, approval: ApprovalId) -> Result<Option<Grant>, DeskError> {
+        match self.parts.desk.wait(approval, Duration::ZERO).await? {
+            Answer::Granted(grant) => Ok(Some(grant)),
+            Answer::Ended(_) | Answer::StillWaiting => Ok(None),
+        }
+    }
+
+    /// Enters the end of the session.
+    pub async fn end(mut self, why: &str) {
+        let (rows, bytes) = self.sent();
+        let now = self.parts.clock.now();
+        self.pending.note(Event::SessionEnded { session: self.id, why, rows, bytes }, now);
+        if let Err(error) = self.enter().await {
+            tracing::error!(session = %self.id, %error, "the end of a session could not be entered");
+        }
+    }
+}

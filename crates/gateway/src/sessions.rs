@@ -1,0 +1,231 @@
+//! The sessions that are open on this node: what operators see of them, and the one way to cut them.
+//!
+//! A session registers itself and is removed when its registration is dropped. Whoever cuts a session only leaves word;
+//! the session itself tells the client in the protocol's own words, and closes.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kernel::id::{DecisionId, SessionId};
+use kernel::ports::{Clock, LiveSessions, SessionView, Snapshots};
+use kernel::time::Timestamp;
+use kernel::workload::{Name, Standing};
+use tokio::sync::Notify;
+
+/// Why a session is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// An operator cut it.
+    Killed,
+    /// Its workload was quarantined.
+    Quarantined,
+    /// Its workload was retired or has expired, its upstream is gone, or its proof has ended.
+    Revoked,
+    /// The gateway shuts down.
+    Drained,
+}
+
+impl Cut {
+    /// The word in the audit log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Killed => "killed",
+            Self::Quarantined => "quarantined",
+            Self::Revoked => "revoked",
+            Self::Drained => "drained",
+        }
+    }
+
+    const fn number(self) -> u8 {
+        match self {
+            Self::Killed => 1,
+            Self::Quarantined => 2,
+            Self::Revoked => 3,
+            Self::Drained => 4,
+        }
+    }
+
+    const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Killed),
+            2 => Some(Self::Quarantined),
+            3 => Some(Self::Revoked),
+            4 => Some(Self::Drained),
+            _ => None,
+        }
+    }
+}
+
+/// What is fixed about a session.
+#[derive(Clone, Debug)]
+pub struct SessionStart {
+    /// Its id.
+    pub id: SessionId,
+    /// Who.
+    pub workload: Name,
+    /// To which upstream.
+    pub upstream: Name,
+    /// The protocol, such as `postgres`.
+    pub protocol: &'static str,
+    /// The client's address.
+    pub source: std::net::IpAddr,
+    /// When it began.
+    pub began: Timestamp,
+}
+
+/// One open session, as others see it.
+#[derive(Debug)]
+pub struct Live {
+    start: SessionStart,
+    decisions: AtomicU64,
+    denials: AtomicU64,
+    rows: AtomicU64,
+    last: Mutex<Option<DecisionId>>,
+    /// A [`Cut`] by number; zero for none. The first stands.
+    cut: AtomicU8,
+    cancels: AtomicU64,
+    word: Notify,
+}
+
+impl Live {
+    /// Leaves word that the session is to be cut.
+    pub fn cut(&self, why: Cut) {
+        // Whoever came first is the reason; a later one changes nothing.
+        let _lost_race = self.cut.compare_exchange(0, why.number(), Ordering::AcqRel, Ordering::Acquire);
+        self.word.notify_one();
+    }
+
+    /// Leaves word that the client asked to cancel what runs.
+    pub fn cancel(&self) {
+        self.cancels.fetch_add(1, Ordering::AcqRel);
+        self.word.notify_one();
+    }
+
+    /// Is it to be cut, and why?
+    pub fn is_cut(&self) -> Option<Cut> {
+        Cut::from_number(self.cut.load(Ordering::Acquire))
+    }
+
+    /// How often the client has asked to cancel.
+    pub fn cancels(&self) -> u64 {
+        self.cancels.load(Ordering::Acquire)
+    }
+
+    /// Resolves when word was left since the last time.
+    pub async fn word(&self) {
+        self.word.notified().await;
+    }
+
+    /// Notes what the session has done so far.
+    pub(crate) fn note(&self, decisions: u64, denials: u64, rows: u64, last: Option<DecisionId>) {
+        self.decisions.store(decisions, Ordering::Relaxed);
+        self.denials.store(denials, Ordering::Relaxed);
+        self.rows.store(rows, Ordering::Relaxed);
+        if let Ok(mut slot) = self.last.try_lock() {
+            *slot = last;
+        }
+    }
+
+    fn view(&self) -> SessionView {
+        SessionView {
+            id: self.start.id,
+            workload: self.start.workload.clone(),
+            upstream: self.start.upstream.clone(),
+            protocol: self.start.protocol,
+            source: self.start.source,
+            began: self.start.began,
+            decisions: self.decisions.load(Ordering::Relaxed),
+            denials: self.denials.load(Ordering::Relaxed),
+            rows: self.rows.load(Ordering::Relaxed),
+            last: *self.last.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+/// Every open session.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    open: Mutex<BTreeMap<SessionId, Arc<Live>>>,
+}
+
+impl Sessions {
+    /// Adds a session, until the registration is dropped.
+    pub fn register(self: &Arc<Self>, start: SessionStart) -> Registration {
+        let id = start.id;
+        let live = Arc::new(Live {
+            start,
+            decisions: AtomicU64::new(0),
+            denials: AtomicU64::new(0),
+            rows: AtomicU64::new(0),
+            last: Mutex::new(None),
+            cut: AtomicU8::new(0),
+            cancels: AtomicU64::new(0),
+            word: Notify::new(),
+        });
+        self.locked().insert(id, Arc::clone(&live));
+        Registration { sessions: Arc::clone(self), id, live }
+    }
+
+    /// Cuts every session.
+    pub fn cut_all(&self, why: Cut) {
+        for live in self.locked().values() {
+            live.cut(why);
+        }
+    }
+
+    /// Cuts the sessions of workloads that may no longer act, whenever the snapshot changes. Never returns.
+    pub async fn follow(&self, snapshots: &dyn Snapshots, clock: &dyn Clock) {
+        let mut seen = 0;
+        loop {
+            let snapshot = snapshots.current();
+            seen = snapshot.epoch().max(seen);
+            let now = clock.now();
+            for live in self.locked().values() {
+                let standing = snapshot.workload(&live.start.workload).map(|workload| workload.standing(now));
+                match standing {
+                    Some(Standing::Good) if snapshot.upstream(&live.start.upstream).is_some() => {}
+                    Some(Standing::Quarantined) => live.cut(Cut::Quarantined),
+                    _ => live.cut(Cut::Revoked),
+                }
+            }
+            snapshots.changed(seen).await;
+        }
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<SessionId, Arc<Live>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LiveSessions for Sessions {
+    fn list(&self) -> Vec<SessionView> {
+        self.locked().values().map(|live| live.view()).collect()
+    }
+
+    fn kill(&self, id: SessionId) -> bool {
+        let live = self.locked().get(&id).cloned();
+        live.inspect(|live| live.cut(Cut::Killed)).is_some()
+    }
+}
+
+/// A session's place among the open ones; removed when dropped.
+#[derive(Debug)]
+pub struct Registration {
+    sessions: Arc<Sessions>,
+    id: SessionId,
+    live: Arc<Live>,
+}
+
+impl Registration {
+    /// The session as others see it.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.sessions.locked().remove(&self.id);
+    }
+}
