@@ -1,1 +1,28 @@
-//! placeholder
+//! Control administers: the local admin API and the approvals desk behind it. JSON over HTTP/1.1 on loopback.
+//!
+//! Every call is authenticated as a person (`context.rs`), allowed by the table in `routes.rs`, and entered in the audit log
+//! if it changes something or reads the log. `api/` turns requests into calls of `app/`, a file per noun; `problem.rs` says
+//! what went wrong. There is no dialler, no protocol and no policy here: what the API needs of the gateway comes as ports
+//! and functions in [`ControlParts`].
+
+mod api;
+mod app;
+mod context;
+mod parts;
+mod people;
+mod problem;
+mod routes;
+mod serve;
+mod token;
+
+pub use parts::{
+    ControlParts, Decide, DecideRefusal, Explain, Hypothetical, ListenerView, Reload, UpstreamView, Upstreams,
+};
+pub use people::{Caller, People, PersonEntry};
+pub use problem::{CODES, CodeText};
+pub use routes::{ROUTES, Right, RouteView};
+pub use serve::{ServeError, serve};
+pub use token::{InvalidToken, NoRandomness, Token, TokenHash};
+
+#[cfg(test)]
+mod tests;

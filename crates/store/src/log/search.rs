@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use kernel::audit::Record;
+use kernel::audit::{ChainHash, Record};
 use kernel::id::DecisionId;
 use serde_json::Value;
 
@@ -17,6 +19,8 @@ use super::segment::{self, Segment};
 pub struct Found {
     /// Its position in the log.
     pub seq: u64,
+    /// The chain after it.
+    pub chain: ChainHash,
     /// What it says.
     pub entry: Value,
 }
@@ -55,7 +59,7 @@ pub enum FindError {
 /// The entries of the log in `dir` that fit `filter`. Entries appended after the call may be missing.
 pub fn search(dir: &Path, filter: Filter, order: Order) -> Result<Search, SearchError> {
     let segments = segment::list(dir).map_err(|error| SearchError::Unreadable(error.kind()))?;
-    Ok(Search { segments: segments.into(), lines: None, filter, order, over: false })
+    Ok(Search { segments: segments.into(), lines: None, filter, order, over: false, stop: None })
 }
 
 /// An iterator over entries. It ends after the first error.
@@ -66,6 +70,7 @@ pub struct Search {
     filter: Filter,
     order: Order,
     over: bool,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 #[derive(Debug)]
@@ -88,8 +93,16 @@ impl Iterator for Search {
 }
 
 impl Search {
+    /// Ends as soon as `stop` is true, also amid a stretch in which nothing fits.
+    pub fn stopping(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop: Some(stop), ..self }
+    }
+
     fn advance(&mut self) -> Result<Option<Found>, SearchError> {
         loop {
+            if self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+                return Ok(None);
+            }
             let Some((file, lines)) = &mut self.lines else {
                 let next = match self.order {
                     Order::NewestFirst => self.segments.pop_back(),
@@ -120,7 +133,7 @@ impl Search {
             if self.filter.may_match(record.entry) {
                 let entry = serde_json::from_slice(record.entry).map_err(|_| not_a_record())?;
                 if self.filter.matches(&entry, record.entry) {
-                    return Ok(Some(Found { seq: record.seq.0, entry }));
+                    return Ok(Some(Found { seq: record.seq.0, chain: record.chain, entry }));
                 }
             }
         }

@@ -1,0 +1,70 @@
+//! `/v1/audit`.
+
+use axum::Json;
+use serde::Deserialize;
+use store::log::{Filter, Order, parse_time};
+
+use super::{Answer, Nothing, Parameters};
+use crate::app;
+use crate::context::Context;
+use crate::problem::Problem;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SearchParameters {
+    kind: Option<String>,
+    decision: Option<String>,
+    session: Option<String>,
+    approval: Option<String>,
+    workload: Option<String>,
+    upstream: Option<String>,
+    verdict: Option<String>,
+    policy: Option<String>,
+    by: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    text: Option<String>,
+    order: Option<SearchOrder>,
+    limit: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SearchOrder {
+    Newest,
+    Oldest,
+}
+
+pub(crate) async fn search(context: Context, Parameters(query): Parameters<SearchParameters>) -> Answer {
+    let order = match query.order {
+        None | Some(SearchOrder::Newest) => Order::NewestFirst,
+        Some(SearchOrder::Oldest) => Order::OldestFirst,
+    };
+    let filter = Filter {
+        kind: query.kind,
+        decision: query.decision,
+        session: query.session,
+        approval: query.approval,
+        workload: query.workload,
+        upstream: query.upstream,
+        verdict: query.verdict,
+        policy: query.policy,
+        by: query.by,
+        since: time(query.since.as_deref())?,
+        until: time(query.until.as_deref())?,
+        text: query.text,
+    };
+    app::audit::search(&context, filter, order, query.limit.unwrap_or(100)).await.map(Json)
+}
+
+pub(crate) async fn head(context: Context, Parameters(Nothing {}): Parameters<Nothing>) -> Answer {
+    app::audit::head(&context).await.map(Json)
+}
+
+/// RFC 3339 in UTC, or milliseconds since the epoch.
+fn time(text: Option<&str>) -> Result<Option<kernel::time::Timestamp>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let millis = || text.parse().ok().map(kernel::time::Timestamp::from_millis);
+    let time = parse_time(text).or_else(millis);
+    time.map(Some).ok_or(Problem::Unreadable("a time is neither RFC 3339 in UTC nor milliseconds since the epoch"))
+}

@@ -1,0 +1,50 @@
+//! One decision with its explanation, and what would be decided.
+
+use kernel::workload::Name;
+use serde_json::{Value, json};
+use store::log::find_decision;
+
+use super::{object, set};
+use crate::context::Context;
+use crate::parts::{DecideRefusal, Hypothetical};
+use crate::problem::Problem;
+
+/// An administrator sees each decision, an owner those of their workloads. What one may not see is not there.
+pub(crate) async fn show(context: &Context, named: &str) -> Result<Value, Problem> {
+    let (dir, named) = (context.parts.log.dir().to_owned(), named.to_owned());
+    let turn = super::audit::turn(context)?;
+    let blocking = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        find_decision(&dir, &named)
+    });
+    let found = blocking.await.map_err(|_| Problem::Failed)??;
+    let workload = found.entry.get("workload").and_then(Value::as_str);
+    let workload = workload.and_then(|name| name.parse::<Name>().ok());
+    let snapshot = context.parts.snapshots.current();
+    let theirs = workload.and_then(|name| snapshot.workload(&name)).is_some_and(|known| context.answers_for(known));
+    if !theirs && !context.caller.admin {
+        return Err(Problem::None);
+    }
+    let explanation = (context.parts.explain)(&found.entry);
+    let mut decision = super::audit::view(&found);
+    if let Some(explanation) = explanation {
+        set(&mut decision, "explanation", explanation);
+    }
+    Ok(object("parapet.decision/v1", decision))
+}
+
+pub(crate) async fn decide(context: &Context, request: Hypothetical) -> Result<Value, Problem> {
+    match (context.parts.decide)(request).await {
+        Ok(decision) => Ok(object("parapet.decision/v1", with_dry_run(decision))),
+        Err(DecideRefusal::NoWorkload | DecideRefusal::NoUpstream) => Err(Problem::None),
+        Err(DecideRefusal::Unavailable) => Err(Problem::CannotDecide),
+    }
+}
+
+/// Nobody must take it for a decision that was made.
+fn with_dry_run(mut decision: Value) -> Value {
+    if decision.is_object() {
+        set(&mut decision, "dry_run", json!(true));
+    }
+    decision
+}

@@ -1,0 +1,124 @@
+//! What the API works on: ports and functions that wiring joins. The API knows nothing of who implements them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kernel::policy::Mode;
+use kernel::ports::{Clock, LiveSessions, PortFuture, Snapshots, UpstreamProbe};
+use kernel::time::Timestamp;
+use kernel::workload::Name;
+use serde::Serialize;
+use serde_json::Value;
+use store::approvals::Desk;
+use store::log::DiskLog;
+use store::workloads::Workloads;
+use tokio::sync::watch;
+
+use crate::people::People;
+
+/// A listener of the gateway, as people see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListenerView {
+    /// The protocol, such as `postgres`.
+    pub protocol: &'static str,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Does it speak TLS?
+    pub tls: bool,
+    /// The file of the certificate that clients should trust, if it is not publicly trusted.
+    pub certificate: Option<PathBuf>,
+}
+
+/// An upstream, as people see it. No credential stands in it.
+#[derive(Clone, Debug, Serialize)]
+pub struct UpstreamView {
+    /// Its name.
+    pub name: Name,
+    /// The protocol, such as `postgres`.
+    pub protocol: &'static str,
+    /// Where it is.
+    pub address: String,
+    /// The environment that it stands in.
+    pub environment: Name,
+    /// What it does with verdicts.
+    pub mode: Mode,
+    /// Requests that passed only because it, or their policy, observes, since the start.
+    pub would_be_denied: u64,
+}
+
+/// A request that nobody made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hypothetical {
+    /// The workload that would ask.
+    pub workload: Name,
+    /// The upstream that would be asked.
+    pub upstream: Name,
+    /// The statement.
+    pub sql: String,
+}
+
+/// Why a hypothetical request was not judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecideRefusal {
+    /// There is no such workload.
+    NoWorkload,
+    /// There is no such upstream.
+    NoUpstream,
+    /// It cannot be judged now, for example because the catalogue is not loaded.
+    Unavailable,
+}
+
+/// Explains a decision's audit entry by the policies of now: the value becomes `explanation`.
+pub type Explain = Arc<dyn Fn(&Value) -> Option<Value> + Send + Sync>;
+
+/// Judges what nobody asked: an object with the members of a decision's audit entry and perhaps `explanation`.
+pub type Decide = Arc<dyn Fn(Hypothetical) -> PortFuture<'static, Result<Value, DecideRefusal>> + Send + Sync>;
+
+/// Reads the configuration and the policies again: an object of what was loaded, or every mistake (then nothing changed).
+pub type Reload = Arc<dyn Fn() -> PortFuture<'static, Result<Value, Vec<Value>>> + Send + Sync>;
+
+/// The upstreams as they are configured now.
+pub type Upstreams = Arc<dyn Fn() -> Vec<UpstreamView> + Send + Sync>;
+
+/// Everything that the API works on.
+pub struct ControlParts {
+    /// The version of the product.
+    pub version: &'static str,
+    /// When the gateway started.
+    pub began: Timestamp,
+    /// The gateway's listeners.
+    pub listeners: Vec<ListenerView>,
+    /// Names besides `localhost` and loopback addresses that a `Host` header may have.
+    pub hosts: Vec<String>,
+    /// Who may call; the newest value counts from the next call on.
+    pub people: watch::Receiver<Arc<People>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Workloads and policies.
+    pub snapshots: Arc<dyn Snapshots>,
+    /// Open sessions.
+    pub sessions: Arc<dyn LiveSessions>,
+    /// Tests of upstreams.
+    pub probe: Arc<dyn UpstreamProbe>,
+    /// The audit log.
+    pub log: Arc<DiskLog>,
+    /// The approval desk.
+    pub desk: Arc<Desk>,
+    /// The standing of workloads.
+    pub workloads: Arc<Workloads>,
+    /// The upstreams.
+    pub upstreams: Upstreams,
+    /// Explains decisions.
+    pub explain: Explain,
+    /// Judges what nobody asked.
+    pub decide: Decide,
+    /// Reads the configuration again.
+    pub reload: Reload,
+}
+
+impl std::fmt::Debug for ControlParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ControlParts").field("version", &self.version).finish_non_exhaustive()
+    }
+}
