@@ -311,7 +311,7 @@ const CONDITIONS: [&str; 14] = [
     "unless { context.time.weekday > 5 }",
     "when { context.time.now < datetime(\"2026-11-21T12:00:00Z\") }",
     "when { context.session.rows_read >= 50000 }",
-    "when { context.session.denials > 3 || context.session.decisions == 10 }",
+    "when { context.session.denials >= 2 || context.session.decisions >= 10 }",
     "when { context.session == {rows_read: 0, bytes_read: 0, decisions: 0, denials: 0} }",
     "when { context.session.bytes_read + 9223372036854775807 > 0 }",
     "when { resource.classes.contains(\"pii\") }",

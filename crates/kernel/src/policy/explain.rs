@@ -267,10 +267,10 @@ impl World {
 
     /// What a policy without annotations evaluates to.
     fn truth(&self, policy: &str) -> Truth {
-        let Ok(set) = Policy::parse(None, policy).map(|policy| PolicySet::from_policies([policy])) else {
+        let parsed = Policy::parse(None, policy).ok();
+        let Some(set) = parsed.and_then(|policy| PolicySet::from_policies([policy]).ok()) else {
             return Truth::Error;
         };
-        let Ok(set) = set else { return Truth::Error };
         let response = self.authorizer.is_authorized(&self.request, &set, &self.entities);
         match response.decision() {
             Decision::Allow => Truth::True,

@@ -15,6 +15,7 @@ use crate::policy::problem::{Problem, ProblemKind, place};
 use crate::policy::reads::Reads;
 use crate::policy::scan;
 use crate::policy::schema::Vocabulary;
+use crate::policy::steps::{self, BetweenSteps};
 use crate::resource::ResourceKind;
 use crate::verdict::Deciding;
 
@@ -205,6 +206,14 @@ impl Loading {
             return self.mistake(file, &span, text, mistake);
         }
         let cedar = parsed.new_id(id.clone());
+        if let Some(found) = steps::between_steps(&cedar) {
+            let at = text.find("session").map_or(span.clone(), |at| span.start + at..span.start + at + "session".len());
+            let BetweenSteps { number, below, above } = found;
+            let message = format!("a counter of the session is compared with {number}, which falls between its steps");
+            let help =
+                format!("counters move in steps of 1, 2, 5, 10, 20 …: compare by `>=` or `<` with {below} or {above}");
+            self.problem(file, ProblemKind::Suspicious, at, message, Some(help));
+        }
         let reads = Reads::of(&cedar);
         if self.set.add(cedar.clone()).is_ok() {
             self.positions.insert(id, self.policies.len());
@@ -272,7 +281,8 @@ impl Loading {
                 continue;
             };
             let (file, at) = (policy.file.clone(), labelled(diagnostic, &policy.span));
-            let help = diagnostic.help().map(|help| help.to_string());
+            let written = file.text.get(at.clone()).unwrap_or_default();
+            let help = nearest_action(written).or_else(|| diagnostic.help().map(|help| help.to_string()));
             // Cedar names the policy by its id first; the place says that already.
             let prefix = format!("for policy `{id}`, ");
             let message = message.strip_prefix(&prefix).map(str::to_owned).unwrap_or(message);
@@ -309,6 +319,15 @@ impl Loading {
             self.mistake(&file, &span, &text, mistake);
         }
     }
+}
+
+/// Where an action is misspelt: the one that is meant. Cedar suggests others that are far off.
+fn nearest_action(written: &str) -> Option<String> {
+    let id = written.strip_prefix("Action::\"")?.strip_suffix('"')?;
+    let groups = ActionGroup::ALL.iter().map(|group| group.as_str());
+    let known = Action::ALL.iter().map(|action| action.as_str()).chain(groups);
+    let (distance, nearest) = known.map(|known| (strsim::damerau_levenshtein(known, id), known)).min()?;
+    (1..=3).contains(&distance).then(|| format!("did you mean `Action::\"{nearest}\"`?"))
 }
 
 /// Where a diagnostic of a statement points to in its file: its first label, or the statement.

@@ -16,6 +16,7 @@ mod scan;
 mod schema;
 mod slice;
 mod snapshot;
+mod steps;
 
 pub use annotation::Remedy;
 pub use class::{ClassPattern, InvalidPattern};

@@ -123,3 +123,6 @@ impl<'a> Reach<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

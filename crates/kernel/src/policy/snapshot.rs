@@ -267,3 +267,6 @@ fn known_upstreams(upstreams: Vec<Upstream>) -> (BTreeMap<Name, Arc<KnownUpstrea
     }
     (known, problems)
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,10 @@ fn every_problem_is_told_with_its_place() {
             "@id(\"a\") forbid(principal, action in Action::\"write\", resource) when { context.bounded };",
             vec!["1:72 PAR0102"],
         ),
+        (
+            "@id(\"a\") forbid(principal, action, resource) when { context.session.rows_read > 30000 };",
+            vec!["1:61 PAR0110"],
+        ),
         ("@id(\"a\") forbid(principal == ?principal, action, resource);", vec!["1:30 PAR0101"]),
         (
             "@id(\"a\") permit(principal, action, resource) when { 1 };\n@id(\"b\") @approv(\"x\") forbid(principal, action, resource);",
@@ -111,4 +115,11 @@ fn unknown_annotations_come_with_a_suggestion() {
         problems[0].to_string(),
         "p.cedar:1:10: unknown annotation `@aprove` (PAR0105); did you mean `@approve`?"
     );
+}
+
+#[test]
+fn misspelt_actions_come_with_a_suggestion() {
+    let text = "@id(\"a\") forbid(principal, action == Action::\"sql:dorp\", resource);";
+    let problems = Bundle::load(&[file("p.cedar", text)]).unwrap_err();
+    assert_eq!(problems[0].help.as_deref(), Some("did you mean `Action::\"sql:drop\"`?"));
 }
