@@ -1,5 +1,4 @@
 //! The approval machine, event by event.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 
