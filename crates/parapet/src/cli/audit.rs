@@ -1,13 +1,16 @@
 //! `parapet audit`: search the log through the gateway, or verify its files without it.
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::Value;
-use std::path::PathBuf;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use store::log::{Tampered, Verified, VerifyError};
 
-use crate::cli::client::{Client, encoded};
+use crate::cli::client::{Client, encoded, state_folder};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::output::{self, Column, Listing, Shape};
+use crate::cli::style::{Styled, Tone};
+use crate::config::{Raw, Sources, variable};
 
 /// Verify and search the audit log
 #[derive(Debug, Args)]
@@ -85,7 +88,9 @@ impl Audit {
             Verb::Verify { folder } => verify(folder, globals),
             Verb::Search(search) => {
                 let answer = Client::new(globals)?.get(&search.path()?).await?;
-                output::data(&LISTING.render(&answer, globals));
+                // The gateway gives the newest first; people read the last line first.
+                let entries: Vec<Value> = output::items(&answer).into_iter().rev().collect();
+                output::data(&LISTING.render(&Value::from(entries), globals));
                 Ok(Exit::Done)
             }
         }
@@ -126,7 +131,66 @@ fn since(text: &str) -> Result<String, Failure> {
     Ok(at.to_string())
 }
 
-fn verify(_folder: Option<PathBuf>, _globals: &Globals) -> Result<Exit, Failure> {
-    let _: Option<Value> = None;
-    Err(Failure::new(Exit::Failed, "PAR0301", "not built yet"))
+/// Proves the log in a folder, without the gateway: proof is computed by the reader.
+fn verify(folder: Option<PathBuf>, globals: &Globals) -> Result<Exit, Failure> {
+    let folder = folder.unwrap_or_else(|| log_folder(globals));
+    let (view, text, exit) = match store::log::verify(&folder) {
+        Ok(verified) => proved(&folder, &verified),
+        Err(VerifyError::Tampered(tampered)) => broken(&folder, &tampered),
+        Err(error @ (VerifyError::NoLog | VerifyError::Unreadable(_))) => {
+            // No log and no proof: that must not look like a proof.
+            let failure = Failure::new(Exit::ProofFailed, "PAR0312", format!("{}: {error}", folder.display()));
+            return Err(failure.help("name the folder of the log, or check its permissions"));
+        }
+    };
+    output::data(&if globals.for_programs() { output::object("parapet.audit-verify/v1", &view) } else { text });
+    Ok(exit)
+}
+
+fn proved(folder: &Path, verified: &Verified) -> (Value, String, Exit) {
+    let view = json!({
+        "verified": true,
+        "folder": folder.display().to_string(),
+        "entries": verified.entries,
+        "chain": verified.chain.to_string(),
+        "unfinished_bytes": verified.unfinished,
+    });
+    let mut text =
+        format!("{}: {} entries, chain {}\n", Styled(Tone::Good, "✓ verified"), verified.entries, verified.chain);
+    if verified.unfinished > 0 {
+        text.push_str(&format!(
+            "  {} bytes of an entry that is being written, or was cut off by a crash\n",
+            verified.unfinished
+        ));
+    }
+    (view, text, Exit::Done)
+}
+
+fn broken(folder: &Path, tampered: &Tampered) -> (Value, String, Exit) {
+    let view = json!({
+        "verified": false,
+        "folder": folder.display().to_string(),
+        "first_bad_seq": tampered.seq,
+        "file": tampered.file,
+        "offset": tampered.offset,
+        "why": tampered.why.to_string(),
+    });
+    let text = format!(
+        "{}: the first bad entry is seq {}, in {} at byte {}\n  why   {}\n  next  keep the files as they are, and find out who could write there\n",
+        Styled(Tone::Bad, "✗ failed"),
+        tampered.seq,
+        folder.join(&tampered.file).display(),
+        tampered.offset,
+        tampered.why,
+    );
+    (view, text, Exit::ProofFailed)
+}
+
+/// The folder of the log: that of the gateway to talk to, or the configured one.
+pub(super) fn log_folder(globals: &Globals) -> PathBuf {
+    let raw = Raw::read(Sources::discover(variable("PARAPET_CONFIG").as_deref().map(Path::new), &[]), &mut Vec::new());
+    match raw.root().section("audit").get("folder").filter(|_| globals.state.is_none()) {
+        Some(folder) => raw.resolve(&folder.place, &folder.text),
+        None => state_folder(globals).join("audit"),
+    }
 }

@@ -1,8 +1,8 @@
 //! The client of the local admin API: HTTP/1.1 to a loopback address, with the credential of a person or of the state
 //! folder. It sends its credential nowhere else, follows no redirects, and takes no more than 64 MiB of an answer.
 //!
-//! Where the gateway is: `PARAPET_ADMIN`, else `admin.addr` in the state folder (`--state`, the configuration's, or that
-//! of the running demo). The credential: `PARAPET_TOKEN`, else `admin.token` there.
+//! Where the gateway is: `PARAPET_ADMIN`, else `admin.addr` in the state folder (`--state-folder`, the configuration's, or that
+//! of the running `demo` or `dev`). The credential: `PARAPET_TOKEN`, else `admin.token` there.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -128,19 +128,16 @@ pub(crate) fn state_folder(globals: &Globals) -> PathBuf {
     if configured.join("admin.addr").exists() {
         return configured;
     }
-    let current = current_file().and_then(|file| std::fs::read_to_string(file).ok());
-    match current.map(|text| PathBuf::from(text.trim())) {
-        Some(folder) if folder.join("admin.addr").exists() => folder,
-        _ => configured,
-    }
+    // Otherwise the demo or the development gateway of this user, if one runs.
+    let others = [crate::demo::running().ok(), development_folder()];
+    others.into_iter().flatten().find(|folder| folder.join("admin.addr").exists()).unwrap_or(configured)
 }
 
-/// Where `demo` and `dev` leave the path of their state folder, so that other terminals find them:
-/// `$XDG_STATE_HOME/parapet/current`.
-pub(crate) fn current_file() -> Option<PathBuf> {
+/// Where `dev` keeps its state: `$XDG_STATE_HOME/parapet/dev`.
+pub(crate) fn development_folder() -> Option<PathBuf> {
     let state = variable("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let state = state.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".local/state")));
-    Some(state?.join("parapet/current"))
+    Some(state?.join("parapet/dev"))
 }
 
 fn address(state: &Path) -> Result<SocketAddr, Failure> {
@@ -149,7 +146,7 @@ fn address(state: &Path) -> Result<SocketAddr, Failure> {
         None => std::fs::read_to_string(state.join("admin.addr")).map_err(|_| {
             let message = format!("no gateway runs with the state folder {}", state.display());
             let failure = Failure::new(Exit::Unreachable, "PAR0304", message);
-            failure.help("start one with `parapet serve`, `dev` or `demo`, or name its folder with `--state`")
+            failure.help("start one with `parapet serve`, `dev` or `demo`, or name its folder with `--state-folder`")
         })?,
     };
     let text = text.trim().trim_start_matches("http://").trim_end_matches('/');

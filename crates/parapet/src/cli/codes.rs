@@ -1,8 +1,9 @@
 //! Every code `PARnnnn` with what it means and what to do, so that `parapet explain PARnnnn` works without a gateway.
 //!
 //! 01xx are mistakes in policies and 02xx requests that cannot be decided: both come from the kernel. 03xx are failures of
-//! commands, 04xx mistakes in the configuration. A code is never given another meaning.
+//! commands and of the admin API, 04xx mistakes in the configuration. A code is never given another meaning.
 
+use kernel::policy::ProblemKind;
 use kernel::verdict::Undecidable;
 
 /// One code.
@@ -21,7 +22,7 @@ const fn code(code: &'static str, meaning: &'static str, hint: &'static str) -> 
 }
 
 /// Codes of the command line and the configuration.
-const OURS: [Code; 32] = [
+const OURS: &[Code] = &[
     code("PAR0300", "the command is used in a way that it cannot be", "see `--help` of the command"),
     code("PAR0301", "the command failed while it ran", "the message says at what; `-v` says more"),
     code("PAR0302", "the command was not confirmed, so nothing was done", "answer `y`, or give `--yes`"),
@@ -33,7 +34,7 @@ const OURS: [Code; 32] = [
     code(
         "PAR0304",
         "the gateway cannot be reached",
-        "start it with `parapet serve`, or say where it is with `--state` or PARAPET_ADMIN",
+        "start it with `parapet serve`, or say where it is with `--state-folder` or PARAPET_ADMIN",
     ),
     code("PAR0305", "the gateway did not answer in time", "raise `--timeout`; see `parapet doctor`"),
     code(
@@ -56,6 +57,7 @@ const OURS: [Code; 32] = [
         "keep the files as they are, and find out who could write there",
     ),
     code("PAR0313", "there is no credential for the workload", "give `--token-file` or set PARAPET_WORKLOAD_TOKEN"),
+    code("PAR0314", "a file of policy tests cannot be run", "docs/reference/policy-tests.md has the form of the file"),
     code(
         "PAR0400",
         "a file, variable or flag of the configuration cannot be used",
@@ -102,15 +104,16 @@ const OURS: [Code; 32] = [
         "an attestation is one workload's alone: remove one",
     ),
     code("PAR0425", "a signature algorithm that proves nothing", "use `ES256`, `EdDSA`, `PS256` or `RS256`"),
+    code("PAR0426", "an issuer's keys come over plain HTTP", "use `https://` or `file:///`"),
 ];
-
-/// The source of an issuer's keys can be changed on its way.
-const KEYS: Code = code("PAR0426", "an issuer's keys come over plain HTTP", "use `https://` or `file:///`");
 
 /// Every code, in order.
 pub(crate) fn all() -> Vec<Code> {
+    let api = control::CODES.iter().map(|text| code(text.code, text.meaning, text.hint));
     let undecidable = Undecidable::ALL.into_iter().map(|why| code(why.code(), why.explanation(), why.hint()));
-    let mut codes: Vec<Code> = undecidable.chain(OURS).chain([KEYS]).collect();
+    let policy =
+        ProblemKind::ALL.into_iter().map(|kind| code(kind.code(), kind.explanation(), "see `parapet policy check`"));
+    let mut codes: Vec<Code> = policy.chain(undecidable).chain(OURS.iter().cloned()).chain(api).collect();
     codes.sort_by_key(|code| code.code);
     codes
 }

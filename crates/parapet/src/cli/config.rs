@@ -54,7 +54,7 @@ impl Config {
                 output::data(&explained(globals, &lines));
                 if !problems.is_empty() {
                     let count = problems.len();
-                    output::message(globals, &format!("{count} mistakes: see `parapet config check`"));
+                    output::note(globals, &format!("{count} mistakes: see `parapet config check`"));
                 }
                 Ok(Exit::Done)
             }

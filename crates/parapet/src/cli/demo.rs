@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use crate::cli::client;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
-use crate::wiring::{self, DemoOptions, DemoStep};
+use crate::demo::{self, DemoOptions, DemoStep};
 
 /// See Parapet guard a database, in one minute
 #[derive(Debug, Args)]
@@ -37,10 +37,10 @@ enum Verb {
 impl Demo {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         match self.verb {
-            Some(Verb::Run { step }) => Ok(wiring::demo_step(step, &client::state_folder(globals)).await?),
+            Some(Verb::Run { step }) => Ok(demo::run_step(step, &client::state_folder(globals)).await?),
             None => {
                 let options = DemoOptions { upstream: self.upstream, keep: self.keep, tour: self.tour };
-                Ok(wiring::demo(options).await?)
+                Ok(demo::run(options).await?)
             }
         }
     }

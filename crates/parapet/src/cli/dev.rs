@@ -1,13 +1,11 @@
 //! `parapet dev`: a gateway in front of a developer's own servers, which blocks nothing yet.
 
-use std::path::{Path, PathBuf};
-
 use clap::Args;
 
+use crate::cli::client;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
-use crate::config::variable;
-use crate::wiring::{self, DevOptions};
+use crate::dev::{self, DevOptions};
 
 /// Put Parapet in front of your own database; nothing is blocked yet
 #[derive(Debug, Args)]
@@ -22,18 +20,12 @@ pub(super) struct Dev {
 
 impl Dev {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
-        let state = globals.state.clone().or_else(folder);
+        let state = globals.state.clone().or_else(client::development_folder);
         let state = state.ok_or_else(|| {
-            Failure::usage("there is no folder for the state").help("set HOME or XDG_STATE_HOME, or give `--state`")
+            Failure::usage("there is no folder for the state")
+                .help("set HOME or XDG_STATE_HOME, or give `--state-folder`")
         })?;
-        wiring::dev(DevOptions { upstreams: self.upstreams, ephemeral: self.ephemeral, state }).await?;
+        dev::run(DevOptions { upstreams: self.upstreams, ephemeral: self.ephemeral, state }).await?;
         Ok(Exit::Done)
     }
-}
-
-/// `$XDG_STATE_HOME/parapet/dev`.
-fn folder() -> Option<PathBuf> {
-    let state = variable("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = state.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".local/state")));
-    Some(state?.join("parapet/dev"))
 }

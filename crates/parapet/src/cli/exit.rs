@@ -99,6 +99,14 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        self.code.iter().try_for_each(|code| write!(f, " ({code})"))?;
+        self.help.iter().try_for_each(|help| write!(f, "; {help}"))
+    }
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         // The whole chain on one line: the first words alone rarely say what to do.

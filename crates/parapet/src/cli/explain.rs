@@ -93,13 +93,33 @@ pub(super) fn decision(answer: &Value, globals: &Globals) -> String {
     row("hint", text("/reason/hint").or_else(|| text("/by/hint")));
     row("masks", masks(answer));
     row("bundle", text("/bundle"));
-    row("passes if", text("/explanation/passes_if").or_else(|| text("/passes_if")));
-    row("near miss", text("/explanation/near_misses/0"));
+    row("passes if", list(answer, "/explanation/passes_if", " or "));
+    row("near miss", near_misses(answer));
     row("approval", text("/approval").map(|id| format!("{id}   parapet approvals show {id}")));
     row("grant", text("/grant"));
     row("proof", proof(answer));
     page.push_str(&output::fields(&rows));
+    if let Some(clauses) = answer.pointer("/explanation/text").and_then(Value::as_str) {
+        // The policies' own lines, with what each clause came to.
+        for line in clauses.lines() {
+            let _infallible = writeln!(page, "  {}", crate::cli::style::plain(line));
+        }
+    }
     page
+}
+
+fn list(answer: &Value, pointer: &str, between: &str) -> Option<String> {
+    let items = answer.pointer(pointer)?.as_array().filter(|items| !items.is_empty())?;
+    Some(items.iter().map(scalar).collect::<Vec<_>>().join(between))
+}
+
+fn near_misses(answer: &Value) -> Option<String> {
+    let misses = answer.pointer("/explanation/near_misses")?.as_array().filter(|misses| !misses.is_empty())?;
+    let miss = |miss: &Value| {
+        let policy = miss.get("policy").map(scalar).unwrap_or_default();
+        format!("permit \"{policy}\" needs {}", list(miss, "/needs", " and ").unwrap_or_default())
+    };
+    Some(misses.iter().map(miss).collect::<Vec<_>>().join(", "))
 }
 
 fn what(answer: &Value) -> String {

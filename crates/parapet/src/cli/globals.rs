@@ -74,7 +74,7 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) time: TimeFormat,
     /// State folder of the gateway to talk to
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long = "state-folder", id = "state-folder", global = true, value_name = "FOLDER")]
     pub(crate) state: Option<PathBuf>,
 }
 

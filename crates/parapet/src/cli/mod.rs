@@ -17,6 +17,7 @@ mod env;
 pub(crate) mod exit;
 mod explain;
 pub(crate) mod globals;
+mod help;
 mod id;
 pub(crate) mod output;
 mod policy;
@@ -36,10 +37,14 @@ use crate::cli::globals::Globals;
 
 /// Runtime guardrails for service accounts, CI jobs, bots and AI agents
 #[derive(Debug, Parser)]
-#[command(name = "parapet", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes, environment and output formats: `parapet help-topic exit-codes|environment|formatting`"
+    name = "parapet",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
 )]
+#[command(after_help = "Exit codes, environment and output formats: `parapet help exit-codes|environment|formatting`")]
 #[command(styles = style::HELP)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -68,7 +73,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Version(version::Version),
-    HelpTopic(version::HelpTopic),
+    Help(help::Help),
 }
 
 impl Cli {
@@ -106,7 +111,7 @@ impl Command {
             Self::Doctor(command) => command.execute(globals).await,
             Self::Completions(command) => command.execute(),
             Self::Version(command) => command.execute(globals),
-            Self::HelpTopic(command) => command.execute(),
+            Self::Help(command) => command.execute(),
         }
     }
 }

@@ -18,11 +18,16 @@ pub(crate) fn data(text: &str) {
     let _closed_pipe = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
+/// Writes a message to stderr.
+pub(crate) fn message(text: &str) {
+    let mut stderr = anstream::stderr().lock();
+    let _closed_pipe = writeln!(stderr, "{text}");
+}
+
 /// Writes a message to stderr, unless `--quiet`.
-pub(crate) fn message(globals: &Globals, text: &str) {
+pub(crate) fn note(globals: &Globals, text: &str) {
     if !globals.quiet {
-        let mut stderr = anstream::stderr().lock();
-        let _closed_pipe = writeln!(stderr, "{text}");
+        message(text);
     }
 }
 
@@ -245,7 +250,7 @@ pub(crate) fn object(schema: &str, value: &Value) -> String {
 /// Says what a destructive verb will do, and stops unless that is wanted: `--yes`, or a yes on the terminal.
 pub(crate) fn confirm(globals: &Globals, what: &str) -> Result<(), Failure> {
     use std::io::IsTerminal as _;
-    message(globals, what);
+    note(globals, what);
     if globals.yes {
         return Ok(());
     }

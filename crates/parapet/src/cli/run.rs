@@ -87,7 +87,7 @@ async fn wait_for_gateway(globals: &Globals) -> Result<(), Failure> {
             return Err(failure);
         }
         if waited.as_secs() % 15 == 0 && waited.subsec_millis() == 0 {
-            output::message(globals, &format!("{} s  waiting for the gateway", waited.as_secs()));
+            output::note(globals, &format!("{} s  waiting for the gateway", waited.as_secs()));
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
         waited += Duration::from_millis(250);
@@ -167,19 +167,19 @@ fn report(globals: &Globals, map_denied: bool, status: ExitStatus, summary: Resu
     let summary = match summary {
         Ok(summary) => summary,
         Err(failure) => {
-            output::message(globals, &format!("parapet: the summary is missing: {}", failure.message));
+            output::note(globals, &format!("parapet: the summary is missing: {}", failure.message));
             // Asked to report denials and unable to: that must not look like none.
             return if map_denied && status.success() { Exit::Unreachable } else { child };
         }
     };
     for (tone, word, lines) in [(Tone::Bad, "denied", &summary.denied), (Tone::Waiting, "held", &summary.held)] {
         if !lines.is_empty() {
-            output::message(
+            output::note(
                 globals,
                 &format!("parapet: {}", Styled(tone, format!("{}{} {word}", tone.mark(), lines.len()))),
             );
             for line in lines.iter().take(10) {
-                output::message(globals, &format!("  {line}"));
+                output::note(globals, &format!("  {line}"));
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::output;
 use crate::config::{Sources, load, variable};
-use crate::wiring;
+use crate::wiring::{self, Origin};
 
 /// Run the gateway
 #[derive(Debug, Args)]
@@ -50,7 +50,9 @@ impl Serve {
                 Ok(Exit::Done)
             }
             Ok(configuration) => {
-                wiring::serve(configuration, Box::new(move || load(layers.sources()))).await?;
+                let files = layers.sources().files();
+                let origin = Origin { reread: Box::new(move || load(layers.sources())), files };
+                wiring::serve(configuration, origin).await?;
                 Ok(Exit::Done)
             }
         }

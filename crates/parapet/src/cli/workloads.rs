@@ -107,5 +107,5 @@ impl Workloads {
 
 /// Says what has changed, and what could be done next.
 pub(super) fn changed(globals: &Globals, tone: style::Tone, what: &str, next: &str) {
-    output::message(globals, &format!("{}\n  next  {next}", style::Styled(tone, format!("{}{what}", tone.mark()))));
+    output::note(globals, &format!("{}\n  next  {next}", style::Styled(tone, format!("{}{what}", tone.mark()))));
 }

@@ -82,6 +82,7 @@ pub(crate) struct Sources {
     pub(crate) list: Vec<Source>,
     /// Those that could not.
     pub(crate) unreadable: Vec<Unreadable>,
+    files: Vec<PathBuf>,
 }
 
 /// Variables that mean something else than a configuration key.
@@ -112,16 +113,30 @@ impl Sources {
         sources
     }
 
-    /// One text, as the project's file; for generated configurations and for tests.
+    /// One file and nothing else: neither the environment nor the user's files have a part in a generated configuration.
+    pub(crate) fn only(file: &Path) -> Self {
+        let mut sources = Self::default();
+        sources.add_file(Layer::Project, file, true);
+        sources
+    }
+
+    /// One text, as the project's file.
+    #[cfg(test)]
     pub(crate) fn text(name: &str, folder: &Path, text: &str) -> Self {
         let source =
             Source { layer: Layer::Project, name: name.to_owned(), folder: folder.to_owned(), text: text.to_owned() };
-        Self { list: vec![source], unreadable: Vec::new() }
+        Self { list: vec![source], ..Self::default() }
+    }
+
+    /// Every file that is looked at, there or not, so that a change can be noticed.
+    pub(crate) fn files(self) -> Vec<PathBuf> {
+        self.files
     }
 
     /// Adds a file, which may be absent unless it `must_exist`.
     fn add_file(&mut self, layer: Layer, path: &Path, must_exist: bool) {
         let name = path.display().to_string();
+        self.files.push(path.to_owned());
         match std::fs::read_to_string(path) {
             Ok(text) => {
                 let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
