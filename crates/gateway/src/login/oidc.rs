@@ -1,0 +1,379 @@
+//! JSON Web Tokens of configured issuers (OIDC workload tokens; RFC 7519, RFC 8725), read more strictly than the RFCs
+//! demand: whatever two readers could take differently is refused. Which workload a token proves, the trust rules say.
+//!
+//! A token that is shown again is accepted: a workload reconnects with the token that it has, so that a `jti` cannot be
+//! spent by a connection. Where a token must count once, the exchange for a task spends it (a later part).
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kernel::ports::Clock;
+use kernel::time::Timestamp;
+use kernel::trust::VerifiedAttestation;
+
+use super::json::{self, Json, Object};
+use super::jwks::{Freshness, JwksSource, Keys, KeysError, SignatureAlgorithm};
+use super::shortened;
+use crate::upstream::fetch::Fetcher;
+
+/// The longest token, in bytes.
+const LONGEST_TOKEN: usize = 16 * 1024;
+/// How far the issuer's clock may be ahead of ours. The end of a token gets no such leeway: a session must not outlive it.
+const SKEW: Duration = Duration::from_secs(60);
+/// 9999-12-31T23:59:59Z, the last time that can be shown.
+const LAST_SECOND: i128 = 253_402_300_799;
+/// Header members that say where a key comes from, change what is signed, or belong to encryption. None is ever heeded, and
+/// a token that wants them heeded is refused (RFC 8725, section 3; hazards ID07, ID08).
+const UNWELCOME: [&str; 8] = ["crit", "jku", "x5u", "jwk", "x5c", "b64", "enc", "zip"];
+
+/// An issuer whose tokens are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerSettings {
+    /// The exact `iss`.
+    pub issuer: String,
+    /// The `aud` that its tokens must have, alone.
+    pub audience: String,
+    /// The algorithms that are accepted.
+    pub algorithms: BTreeSet<SignatureAlgorithm>,
+    /// Where its keys are.
+    pub jwks: JwksSource,
+    /// The longest life of a token, from `iat` to `exp`. 24 hours is a good default.
+    pub max_lifetime: Duration,
+    /// How its keys are kept fresh.
+    pub freshness: Freshness,
+}
+
+/// Settings that would let in what nobody meant to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IssuersError {
+    /// Without an audience, a token for somebody else would do.
+    #[error("issuer `{0}` has no audience")]
+    NoAudience(String),
+    /// Without an algorithm, none would do.
+    #[error("issuer `{0}` has no algorithm")]
+    NoAlgorithm(String),
+    /// Two sets of rules for one issuer.
+    #[error("issuer `{0}` stands twice")]
+    Repeated(String),
+    /// An issuer without a name.
+    #[error("an issuer is empty")]
+    NoIssuer,
+}
+
+/// Why a token proves nothing. For the log alone: strangers are told none of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefusal {
+    /// Longer than any token.
+    #[error("it is longer than {LONGEST_TOKEN} bytes")]
+    TooLong,
+    /// Not three parts of base64url.
+    #[error("it is not a JSON Web Token in three parts")]
+    NotToken,
+    /// A header that is no JSON object, or has a member twice.
+    #[error("its header is not JSON, or has a member twice")]
+    Header,
+    /// A header member that must not be there.
+    #[error("its header has `{0}`")]
+    Unwelcome(&'static str),
+    /// It is a token for another use.
+    #[error("its `typ` is `{found}`, not `JWT`")]
+    Type {
+        /// Its `typ`, shortened.
+        found: String,
+    },
+    /// An algorithm that is not accepted from anyone.
+    #[error("its `alg` is `{found}`, which is not accepted")]
+    Algorithm {
+        /// Its `alg`, shortened.
+        found: String,
+    },
+    /// An algorithm that is not accepted from this issuer.
+    #[error("its `alg` is {found:?}, which issuer `{issuer}` may not use")]
+    AlgorithmOfIssuer {
+        /// Its `alg`.
+        found: SignatureAlgorithm,
+        /// The issuer.
+        issuer: Arc<str>,
+    },
+    /// No `kid`.
+    #[error("its header has no `kid`")]
+    NoKeyId,
+    /// Claims that are no JSON object, or have a member twice.
+    #[error("its claims are not JSON, or have a member twice")]
+    Claims,
+    /// Nobody's `iss`.
+    #[error("its issuer `{found}` is not configured")]
+    Issuer {
+        /// Its `iss`, shortened.
+        found: String,
+    },
+    /// The issuer's keys cannot be had. Not the client's fault.
+    #[error("issuer `{issuer}`: {error}")]
+    Keys {
+        /// The issuer.
+        issuer: Arc<str>,
+        /// Why.
+        error: KeysError,
+    },
+    /// The issuer has no such key.
+    #[error("issuer `{issuer}` has no key `{kid}`")]
+    UnknownKey {
+        /// The issuer.
+        issuer: Arc<str>,
+        /// The `kid`, shortened.
+        kid: String,
+    },
+    /// The key is for another algorithm.
+    #[error("key `{kid}` of issuer `{issuer}` is not for {found:?}")]
+    OtherKey {
+        /// The issuer.
+        issuer: Arc<str>,
+        /// The `kid`, shortened.
+        kid: String,
+        /// The token's `alg`.
+        found: SignatureAlgorithm,
+    },
+    /// The signature is wrong.
+    #[error("its signature is wrong")]
+    Signature,
+    /// A time that is absent or is not an integer in range.
+    #[error("its `{0}` is absent, or not a time in whole seconds")]
+    Time(&'static str),
+    /// Past its end.
+    #[error("it expired at {at}")]
+    Expired {
+        /// When.
+        at: Timestamp,
+    },
+    /// Before its beginning.
+    #[error("it is not valid before {from}")]
+    Early {
+        /// From when.
+        from: Timestamp,
+    },
+    /// It lives longer than configured.
+    #[error("it lives for {seconds} s, longer than issuer `{issuer}` may give")]
+    Lifetime {
+        /// From `iat` to `exp`.
+        seconds: u64,
+        /// The issuer.
+        issuer: Arc<str>,
+    },
+    /// It is for another audience, or for several.
+    #[error("its audience is {found}, not `{expected}` alone")]
+    Audience {
+        /// What it has, shortened.
+        found: String,
+        /// As configured.
+        expected: String,
+    },
+}
+
+/// The issuers whose tokens are accepted.
+pub struct Issuers {
+    issuers: Vec<Issuer>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Issuer {
+    name: Arc<str>,
+    audience: String,
+    algorithms: BTreeSet<SignatureAlgorithm>,
+    max_lifetime: Duration,
+    keys: Keys,
+}
+
+impl Issuers {
+    /// Issuers as configured. No key is fetched yet.
+    pub fn new(settings: Vec<IssuerSettings>, fetcher: &Fetcher, clock: Arc<dyn Clock>) -> Result<Self, IssuersError> {
+        let mut issuers: Vec<Issuer> = Vec::with_capacity(settings.len());
+        for IssuerSettings { issuer, audience, algorithms, jwks, max_lifetime, freshness } in settings {
+            if issuer.is_empty() {
+                return Err(IssuersError::NoIssuer);
+            }
+            if audience.is_empty() {
+                return Err(IssuersError::NoAudience(issuer));
+            }
+            if algorithms.is_empty() {
+                return Err(IssuersError::NoAlgorithm(issuer));
+            }
+            if issuers.iter().any(|known| *known.name == *issuer) {
+                return Err(IssuersError::Repeated(issuer));
+            }
+            let keys = Keys::new(jwks, fetcher.clone(), freshness, Arc::clone(&clock));
+            issuers.push(Issuer { name: issuer.into(), audience, algorithms, max_lifetime, keys });
+        }
+        Ok(Self { issuers, clock })
+    }
+
+    /// Verifies a token: its form, its issuer, its signature, its times and its audience, in this order.
+    pub async fn verify(&self, token: &str) -> Result<VerifiedAttestation, TokenRefusal> {
+        let token = Unverified::parse(token)?;
+        // The issuer is found by the exact string (hazard ID09). It is believed only once its own key verifies.
+        let found = text(&token.claims, "iss").unwrap_or_default();
+        let issuer = self
+            .issuers
+            .iter()
+            .find(|issuer| *issuer.name == *found)
+            .ok_or_else(|| TokenRefusal::Issuer { found: shortened(found) })?;
+        issuer.verify_signature(&token).await?;
+        issuer.verify_claims(token.claims, self.clock.now())
+    }
+}
+
+impl Issuer {
+    async fn verify_signature(&self, token: &Unverified<'_>) -> Result<(), TokenRefusal> {
+        let (issuer, found) = (|| Arc::clone(&self.name), token.algorithm);
+        if !self.algorithms.contains(&found) {
+            return Err(TokenRefusal::AlgorithmOfIssuer { found, issuer: issuer() });
+        }
+        let key = self
+            .keys
+            .find(&token.kid)
+            .await
+            .map_err(|error| TokenRefusal::Keys { issuer: issuer(), error })?
+            .ok_or_else(|| TokenRefusal::UnknownKey { issuer: issuer(), kid: shortened(&token.kid) })?;
+        if !key.fits(found) {
+            return Err(TokenRefusal::OtherKey { issuer: issuer(), kid: shortened(&token.kid), found });
+        }
+        if key.verifies(found, token.message.as_bytes(), token.signature) {
+            Ok(())
+        } else {
+            Err(TokenRefusal::Signature)
+        }
+    }
+
+    fn verify_claims(&self, claims: Object, now: Timestamp) -> Result<VerifiedAttestation, TokenRefusal> {
+        let (issued, expires) = (time(&claims, "iat")?, time(&claims, "exp")?);
+        if expires <= now {
+            return Err(TokenRefusal::Expired { at: expires });
+        }
+        let not_before = if claims.contains_key("nbf") { time(&claims, "nbf")? } else { issued };
+        let from = not_before.max(issued);
+        if from > now.after(SKEW) {
+            return Err(TokenRefusal::Early { from });
+        }
+        let lifetime = expires.since(issued);
+        if lifetime > self.max_lifetime {
+            return Err(TokenRefusal::Lifetime { seconds: lifetime.as_secs(), issuer: Arc::clone(&self.name) });
+        }
+        self.verify_audience(claims.get("aud"))?;
+        let claims = claims.into_iter().filter_map(|(name, value)| Some((name, flattened(value)?))).collect();
+        #[expect(clippy::disallowed_methods, reason = "signature, issuer, audience and times are verified above")]
+        let attestation = VerifiedAttestation::by_signature(&self.name, claims, expires);
+        Ok(attestation)
+    }
+
+    /// The audience must be ours alone: a token that others accept too, they could replay to us (hazard ID11).
+    fn verify_audience(&self, audience: Option<&Json>) -> Result<(), TokenRefusal> {
+        let found = match audience {
+            Some(Json::Text(only)) if *only == self.audience => return Ok(()),
+            Some(Json::Text(only)) => format!("`{}`", shortened(only)),
+            Some(Json::Array(several)) => match several.as_slice() {
+                [Json::Text(only)] if *only == self.audience => return Ok(()),
+                [Json::Text(only)] => format!("`{}`", shortened(only)),
+                several => format!("a list of {}", several.len()),
+            },
+            Some(_) => "no text".to_owned(),
+            None => "absent".to_owned(),
+        };
+        Err(TokenRefusal::Audience { found, expected: self.audience.clone() })
+    }
+}
+
+impl fmt::Debug for Issuers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuers").field("issuers", &self.issuers).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("name", &self.name).field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+/// A token that is well-formed, and nothing more.
+struct Unverified<'t> {
+    algorithm: SignatureAlgorithm,
+    kid: String,
+    claims: Object,
+    /// What is signed: header and claims in base64url, with the dot.
+    message: &'t str,
+    signature: &'t str,
+}
+
+impl<'t> Unverified<'t> {
+    fn parse(token: &'t str) -> Result<Self, TokenRefusal> {
+        if token.len() > LONGEST_TOKEN {
+            return Err(TokenRefusal::TooLong);
+        }
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenRefusal::NotToken)?;
+        let (header, claims) = message.split_once('.').ok_or(TokenRefusal::NotToken)?;
+        // Five parts, as of an encrypted token, leave a dot in the claims, which is not base64url.
+        let decoded = |part| URL_SAFE_NO_PAD.decode(part).map_err(|_invalid| TokenRefusal::NotToken);
+        let (header, claims) = (decoded(header)?, decoded(claims)?);
+        decoded(signature)?;
+        let header = json::object(&header).ok_or(TokenRefusal::Header)?;
+        if let Some(unwelcome) = UNWELCOME.into_iter().find(|member| header.contains_key(*member)) {
+            return Err(TokenRefusal::Unwelcome(unwelcome));
+        }
+        verify_type(header.get("typ"))?;
+        let found = text(&header, "alg").unwrap_or_default();
+        let algorithm =
+            SignatureAlgorithm::named(found).ok_or_else(|| TokenRefusal::Algorithm { found: shortened(found) })?;
+        let kid = text(&header, "kid").ok_or(TokenRefusal::NoKeyId)?.to_owned();
+        let claims = json::object(&claims).ok_or(TokenRefusal::Claims)?;
+        Ok(Self { algorithm, kid, claims, message, signature })
+    }
+}
+
+/// `typ` is absent, `JWT` or `JOSE`, in any case and with or without `application/` (RFC 7515, section 4.1.9). Access tokens
+/// (`at+jwt`), logout tokens and the like were signed for another use (hazard ID02).
+fn verify_type(typ: Option<&Json>) -> Result<(), TokenRefusal> {
+    match typ {
+        None => Ok(()),
+        Some(Json::Text(found)) => {
+            let lower = found.to_ascii_lowercase();
+            match lower.strip_prefix("application/").unwrap_or(&lower) {
+                "jwt" | "jose" => Ok(()),
+                _ => Err(TokenRefusal::Type { found: shortened(found) }),
+            }
+        }
+        Some(_) => Err(TokenRefusal::Type { found: "no text".to_owned() }),
+    }
+}
+
+fn text<'o>(object: &'o Object, member: &str) -> Option<&'o str> {
+    match object.get(member) {
+        Some(Json::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn time(claims: &Object, claim: &'static str) -> Result<Timestamp, TokenRefusal> {
+    match claims.get(claim) {
+        Some(Json::Integer(seconds)) if (1..=LAST_SECOND).contains(seconds) => {
+            i64::try_from(*seconds).map(Timestamp::from_secs).map_err(|_impossible| TokenRefusal::Time(claim))
+        }
+        _ => Err(TokenRefusal::Time(claim)),
+    }
+}
+
+/// A claim as trust rules compare it. Nested claims are left out: no rule can name them yet, and a flattened name could be
+/// that of another claim.
+fn flattened(value: Json) -> Option<String> {
+    match value {
+        Json::Text(text) => Some(text),
+        Json::Integer(number) => Some(number.to_string()),
+        Json::Bool(value) => Some(value.to_string()),
+        Json::Null | Json::Fraction | Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

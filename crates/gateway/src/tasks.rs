@@ -1,0 +1,214 @@
+//! Owns every task that is spawned: names it, logs its panic, and drains it at shutdown. The only place that spawns.
+//!
+//! A task that must end early listens to [`Stopping`]. What has not ended when the drain's deadline comes is cut. Nothing
+//! here decides or moves bytes.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// How long a task that was cut may take to let go of what it holds.
+const LETTING_GO: Duration = Duration::from_secs(1);
+
+/// Every task of the process. Clones own the same tasks.
+#[derive(Clone)]
+pub struct Tasks {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    stopping: watch::Sender<bool>,
+    running: watch::Sender<usize>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    closed: bool,
+    next: u64,
+    tasks: HashMap<u64, Task>,
+}
+
+struct Task {
+    name: &'static str,
+    // None for the moment between its registration and its spawning.
+    abort: Option<AbortHandle>,
+}
+
+/// What became of the tasks at a drain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// How many tasks ended by themselves, once they were told to stop.
+    pub ended: usize,
+    /// The names of those that were cut at the deadline, sorted; a name stands once per task.
+    pub cut: Vec<&'static str>,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tasks {
+    /// No tasks yet.
+    pub fn new() -> Self {
+        let shared = Shared {
+            stopping: watch::Sender::new(false),
+            running: watch::Sender::new(0),
+            table: Mutex::new(Table::default()),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Runs `work` as a task of its own. While the process drains, new work is dropped instead, and logged.
+    pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let mut table = self.shared.table();
+        if table.closed {
+            tracing::info!(task = name, "not started, since the gateway is stopping");
+            return;
+        }
+        let id = table.next;
+        table.next += 1;
+        table.tasks.insert(id, Task { name, abort: None });
+        self.shared.running.send_modify(|running| *running += 1);
+        let registered = Registered { id, shared: Arc::clone(&self.shared) };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that spawns: the task is owned, named and drained"
+        )]
+        let handle = tokio::spawn(async move {
+            // Also dropped when the task is cut, so that the table never names a task that is gone.
+            let _registered = registered;
+            caught(name, work).await;
+        });
+        // The table is still locked, so the task cannot have left it.
+        if let Some(task) = table.tasks.get_mut(&id) {
+            task.abort = Some(handle.abort_handle());
+        }
+    }
+
+    /// Tells when the process begins to stop.
+    pub fn stopping(&self) -> Stopping {
+        Stopping { signal: self.shared.stopping.subscribe() }
+    }
+
+    /// How many tasks run now.
+    pub fn running(&self) -> usize {
+        *self.shared.running.borrow()
+    }
+
+    /// How many tasks of each name run now, sorted by name.
+    pub fn by_name(&self) -> Vec<(&'static str, usize)> {
+        let mut names: Vec<_> = self.shared.table().tasks.values().map(|task| task.name).collect();
+        names.sort_unstable();
+        names.chunk_by(|one, two| one == two).filter_map(|same| Some((*same.first()?, same.len()))).collect()
+    }
+
+    /// Tells every task to stop, accepts no new ones, waits for at most `patience`, and cuts the rest.
+    pub async fn drain(&self, patience: Duration) -> Drained {
+        self.shared.table().closed = true;
+        let before = self.running();
+        self.shared.stopping.send_replace(true);
+        if self.all_ended(patience).await {
+            return Drained { ended: before, cut: Vec::new() };
+        }
+        let mut cut = self.cut_all();
+        cut.sort_unstable();
+        tracing::warn!(tasks = ?cut, "cut what did not end in time");
+        if !self.all_ended(LETTING_GO).await {
+            tracing::error!(tasks = ?self.by_name(), "tasks that were cut still run");
+        }
+        Drained { ended: before.saturating_sub(cut.len()), cut }
+    }
+
+    fn cut_all(&self) -> Vec<&'static str> {
+        let table = self.shared.table();
+        for abort in table.tasks.values().filter_map(|task| task.abort.as_ref()) {
+            abort.abort();
+        }
+        table.tasks.values().map(|task| task.name).collect()
+    }
+
+    async fn all_ended(&self, patience: Duration) -> bool {
+        let mut running = self.shared.running.subscribe();
+        let ended = tokio::time::timeout(patience, running.wait_for(|running| *running == 0)).await;
+        // The sender lives in `self`, so that only the deadline can end the wait early.
+        matches!(ended, Ok(Ok(_)))
+    }
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tasks").field("running", &self.running()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // No code that can panic runs under the lock; should it be poisoned all the same, the table is whole.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A task's place in the table.
+struct Registered {
+    id: u64,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let gone = self.shared.table().tasks.remove(&self.id);
+        // The abort handle is dropped outside of the lock.
+        drop(gone);
+        self.shared.running.send_modify(|running| *running = running.saturating_sub(1));
+    }
+}
+
+/// Runs `work` to its end or its panic, which is logged: a task must not vanish in silence.
+async fn caught(name: &'static str, work: impl Future<Output = ()>) {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        // Nothing of `work` is used after its panic, so that a broken invariant inside it cannot be seen.
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(state) => state,
+            Err(_panic) => {
+                // The panic hook has printed the message and the place.
+                tracing::error!(task = name, "the task panicked");
+                Poll::Ready(())
+            }
+        }
+    })
+    .await;
+}
+
+/// The signal that the process stops. Each clone waits by itself.
+#[derive(Clone, Debug)]
+pub struct Stopping {
+    signal: watch::Receiver<bool>,
+}
+
+impl Stopping {
+    /// Resolves once the process begins to stop; at once if it already does.
+    pub async fn begun(&mut self) {
+        // An error means that `Tasks` is gone, and the process with it.
+        drop(self.signal.wait_for(|stopping| *stopping).await);
+    }
+
+    /// Does the process stop?
+    pub fn has_begun(&self) -> bool {
+        *self.signal.borrow()
+    }
+}
+
+#[cfg(test)]
+mod tests;

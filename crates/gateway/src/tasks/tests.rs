@@ -1,0 +1,71 @@
+//! Tasks are counted, drained, cut and never lost.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::oneshot;
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn what_listens_ends_by_itself() {
+    let tasks = Tasks::new();
+    let ended = Arc::new(AtomicUsize::new(0));
+    for _ in 0..10 {
+        let (mut stopping, ended) = (tasks.stopping(), Arc::clone(&ended));
+        tasks.spawn("listens", async move {
+            stopping.begun().await;
+            ended.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+    assert_eq!(tasks.running(), 10);
+    assert_eq!(tasks.by_name(), [("listens", 10)]);
+    assert_eq!(tasks.drain(LONG).await, Drained { ended: 10, cut: vec![] });
+    assert_eq!((ended.load(Ordering::SeqCst), tasks.running()), (10, 0));
+}
+
+#[tokio::test]
+async fn what_does_not_end_is_cut_and_its_values_dropped() {
+    let tasks = Tasks::new();
+    let (held, dropped) = oneshot::channel::<()>();
+    tasks.spawn("stuck", async move {
+        let _held = held;
+        pending::<()>().await;
+    });
+    tasks.spawn("quick", async {});
+    let mut running = tasks.shared.running.subscribe();
+    running.wait_for(|running| *running == 1).await.unwrap();
+    assert_eq!(tasks.drain(Duration::from_millis(20)).await, Drained { ended: 0, cut: vec!["stuck"] });
+    assert!(dropped.await.is_err());
+    assert_eq!(tasks.running(), 0);
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_task_only() {
+    let tasks = Tasks::new();
+    let (tell, told) = oneshot::channel();
+    tasks.spawn("panics", async { panic!("on purpose") });
+    tasks.spawn("lives", async move {
+        tell.send(7).unwrap();
+    });
+    assert_eq!(told.await, Ok(7));
+    let drained = tasks.drain(LONG).await;
+    assert_eq!((drained.cut, tasks.running()), (vec![], 0));
+}
+
+#[tokio::test]
+async fn nothing_new_starts_during_a_drain() {
+    let tasks = Tasks::new();
+    assert!(!tasks.stopping().has_begun());
+    tasks.drain(LONG).await;
+    assert!(tasks.stopping().has_begun());
+    let (tell, told) = oneshot::channel::<()>();
+    tasks.spawn("late", async move {
+        let _tell = tell;
+    });
+    assert!(told.await.is_err());
+    assert_eq!(tasks.running(), 0);
+}

@@ -1,0 +1,194 @@
+//! A small GET for documents that the gateway itself needs, such as an issuer's keys: over HTTPS, or over HTTP on loopback
+//! alone; capped, with a deadline, without redirects.
+//!
+//! The locations come from the configuration and never from a token. What the document says is its caller's business.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::pin::pin;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
+use hyper::{Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::tls::UpstreamTls;
+use crate::upstream::dial::{Address, DialError, Dialler};
+
+/// The longest head of an answer, in bytes.
+const LONGEST_HEAD: usize = 32 * 1024;
+
+/// A location that may be fetched: `https://…`, or `http://…` on loopback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    address: Address,
+    authority: String,
+    path: String,
+    encrypted: bool,
+}
+
+/// Why a text is no location that may be fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidLocation {
+    /// Not a URL with a scheme and a host.
+    #[error("not a URL")]
+    NotUrl,
+    /// Another scheme than `https` or `http`.
+    #[error("the scheme is not `https`")]
+    Scheme,
+    /// `http` to somewhere else.
+    #[error("`http` is allowed on loopback only; use `https`")]
+    Clear,
+    /// A user name or password in the URL.
+    #[error("a user name or password does not belong in the URL")]
+    UserInfo,
+}
+
+impl FromStr for Location {
+    type Err = InvalidLocation;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLocation> {
+        let uri = text.parse::<Uri>().map_err(|_invalid| InvalidLocation::NotUrl)?;
+        let authority = uri.authority().ok_or(InvalidLocation::NotUrl)?;
+        if authority.as_str().contains('@') {
+            return Err(InvalidLocation::UserInfo);
+        }
+        let (encrypted, default_port) = match uri.scheme_str() {
+            Some("https") => (true, 443),
+            Some("http") => (false, 80),
+            Some(_) => return Err(InvalidLocation::Scheme),
+            None => return Err(InvalidLocation::NotUrl),
+        };
+        let host = authority.host();
+        let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        if host.is_empty() {
+            return Err(InvalidLocation::NotUrl);
+        }
+        if !encrypted && !is_loopback(host) {
+            return Err(InvalidLocation::Clear);
+        }
+        Ok(Self {
+            address: Address::Tcp { host: host.to_owned(), port: authority.port_u16().unwrap_or(default_port) },
+            authority: authority.as_str().to_owned(),
+            path: uri.path_and_query().map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned()),
+            encrypted,
+        })
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+        || host.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// A document that could not be fetched. The other side, or what leads to it, is at fault, unless said otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// No connection.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The gateway was given no authorities to trust; its own configuration is at fault.
+    #[error("there are no certificate authorities for `https`")]
+    NoAuthorities,
+    /// `localhost` turned out to be elsewhere.
+    #[error("`http` is allowed on loopback only, and the name led elsewhere")]
+    NotLoopback,
+    /// The answer is not proper HTTP/1.1, or was cut off.
+    #[error("the answer is not complete and proper HTTP")]
+    Malformed,
+    /// The answer has another status than 200. Redirects are not followed.
+    #[error("the answer has status {0}; redirects are not followed")]
+    Status(u16),
+    /// The document is too large.
+    #[error("the document is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The deadline came first.
+    #[error("the document did not arrive within {} ms", .0.as_millis())]
+    TimedOut(Duration),
+}
+
+/// Fetches documents.
+#[derive(Clone, Debug)]
+pub struct Fetcher {
+    dialler: Dialler,
+    tls: Option<UpstreamTls>,
+}
+
+impl Fetcher {
+    /// Fetches over `dialler`; over HTTPS with what `tls` trusts.
+    pub const fn new(dialler: Dialler, tls: Option<UpstreamTls>) -> Self {
+        Self { dialler, tls }
+    }
+
+    /// Fetches a document of at most `cap` bytes within a deadline that covers all.
+    pub async fn fetch(&self, location: &Location, cap: usize, within: Duration) -> Result<Vec<u8>, FetchError> {
+        let fetched = tokio::time::timeout(within, self.fetch_at_leisure(location, cap, within));
+        fetched.await.map_err(|_elapsed| FetchError::TimedOut(within))?
+    }
+
+    async fn fetch_at_leisure(&self, location: &Location, cap: usize, within: Duration) -> Result<Vec<u8>, FetchError> {
+        let stream = self.dialler.dial(&location.address, within).await?;
+        if location.encrypted {
+            let tls = self.tls.as_ref().ok_or(FetchError::NoAuthorities)?;
+            return get(tls.connect(stream, &location.address).await?, location, cap).await;
+        }
+        if !stream.peer().is_some_and(|peer| peer.is_loopback()) {
+            return Err(FetchError::NotLoopback);
+        }
+        get(stream, location, cap).await
+    }
+}
+
+async fn get<Io>(stream: Io, location: &Location, cap: usize) -> Result<Vec<u8>, FetchError>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let request = Request::get(&location.path)
+        .header(HOST, &location.authority)
+        .header(USER_AGENT, concat!("parapet/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT, "application/json")
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|_invalid| FetchError::Malformed)?;
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(LONGEST_HEAD)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_error| FetchError::Malformed)?;
+    let mut exchange = pin!(async move {
+        let response = sender.send_request(request).await.map_err(|_error| FetchError::Malformed)?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status().as_u16()));
+        }
+        let mut body = response.into_body();
+        let mut document = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_error| FetchError::Malformed)?;
+            let Ok(data) = frame.into_data() else { continue };
+            if document.len() + data.len() > cap {
+                return Err(FetchError::TooLarge(cap));
+            }
+            document.extend_from_slice(&data);
+        }
+        Ok(document)
+    });
+    // The connection is driven here instead of in a task of its own: it ends with the fetch. Should it end first, what it
+    // has read still waits in the exchange.
+    let mut connection = pin!(connection);
+    let mut open = true;
+    loop {
+        tokio::select! {
+            biased;
+            document = &mut exchange => return document,
+            _ended = &mut connection, if open => open = false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
