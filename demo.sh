@@ -5,12 +5,12 @@
 #   ./demo.sh --tour     unattended: every scene, then exit 0 if each ended as it should
 #
 # Builds in debug, because a release build takes three times as long and the demo is not about speed. Set
-# PARAPET_PROFILE=release to build that instead.
+# DEMO_PROFILE=release to build that instead.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 scripts/install.sh build postgres
-profile=${PARAPET_PROFILE:-dev}
+profile=${DEMO_PROFILE:-dev}
 echo "building Parapet (the first time takes a few minutes, nearly all of it PostgreSQL's grammar and the cryptography)" >&2
 cargo build --locked --profile "$profile" -p parapet
 folder=$profile

@@ -88,7 +88,7 @@ for group in "${groups[@]}"; do
     deny) step deny deny ;;
     clippy) step clippy cargo clippy --locked --workspace --all-targets --quiet -- -D warnings ;;
     unit) step unit cargo test --locked --workspace --lib --bins ;;
-    proofs) step proofs cargo test --locked -p parapet-gateway --test proofs ;;
+    proofs) step proofs cargo test --locked -p parapet-kernel --test proofs ;;
     policy)
       for pack in policies/*/; do
         step "policy ${pack}" cargo run --locked --quiet -p parapet -- policy test "$pack"

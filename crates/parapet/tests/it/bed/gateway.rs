@@ -21,7 +21,7 @@ use super::{shop, wait};
 /// The gateway's binary.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_parapet");
 
-/// The people of the tests: name, groups, may administer. Each one's token is `token-of-NAME`.
+/// The people of the tests: name, groups, may administer.
 const PEOPLE: [(&str, &str, bool); 4] = [
     ("dana@example.com", "dba", false),
     ("dirk@example.com", "dba", false),
@@ -175,18 +175,20 @@ jwks = "file://{jwks}"
         .unwrap();
         for (name, kind, groups, expires) in WORKLOADS {
             let expires = expires.map(|time| format!("expires = \"{time}\"\n")).unwrap_or_default();
+            // A CI job also proves from where it runs.
+            let place = if kind == "ci" { ", ref = \"refs/heads/main\"" } else { "" };
             write!(
                 text,
                 "\n[workloads.{name}]\nowner = \"mara@example.com\"\nkind = \"{kind}\"\nenvironment = \"production\"\n\
                  purpose = \"the tests\"\ngroups = [{groups}]\n{expires}\n[[trust]]\nworkload = \"{name}\"\n\
-                 issuer = \"{}\"\nclaims = {{ sub = \"workload:{name}\" }}\n",
+                 issuer = \"{}\"\nclaims = {{ sub = \"workload:{name}\"{place} }}\n",
                 issuer::NAME
             )
             .unwrap();
         }
         for (name, group, admin) in PEOPLE {
             let groups = if group.is_empty() { String::new() } else { format!("\"{group}\"") };
-            let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token_of(name).as_bytes());
+            let hash = sha256(&token_of(name));
             let hash = hash.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
             write!(
                 text,
@@ -198,9 +200,23 @@ jwks = "file://{jwks}"
     }
 }
 
-/// The API token of a person.
+/// The API token of a person, the same at each call: `ppt_`, 52 letters, and a checksum of six.
 fn token_of(person: &str) -> String {
-    format!("token-of-{person}")
+    let random = base32(sha256(person).as_ref(), 52);
+    let check = base32(sha256(&format!("parapet token\n{random}")).as_ref(), 6);
+    format!("ppt_{random}{check}")
+}
+
+fn sha256(text: &str) -> aws_lc_rs::digest::Digest {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes())
+}
+
+/// The first letters of the base 32 (RFC 4648, lower case) of bytes.
+fn base32(bytes: &[u8], letters: usize) -> String {
+    let bit = |place: usize| bytes.get(place / 8).map_or(0, |byte| usize::from((byte >> (7 - place % 8)) & 1));
+    let letter =
+        |at: usize| b"abcdefghijklmnopqrstuvwxyz234567"[(0..5).fold(0, |value, next| value * 2 + bit(at * 5 + next))];
+    (0..letters).map(|at| char::from(letter(at))).collect()
 }
 
 /// A running gateway.
@@ -261,7 +277,7 @@ impl Gateway {
             .current_dir(&self.setup.folder)
             .env("NO_COLOR", "1")
             .env("PARAPET_CONFIG", self.setup.folder.join("parapet.toml"))
-            .arg("--state")
+            .arg("--state-folder")
             .arg(self.setup.state())
             .args(["--yes", "--no-input"]);
         command

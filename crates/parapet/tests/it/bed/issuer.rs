@@ -62,7 +62,7 @@ pub(crate) fn header() -> Value {
 /// The claims of a good token.
 pub(crate) fn claims(workload: &str, life: Duration) -> Value {
     let now = now();
-    json!({"iss": NAME, "aud": AUDIENCE, "sub": format!("workload:{workload}"), "iat": now, "exp": now + life.as_secs()})
+    json!({"iss": NAME, "aud": AUDIENCE, "sub": format!("workload:{workload}"), "ref": "refs/heads/main", "iat": now, "exp": now + life.as_secs()})
 }
 
 /// Header and claims, encoded, without a signature.

@@ -1,0 +1,9 @@
+//! A permit is entered once. The twin that may.
+
+use parapet_kernel::audit::Pending;
+use parapet_kernel::time::Timestamp;
+use parapet_kernel::verdict::Permit;
+
+pub fn enter(pending: &mut Pending, permit: Permit, now: Timestamp) {
+    pending.permit(permit, now);
+}
