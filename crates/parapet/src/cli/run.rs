@@ -86,7 +86,7 @@ async fn wait_for_gateway(globals: &Globals) -> Result<(), Failure> {
         if failure.exit != Exit::Unreachable || waited >= patience {
             return Err(failure);
         }
-        if waited.as_secs() % 15 == 0 && waited.subsec_millis() == 0 {
+        if waited.as_secs().is_multiple_of(15) && waited.subsec_millis() == 0 {
             output::note(globals, &format!("{} s  waiting for the gateway", waited.as_secs()));
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
