@@ -1,7 +1,8 @@
 //! Appends to the log: a hash, one buffered write, no await and no formatting. When the future of an append resolves, the
 //! records are in the kernel's page cache, so that no death of the process loses them.
 //!
-//! After the first failure nothing is appended any more until the log is opened again: fail closed.
+//! After a failed write nothing is appended until the log was recovered as on opening: fail closed. After a failed fdatasync
+//! nothing is appended any more, because the system may have dropped records and would not say so twice.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kernel::audit::{
-    AppendError, Batch, ChainHash, LONGEST_ENTRY, LeafIndex, leaf_hash, next_chain_hash, write_record,
+    AppendError, Batch, ChainHash, Entry, Event, LONGEST_ENTRY, LeafIndex, leaf_hash, next_chain_hash, write_record,
 };
 use kernel::ports::{AuditLog, Clock, PortFuture};
 use tokio::sync::watch;
@@ -69,9 +70,19 @@ struct Writer {
     chain: ChainHash,
     /// What is in `head.json`.
     durable: u64,
-    /// Something failed, or the log is closed.
-    broken: bool,
+    state: State,
     lines: Vec<u8>,
+}
+
+/// Does the log take entries?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It does.
+    Open,
+    /// A write failed, as on a full disk: it is recovered once that is possible.
+    Failed,
+    /// Records may be lost, or it is closed: not in this process.
+    Over,
 }
 
 /// What must be forced to the disk, and the head that is true then.
@@ -107,7 +118,7 @@ impl DiskLog {
             size: ready.size,
             chain: ready.chain,
             durable: ready.size,
-            broken: false,
+            state: State::Open,
             lines: Vec::with_capacity(4096),
         };
         let shared = Arc::new(Shared { dir, options, clock, writer: Mutex::new(writer), _lock: lock });
@@ -136,7 +147,7 @@ impl DiskLog {
 
     /// Does it take entries? False after a failed write, and after `close`.
     pub fn writable(&self) -> bool {
-        self.shared.writer.lock().is_ok_and(|writer| !writer.broken)
+        self.shared.writer.lock().is_ok_and(|writer| writer.state == State::Open)
     }
 
     /// Appends encoded entries, in order and without others between.
@@ -148,7 +159,7 @@ impl DiskLog {
     /// Takes no more entries, and returns when all that there are is on the disk.
     pub async fn close(&self) {
         if let Ok(mut writer) = self.shared.writer.lock() {
-            writer.broken = true;
+            writer.state = State::Over;
         }
         self.stop.send_replace(true);
         let mut keeper = self.keeper.lock().await;
@@ -180,15 +191,56 @@ impl Shared {
         if let Ok(mut writer) = self.writer.lock() {
             match result {
                 Ok(()) => writer.durable = size,
-                Err(_) => writer.broken = true,
+                Err(_) => writer.state = State::Over,
             }
         }
+    }
+
+    /// After a failed write: recovers the log from the disk, as on opening, if that is possible now. Blocks.
+    pub(super) fn heal(&self) {
+        let Some(acknowledged) = self.failed_at() else { return };
+        let ready = match open::recover(&self.dir, self.clock.now()) {
+            Ok(ready) => ready,
+            Err(error) => {
+                tracing::warn!(%error, "the audit log cannot be written yet; no requests are let through");
+                return;
+            }
+        };
+        let Ok(mut writer) = self.writer.lock() else { return };
+        if writer.state != State::Failed {
+            return;
+        }
+        if ready.size < acknowledged {
+            tracing::error!("the audit log has lost records that were acknowledged; it takes no more");
+            writer.state = State::Over;
+            return;
+        }
+        writer.file = Arc::new(ready.file);
+        (writer.length, writer.size, writer.chain, writer.durable) =
+            (ready.length, ready.size, ready.chain, ready.size);
+        writer.state = State::Open;
+        let mut note = Batch::default();
+        let reason = if ready.opened.torn.is_some() {
+            "after a failed write; a torn record was put aside"
+        } else {
+            "after a failed write"
+        };
+        let event = Event::Admin { by: None, action: "audit reopen", object: "audit", reason: Some(reason) };
+        note.push(&Entry { at: self.clock.now(), event });
+        if writer.append(&note, self).is_ok() {
+            tracing::warn!("the audit log takes entries again");
+        }
+    }
+
+    /// How many records were acknowledged, if a write has failed since.
+    fn failed_at(&self) -> Option<u64> {
+        self.writer.lock().ok().filter(|writer| writer.state == State::Failed).map(|writer| writer.size)
     }
 }
 
 impl Writer {
     fn append(&mut self, batch: &Batch, shared: &Shared) -> Result<LeafIndex, AppendError> {
-        if self.broken {
+        if self.state != State::Open {
             return Err(AppendError::Unwritable);
         }
         let first = LeafIndex(self.size);
@@ -235,7 +287,7 @@ impl Writer {
     }
 
     fn break_off(&mut self) -> AppendError {
-        self.broken = true;
+        self.state = State::Failed;
         AppendError::Unwritable
     }
 }

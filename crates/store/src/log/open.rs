@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kernel::audit::{ChainHash, Record, RecordFault, Verifier};
 use kernel::time::Timestamp;
@@ -68,16 +69,20 @@ pub(super) struct Ready {
     pub(super) opened: Opened,
 }
 
-/// Takes the folder for this process, making it if need be. The lock ends with the file.
+/// Takes the folder for this process, making it if need be. The lock ends with the file. Blocks for at most half a second.
 pub(super) fn lock(dir: &Path) -> Result<File, OpenError> {
     // Entries name people and statements: nobody else on the machine reads them.
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.join("lock"))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked),
-        Err(TryLockError::Error(error)) => Err(error.into()),
+    // A process that ends, or a child between fork and exec, holds the lock for a moment longer.
+    for _ in 0..20 {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(25)),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
+    Err(OpenError::Locked)
 }
 
 /// Recovers the log of a locked folder. Reads the last segment and the last record of the one before.
@@ -115,6 +120,10 @@ pub(super) fn recover(dir: &Path, now: Timestamp) -> Result<Ready, OpenError> {
     let length = file.metadata()?.len();
     if verifier.size() < head.size {
         return Err(fault(verifier.size(), last.name(), length, Why::ShorterThanHead { size: head.size }));
+    }
+    // The process that wrote them may have died before it forced them to the disk; the head must not run ahead.
+    if let Some(before) = before {
+        File::open(&before.path)?.sync_data()?;
     }
     file.sync_data()?;
     Head { size: verifier.size(), chain: verifier.chain(), at: now }.store(dir)?;

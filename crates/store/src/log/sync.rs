@@ -14,6 +14,8 @@ use super::segment::sync_dir;
 pub(super) async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let mut period = tokio::time::interval(shared.options.sync_every);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // A full disk is looked at every fifth period: recovering reads the last segment.
+    let mut periods = 0u32;
     loop {
         let over = tokio::select! {
             _ = period.tick() => false,
@@ -23,6 +25,13 @@ pub(super) async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>
         force(&shared).await;
         if over {
             return;
+        }
+        periods = (periods + 1) % 5;
+        if periods == 0 {
+            let shared = Arc::clone(&shared);
+            if tokio::task::spawn_blocking(move || shared.heal()).await.is_err() {
+                tracing::error!("recovering the audit log failed");
+            }
         }
     }
 }

@@ -133,6 +133,50 @@ async fn the_head_follows_within_a_period() {
     log.close().await;
 }
 
+/// As a disk that was full: the failed write left a part of its record.
+fn fail(log: &DiskLog, rest: &[u8]) {
+    let mut writer = log.shared.writer.lock().unwrap();
+    write_whole(&writer.file, rest).unwrap();
+    writer.state = State::Failed;
+}
+
+#[tokio::test]
+async fn once_there_is_space_the_log_goes_on() {
+    for rest in [&b""[..], b"2 0123"] {
+        let scratch = Scratch::new();
+        let options = LogOptions { sync_every: Duration::from_secs(3600), ..SMALL };
+        let (log, _) = DiskLog::open(scratch.path(), options, Arc::new(StoppedClock::at(START))).await.unwrap();
+        log.append_now(&batch(&["a".to_owned(), "b".to_owned()])).unwrap();
+        fail(&log, rest);
+        assert_eq!(log.append_now(&batch(&["c".to_owned()])), Err(AppendError::Unwritable));
+        log.shared.heal();
+        assert_eq!(log.append_now(&batch(&["d".to_owned()])), Ok(LeafIndex(3)));
+        log.close().await;
+        assert_eq!(objects(scratch.path()), ["a", "b", "audit", "d"]);
+        assert_eq!(verify(scratch.path()).unwrap().entries, 4);
+        log.shared.heal();
+        assert!(!log.writable(), "closed is closed");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_lost_records_is_not_healed() {
+    let scratch = Scratch::new();
+    let options = LogOptions { sync_every: Duration::from_secs(3600), ..SMALL };
+    let (log, _) = DiskLog::open(scratch.path(), options, Arc::new(StoppedClock::at(START))).await.unwrap();
+    log.append_now(&batch(&["a".to_owned(), "b".to_owned()])).unwrap();
+    fail(&log, b"");
+    let segment = scratch.path().join("00000000000000000000.log");
+    let good = std::fs::read_to_string(&segment).unwrap();
+    std::fs::write(&segment, good.split_inclusive('\n').next().unwrap()).unwrap();
+    log.shared.heal();
+    assert!(!log.writable());
+    std::fs::write(&segment, good).unwrap();
+    log.shared.heal();
+    assert!(!log.writable());
+    log.close().await;
+}
+
 /// The other half of the tests below: appends as fast as it can and prints each sequence once it is acknowledged, until it is
 /// killed or the log fails. Does nothing unless it is asked to.
 #[tokio::test]
