@@ -23,6 +23,10 @@ use super::shape;
 /// [`Refused`] where the text does not parse, is too large, has a form that is not known, names a relation that the
 /// catalogue does not hold, or changes a pinned setting.
 pub fn analyse(text: &str, catalogue: &Catalogue, upstream: &Name) -> Result<Analysis, Refused> {
+    parse::with_stack(|| analyse_here(text, catalogue, upstream))
+}
+
+fn analyse_here(text: &str, catalogue: &Catalogue, upstream: &Name) -> Result<Analysis, Refused> {
     let parsed = parse::parse(text, catalogue.server_major)?;
     let statements = u32::try_from(parsed.len()).unwrap_or(u32::MAX);
     let context = Context { text, catalogue, upstream, statements };

@@ -37,7 +37,8 @@ pub struct Analysis {
     pub statements: Vec<Statement>,
     /// The operations of all statements, in order. Empty only if there are no statements.
     pub operations: Arc<[Operation]>,
-    /// The text with its constants replaced by `$n` and its comments by a space.
+    /// The text with its constants replaced by `$n` and its comments by a space. In an analysis that texts share it is
+    /// that of the first of them, whose white space and case of words may differ.
     pub template: Arc<str>,
     /// Digest over operations, facts and outputs: equal where they are equal.
     pub shape: u128,
@@ -89,8 +90,10 @@ pub enum Outputs {
 pub struct Output {
     /// What flows into its value.
     pub flow: Flow,
-    /// For a bare column: the origins that RowDescription may name, outermost view first.
+    /// For a bare column: the origins that RowDescription may name.
     pub origins: Vec<Origin>,
+    /// For a bare column: object id of its type in the catalogue.
+    pub type_oid: Option<u32>,
 }
 
 /// A relation's column, as RowDescription names it.

@@ -26,10 +26,10 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('v'
 AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)' ORDER BY c.oid";
 
 /// Functions, procedures and aggregates, a row for each distinct combination.
-/// Result: schema, name, volatility (`i`, `s`, `v`), language, returns set, security definer, returns a row, names of the
+/// Result: schema, name, volatility (`i`, `s`, `v`), language, returns set, security definer, may return a row, names of the
 /// OUT and TABLE parameters in order, separated by U+001F (absent if there are none).
 pub const CATALOGUE_FUNCTIONS: &str = "SELECT DISTINCT n.nspname, p.proname, p.provolatile, l.lanname, p.proretset, \
-p.prosecdef, t.typtype = 'c' OR p.prorettype = 2249, (SELECT pg_catalog.string_agg(coalesce(p.proargnames[i], ''), \
+p.prosecdef, t.typtype = 'c' OR p.prorettype IN (2249, 2283, 5077), (SELECT pg_catalog.string_agg(coalesce(p.proargnames[i], ''), \
 pg_catalog.chr(31) ORDER BY i) FROM pg_catalog.generate_subscripts(p.proargmodes, 1) AS i \
 WHERE p.proargmodes[i] IN ('o', 'b', 't')) FROM pg_catalog.pg_proc p \
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
@@ -140,7 +140,7 @@ pub struct Function {
     pub returns_set: bool,
     /// It runs with its owner's rights.
     pub security_definer: bool,
-    /// It returns a composite or a record.
+    /// It returns a composite or a record, or a polymorphic type that can be one.
     pub returns_row: bool,
     /// Names of its OUT and TABLE parameters.
     pub outputs: Vec<Arc<str>>,

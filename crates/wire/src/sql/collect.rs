@@ -248,16 +248,19 @@ impl Build<'_> {
     fn output(&self, lineage: &Lineage, places: &BTreeMap<ColumnId, usize>) -> Output {
         let indices: Vec<usize> = lineage.columns.iter().filter_map(|id| places.get(id).copied()).collect();
         if lineage.unknown || indices.len() != lineage.columns.len() {
-            return Output { flow: Flow::Unknown, origins: Vec::new() };
+            return Output { flow: Flow::Unknown, origins: Vec::new(), type_oid: None };
         }
         if indices.is_empty() {
-            return Output { flow: Flow::Clear, origins: Vec::new() };
+            return Output { flow: Flow::Clear, origins: Vec::new(), type_oid: None };
         }
         if !lineage.bare {
-            return Output { flow: Flow::Derived(indices), origins: Vec::new() };
+            return Output { flow: Flow::Derived(indices), origins: Vec::new(), type_oid: None };
         }
         let origins = lineage.columns.iter().filter_map(|id| self.origin(*id)).collect();
-        Output { flow: Flow::Bare(indices), origins }
+        let first = lineage.columns.first();
+        let relation = first.and_then(|id| self.catalogue.relations.get(id.relation));
+        let type_oid = first.and_then(|id| Some(relation?.columns.get(id.column)?.type_oid));
+        Output { flow: Flow::Bare(indices), origins, type_oid }
     }
 
     fn origin(&self, id: ColumnId) -> Option<Origin> {

@@ -41,4 +41,4 @@ pub use catalogue::{
 pub use template::Templates;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

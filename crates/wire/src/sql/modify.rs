@@ -11,7 +11,6 @@ use super::collect::{Returned, Write};
 use super::lineage::{Field, Lineage};
 use super::names::{boxed, inner, unknown};
 use super::parse::{NodeEnum, pb};
-use super::predicate::Truth;
 use super::query::Selected;
 use super::scope::{From, Item, Scope};
 
@@ -229,7 +228,7 @@ impl Walk<'_> {
 
     fn condition(&mut self, node: Option<&pb::Node>, scope: &Scope<'_>) -> Result<bool, Refused> {
         match node {
-            Some(node) => Ok(self.filter(node, scope)? == Truth::Varies),
+            Some(node) => Ok(self.filter(node, scope)?.limits()),
             None => Ok(false),
         }
     }

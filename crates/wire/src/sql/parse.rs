@@ -19,10 +19,22 @@ const MAX_PIECES: usize = 65_536;
 /// Parses a text into its statements.
 pub(super) fn parse(text: &str, server_major: u32) -> Result<Vec<pb::RawStmt>, Refused> {
     check_caps(text, server_major)?;
-    match pg_query::parse(text, 0) {
+    // Its own stack guard knows the thread's stack, not the one that `with_stack` brings; 2 MiB is all that it takes.
+    match with_stack(|| pg_query::parse(text, 0)) {
         Ok(result) => Ok(result.protobuf.stmts),
         Err(error) => Err(Refused::new(reason(&error))),
     }
+}
+
+/// Room for decoding and walking a tree of the greatest depth that the decoder takes, 100 messages. Each level of the
+/// decoder needs some 22 KiB of stack, so that a 1 KB statement would overflow a thread of 2 MiB and end the process.
+const RED_ZONE: usize = 5 * 1024 * 1024;
+/// The stack that is brought where less than that is left. Pages are touched only as far as they are used.
+const STACK: usize = 12 * 1024 * 1024;
+
+/// Runs something that recurses over a tree with enough stack.
+pub(super) fn with_stack<R>(run: impl FnOnce() -> R) -> R {
+    stacker::maybe_grow(RED_ZONE, STACK, run)
 }
 
 fn reason(error: &pg_query::Error) -> Undecidable {

@@ -14,23 +14,37 @@ use super::scope::Scope;
 
 /// What a condition says of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Truth {
-    True,
-    False,
-    /// The same for every row, though not known which.
-    Constant,
+pub(super) struct Truth {
+    /// It may hold for every row, whatever is in them.
+    all: bool,
+    /// It may hold for none, whatever is in them.
+    none: bool,
     /// It depends on the row.
-    Varies,
+    varies: bool,
 }
 
 impl Truth {
+    const TRUE: Self = Self { all: true, none: false, varies: false };
+    const FALSE: Self = Self { all: false, none: true, varies: false };
+    /// The same for every row, though not known which.
+    const CONSTANT: Self = Self { all: true, none: true, varies: false };
+    const VARIES: Self = Self { all: false, none: false, varies: true };
+
+    /// Whether the condition limits the rows.
+    pub(super) fn limits(self) -> bool {
+        self.varies && !self.all
+    }
+
     fn not(self) -> Self {
-        match self {
-            Self::True => Self::False,
-            Self::False => Self::True,
-            Self::Constant => Self::Constant,
-            Self::Varies => Self::Varies,
-        }
+        Self { all: self.none, none: self.all, varies: self.varies }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { all: self.all && other.all, none: self.none || other.none, varies: self.varies || other.varies }
+    }
+
+    fn or(self, other: Self) -> Self {
+        self.not().and(other.not()).not()
     }
 }
 
@@ -44,33 +58,32 @@ impl Walk<'_> {
                     parts.push(self.filter(part, scope)?);
                 }
                 Ok(match expr.boolop() {
-                    pb::BoolExprType::AndExpr => conjunction(&parts),
-                    pb::BoolExprType::OrExpr if has_complements(&expr.args) => Truth::True,
-                    pb::BoolExprType::OrExpr => {
-                        let negated: Vec<Truth> = parts.iter().map(|part| part.not()).collect();
-                        conjunction(&negated).not()
-                    }
-                    pb::BoolExprType::NotExpr => parts.first().map_or(Truth::Constant, |part| part.not()),
+                    pb::BoolExprType::AndExpr => parts.into_iter().fold(Truth::TRUE, Truth::and),
+                    pb::BoolExprType::OrExpr if self.has_complements(&expr.args) => Truth::TRUE,
+                    pb::BoolExprType::OrExpr => parts.into_iter().fold(Truth::FALSE, Truth::or),
+                    pb::BoolExprType::NotExpr => parts.first().map_or(Truth::CONSTANT, |part| part.not()),
                     pb::BoolExprType::Undefined => return super::names::unknown(expr.location),
                 })
             }
             NodeEnum::AConst(constant) => Ok(match &constant.val {
-                Some(pb::a_const::Val::Boolval(value)) if value.boolval => Truth::True,
-                Some(pb::a_const::Val::Boolval(_)) | None => Truth::False,
-                Some(_) => Truth::Constant,
+                Some(pb::a_const::Val::Boolval(value)) if value.boolval => Truth::TRUE,
+                Some(pb::a_const::Val::Boolval(_)) | None => Truth::FALSE,
+                Some(_) => Truth::CONSTANT,
             }),
             NodeEnum::AExpr(expr) => self.comparison(expr, node, scope),
+            NodeEnum::NullTest(test) => {
+                let (lineage, varies) = self.side(test.arg.as_deref(), scope)?;
+                self.found.infer(&lineage, Inference::Expression);
+                Ok(match test.nulltesttype() {
+                    pb::NullTestType::IsNotNull if self.never_null(&lineage) => Truth::TRUE,
+                    pb::NullTestType::IsNull if self.never_null(&lineage) => Truth::FALSE,
+                    _ => truth(varies),
+                })
+            }
             _ => {
                 let (lineage, varies) = self.leaf(node, scope)?;
                 self.found.infer(&lineage, Inference::Expression);
-                Ok(match inner(node)? {
-                    NodeEnum::NullTest(test) if self.never_null(&lineage) => match test.nulltesttype() {
-                        pb::NullTestType::IsNotNull => Truth::True,
-                        pb::NullTestType::IsNull => Truth::False,
-                        pb::NullTestType::Undefined => Truth::Constant,
-                    },
-                    _ => truth(varies),
-                })
+                Ok(truth(varies))
             }
         }
     }
@@ -124,42 +137,71 @@ impl Walk<'_> {
     /// Comparisons whose result the text alone gives away: `1 = 1`, `id = id`, `id IN (id)`, `x LIKE '%'`.
     fn cancels(&mut self, expr: &pb::AExpr, name: &str, a: &pb::Node, b: &pb::Node) -> Option<Truth> {
         use pb::AExprKind as Kind;
+        use pb::a_const::Val;
         let reflexive = match name {
-            "=" | "<=" | ">=" => Truth::True,
-            _ => Truth::False,
+            "=" | "<=" | ">=" => Truth::TRUE,
+            _ => Truth::FALSE,
         };
         match expr.kind() {
             Kind::AexprOp if matches!(name, "=" | "<=" | ">=" | "<>" | "<" | ">") => {
                 if let (Some(NodeEnum::AConst(left)), Some(NodeEnum::AConst(right))) = (&a.node, &b.node) {
                     // The verdict depends on the values of two constants.
                     self.found.shareable = false;
+                    if let (Some(Val::Ival(left)), Some(Val::Ival(right))) = (&left.val, &right.val) {
+                        let holds = match name {
+                            "=" => left.ival == right.ival,
+                            "<>" => left.ival != right.ival,
+                            "<" => left.ival < right.ival,
+                            ">" => left.ival > right.ival,
+                            "<=" => left.ival <= right.ival,
+                            _ => left.ival >= right.ival,
+                        };
+                        return Some(if holds { Truth::TRUE } else { Truth::FALSE });
+                    }
+                    // Other types have equalities of their own; only the same text is surely equal.
                     let (left, right) = (constant_word(left)?, constant_word(right)?);
                     return Some(match name {
-                        "=" if left == right => Truth::True,
-                        "<>" if left == right => Truth::False,
-                        _ => Truth::Constant,
+                        "=" if left == right => Truth::TRUE,
+                        "<>" if left == right => Truth::FALSE,
+                        _ => Truth::CONSTANT,
                     });
                 }
                 self.same(a, b).then_some(reflexive)
             }
-            Kind::AexprNotDistinct => self.same(a, b).then_some(Truth::True),
-            Kind::AexprDistinct => self.same(a, b).then_some(Truth::False),
+            Kind::AexprNotDistinct => self.same(a, b).then_some(Truth::TRUE),
+            Kind::AexprDistinct => self.same(a, b).then_some(Truth::FALSE),
             Kind::AexprIn | Kind::AexprBetween | Kind::AexprBetweenSym => {
                 let Some(NodeEnum::List(list)) = &b.node else { return None };
                 let mut same = list.items.iter().map(|item| self.same(a, item));
                 let all = expr.kind() != Kind::AexprIn;
                 let hit = if all { same.all(|same| same) } else { same.any(|same| same) };
-                hit.then_some(if name == "<>" { Truth::False } else { Truth::True })
+                hit.then_some(if name == "<>" { Truth::FALSE } else { Truth::TRUE })
             }
             Kind::AexprLike | Kind::AexprIlike => {
                 let Some(NodeEnum::AConst(pattern)) = &b.node else { return None };
                 self.found.shareable = false;
                 let all = constant_word(pattern)
                     .is_some_and(|text| text.bytes().all(|byte| byte == b'%') && !text.is_empty());
-                all.then_some(if name.starts_with('!') { Truth::False } else { Truth::True })
+                all.then_some(if name.starts_with('!') { Truth::FALSE } else { Truth::TRUE })
             }
             _ => None,
         }
+    }
+
+    /// `x OR NOT x`, `x IS NULL OR x IS NOT NULL`, `a < b OR a >= b`.
+    fn has_complements(&mut self, parts: &[pb::Node]) -> bool {
+        // Bounded: a long OR is not compared pair by pair.
+        let parts = parts.get(..16).unwrap_or(parts);
+        for (place, a) in parts.iter().enumerate() {
+            for b in parts.iter().skip(place + 1) {
+                let (opposite, constants) = complements(a, b);
+                self.found.shareable &= !constants;
+                if opposite {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// Whether two expressions are the same text, apart from places. Constants inside decide by value.
@@ -173,19 +215,7 @@ impl Walk<'_> {
 }
 
 fn truth(varies: bool) -> Truth {
-    if varies { Truth::Varies } else { Truth::Constant }
-}
-
-fn conjunction(parts: &[Truth]) -> Truth {
-    if parts.contains(&Truth::False) {
-        Truth::False
-    } else if parts.contains(&Truth::Varies) {
-        Truth::Varies
-    } else if parts.contains(&Truth::Constant) {
-        Truth::Constant
-    } else {
-        Truth::True
-    }
+    if varies { Truth::VARIES } else { Truth::CONSTANT }
 }
 
 /// In which way a comparison asks about its columns.
@@ -221,18 +251,17 @@ fn single(node: Option<&pb::Node>) -> bool {
     matches!(node.and_then(|node| node.node.as_ref()), Some(NodeEnum::List(list)) if list.items.len() == 1)
 }
 
-/// `x OR NOT x`, `x IS NULL OR x IS NOT NULL`, `a < b OR a >= b`.
-fn has_complements(parts: &[pb::Node]) -> bool {
-    // Bounded: a long OR is not compared pair by pair.
-    let parts = parts.get(..16).unwrap_or(parts);
-    parts.iter().enumerate().any(|(place, a)| parts.iter().skip(place + 1).any(|b| complements(a, b)))
-}
-
-fn complements(a: &pb::Node, b: &pb::Node) -> bool {
-    let equal = |a: Option<&pb::Node>, b: Option<&pb::Node>| matches!((a, b), (Some(a), Some(b)) if same(a, b, 0) == (true, false));
+/// Whether one part is the other's opposite, and whether constants had to be compared for it.
+fn complements(a: &pb::Node, b: &pb::Node) -> (bool, bool) {
+    let equal = |a: Option<&pb::Node>, b: Option<&pb::Node>| match (a, b) {
+        (Some(a), Some(b)) => same(a, b, 0),
+        _ => (false, false),
+    };
     match (&a.node, &b.node) {
-        (Some(NodeEnum::NullTest(left)), Some(NodeEnum::NullTest(right))) => {
-            left.nulltesttype != right.nulltesttype && equal(left.arg.as_deref(), right.arg.as_deref())
+        (Some(NodeEnum::NullTest(left)), Some(NodeEnum::NullTest(right)))
+            if left.nulltesttype != right.nulltesttype =>
+        {
+            equal(left.arg.as_deref(), right.arg.as_deref())
         }
         (Some(NodeEnum::BoolExpr(not)), _) if not.boolop() == pb::BoolExprType::NotExpr => {
             equal(not.args.first(), Some(b))
@@ -240,18 +269,20 @@ fn complements(a: &pb::Node, b: &pb::Node) -> bool {
         (_, Some(NodeEnum::BoolExpr(not))) if not.boolop() == pb::BoolExprType::NotExpr => {
             equal(not.args.first(), Some(a))
         }
-        (Some(NodeEnum::AExpr(left)), Some(NodeEnum::AExpr(right))) => {
+        (Some(NodeEnum::AExpr(left)), Some(NodeEnum::AExpr(right))) if left.kind == right.kind => {
             let name = |expr: &pb::AExpr| expr.name.last().and_then(string).unwrap_or_default().to_owned();
             let pair = (name(left), name(right));
             let opposite = [("=", "<>"), ("<", ">="), (">", "<=")]
                 .iter()
                 .any(|(x, y)| (pair.0 == *x && pair.1 == *y) || (pair.0 == *y && pair.1 == *x));
-            left.kind == right.kind
-                && opposite
-                && equal(left.lexpr.as_deref(), right.lexpr.as_deref())
-                && equal(left.rexpr.as_deref(), right.rexpr.as_deref())
+            if !opposite {
+                return (false, false);
+            }
+            let (first, constants) = equal(left.lexpr.as_deref(), right.lexpr.as_deref());
+            let (second, more) = equal(left.rexpr.as_deref(), right.rexpr.as_deref());
+            (first && second, constants || more)
         }
-        _ => false,
+        _ => (false, false),
     }
 }
 

@@ -11,7 +11,6 @@ use super::collect::Returned;
 use super::lineage::{Field, Lineage};
 use super::names::{boxed, inner, string, unknown};
 use super::parse::{NodeEnum, pb};
-use super::predicate::Truth;
 use super::scope::{Cte, Scope};
 
 /// How often a recursive CTE is walked before its lineage counts as unknown.
@@ -96,7 +95,7 @@ impl Walk<'_> {
         let scope = Scope::with(from, Some(base));
         let fields = self.targets(&select.target_list, &scope)?;
         if let Some(condition) = &select.where_clause {
-            bounded |= self.filter(condition, &scope)? == Truth::Varies;
+            bounded |= self.filter(condition, &scope)?.limits();
         }
         for node in &select.group_clause {
             self.group(node, &scope, &fields)?;
@@ -160,6 +159,10 @@ impl Walk<'_> {
             return unknown(-1);
         }
         let union = select.op() == pb::SetOperation::SetopUnion;
+        if union && !select.all {
+            self.distinct(&left.fields);
+            self.distinct(&right.fields);
+        }
         let mut fields = Vec::with_capacity(left.fields.len());
         for (field, other) in left.fields.into_iter().zip(&right.fields) {
             if !union {
@@ -168,9 +171,6 @@ impl Walk<'_> {
                 self.found.infer(&other.lineage, Inference::Join);
             }
             fields.push(Field { name: field.name, lineage: field.lineage.either(&other.lineage) });
-        }
-        if union && !select.all {
-            self.distinct(&fields);
         }
         self.sort(&select.sort_clause, base, &fields)?;
         if !select.locking_clause.is_empty() {

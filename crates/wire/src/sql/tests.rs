@@ -39,7 +39,7 @@ pub(super) fn analyse(sql: &str) -> Result<Analysis, Refused> {
     super::analyse(sql, &CATALOGUE, &upstream())
 }
 
-pub(super) fn understood(sql: &str) -> Analysis {
+pub(crate) fn understood(sql: &str) -> Analysis {
     analyse(sql).unwrap_or_else(|refused| panic!("{sql}: {refused:?}"))
 }
 

@@ -59,7 +59,7 @@ impl Walk<'_> {
         if self.expanding.len() >= MAX_DEPTH || self.expanding.contains(&place) {
             return Err(Undecidable::TooLarge);
         }
-        let result = self.expand(place);
+        let result = parse::with_stack(|| self.expand(place));
         // A cap that depends on where the expansion began is not the view's own property.
         if self.expanding.is_empty() || result.is_ok() {
             let _ = view.expansion.set(result.clone());

@@ -1,0 +1,184 @@
+//! Masks: which cells of a result are replaced, decided by lineage and checked against what the server describes.
+//!
+//! A plan is made from an analysis and the terms of a permit, before anything is sent: what cannot be masked is refused
+//! then. `rows.rs` rewrites the rows, `cell.rs` knows the masks themselves. Kinds of mask come from policy; none is
+//! chosen here.
+//!
+//! Policies name columns. A mask on a table without one on its columns has no cells to act on.
+
+mod cell;
+mod rows;
+
+use std::sync::Arc;
+
+use kernel::facts::Inference;
+use kernel::operation::{Action, Operation};
+use kernel::verdict::{Mask, Undecidable};
+
+use crate::sql::{Analysis, CopyFormat, Flow, Output, Outputs, Statement};
+
+pub use cell::MaskKey;
+pub use rows::RowMask;
+
+/// The first object id that `initdb` does not give away: relations below it belong to the system.
+const FIRST_USER_OID: u32 = 16_384;
+
+/// A column as the server's RowDescription has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DescribedField {
+    /// Object id of the table or view, or 0.
+    pub table_oid: u32,
+    /// Number of its column, or 0.
+    pub column: i16,
+    /// Object id of the type.
+    pub type_oid: u32,
+}
+
+/// What happens to one cell of each row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cell {
+    Pass,
+    Masked(Mask),
+}
+
+/// What is masked in the result of one statement.
+#[derive(Clone, Debug)]
+pub struct MaskPlan {
+    cells: Vec<Cell>,
+    outputs: Outputs,
+    policies: Vec<Arc<str>>,
+}
+
+impl MaskPlan {
+    /// The plan for one statement under the masks of a permit's terms, whose indices are those of
+    /// [`Analysis::operations`]. `None` if none of them is about this statement.
+    ///
+    /// A bare column gets its mask, where several ask the strongest; anything computed from a masked column, or of
+    /// unknown origin in a statement that touches one, becomes NULL.
+    ///
+    /// # Errors
+    /// [`Undecidable::CannotMask`] if a masked value would be stored or handed to code, if a masked column decides which
+    /// rows exist (other than by equality with one value, which is for rate limits to bound), if something other than a
+    /// read is masked, or if the rows leave in a COPY format that is not rewritten.
+    pub fn new(
+        analysis: &Analysis,
+        statement: &Statement,
+        masks: &[(usize, Mask, Arc<str>)],
+    ) -> Result<Option<Self>, Undecidable> {
+        let mine: Vec<&(usize, Mask, Arc<str>)> =
+            masks.iter().filter(|(place, _, _)| statement.operations.contains(place)).collect();
+        if mine.is_empty() {
+            return Ok(None);
+        }
+        for (place, _, _) in &mine {
+            let operation = analysis.operations.get(*place).ok_or(Undecidable::CannotMask)?;
+            if statement.copied.contains(place) || !is_maskable(operation) {
+                return Err(Undecidable::CannotMask);
+            }
+        }
+        let cells: Vec<Cell> = match &statement.outputs {
+            Outputs::Columns(outputs) => outputs.iter().map(|output| cell(output, &mine)).collect(),
+            Outputs::None | Outputs::Named | Outputs::Text => Vec::new(),
+        };
+        let masked = cells.iter().any(|cell| *cell != Cell::Pass);
+        if masked && statement.copy_format.is_some_and(|format| format != CopyFormat::Text) {
+            return Err(Undecidable::CannotMask);
+        }
+        let mut policies: Vec<Arc<str>> = mine.iter().map(|(_, _, policy)| policy.clone()).collect();
+        policies.sort();
+        policies.dedup();
+        Ok(Some(Self { cells, outputs: statement.outputs.clone(), policies }))
+    }
+
+    /// The policies that mask.
+    pub fn policies(&self) -> &[Arc<str>] {
+        &self.policies
+    }
+
+    /// Whether any cell of the result is replaced; if not, rows can pass as they are.
+    pub fn rewrites_rows(&self) -> bool {
+        self.cells.iter().any(|cell| *cell != Cell::Pass)
+    }
+
+    /// Error and notice texts quote values, so a statement that touches a masked column loses them (hazards MK07).
+    pub fn redacts_diagnostics(&self) -> bool {
+        true
+    }
+
+    /// The result columns, from 0, that are replaced.
+    pub fn masked_columns(&self) -> impl Iterator<Item = usize> {
+        self.cells.iter().enumerate().filter(|(_, cell)| **cell != Cell::Pass).map(|(place, _)| place)
+    }
+
+    /// How rows of this description are rewritten.
+    ///
+    /// # Errors
+    /// As [`check_description`].
+    pub fn described(&self, fields: &[DescribedField], key: &Arc<MaskKey>) -> Result<RowMask, Undecidable> {
+        check_description(&self.outputs, fields)?;
+        let types = fields.iter().map(|field| Some(field.type_oid));
+        Ok(RowMask::new(&self.cells, types, key))
+    }
+
+    /// How rows are rewritten whose description was never seen, and rows of `COPY … TO STDOUT`: by the types of the
+    /// catalogue, and NULL where it does not say.
+    pub fn undescribed(&self, key: &Arc<MaskKey>) -> RowMask {
+        let types: Vec<Option<u32>> = match &self.outputs {
+            Outputs::Columns(outputs) => outputs.iter().map(|output| output.type_oid).collect(),
+            Outputs::None | Outputs::Named | Outputs::Text => Vec::new(),
+        };
+        RowMask::new(&self.cells, types.into_iter(), key)
+    }
+}
+
+/// A read of a relation or a column; or an inference by equality.
+fn is_maskable(operation: &Operation) -> bool {
+    match operation.action {
+        Action::SqlSelect => true,
+        Action::SqlInfer => operation.facts.inference == Some(Inference::Equality),
+        _ => false,
+    }
+}
+
+fn cell(output: &Output, masks: &[&(usize, Mask, Arc<str>)]) -> Cell {
+    let strongest =
+        |places: &[usize]| masks.iter().filter(|(place, _, _)| places.contains(place)).map(|(_, mask, _)| *mask).min();
+    match &output.flow {
+        Flow::Clear => Cell::Pass,
+        Flow::Bare(places) => strongest(places).map_or(Cell::Pass, Cell::Masked),
+        Flow::Derived(places) => strongest(places).map_or(Cell::Pass, |_| Cell::Masked(Mask::Null)),
+        Flow::Unknown => Cell::Masked(Mask::Null),
+    }
+}
+
+/// Holds the server's description of a result against the lineage, for every statement, masked or not: a disagreement
+/// means that one of the two read the statement in another way.
+///
+/// # Errors
+/// [`Undecidable::CannotMask`] if the number of columns differs, if a bare column has another origin, or if a column that
+/// should hold no data comes from a table.
+pub fn check_description(outputs: &Outputs, fields: &[DescribedField]) -> Result<(), Undecidable> {
+    let outputs = match outputs {
+        Outputs::Columns(outputs) => outputs,
+        Outputs::Named | Outputs::Text => return Ok(()),
+        Outputs::None if fields.is_empty() => return Ok(()),
+        Outputs::None => return Err(Undecidable::CannotMask),
+    };
+    let agrees = |(output, field): (&Output, &DescribedField)| match &output.flow {
+        // A name that the server resolves through a join or a set operation may have lost its origin on the way.
+        Flow::Bare(_) => {
+            field.table_oid == 0
+                || output.origins.iter().any(|origin| origin.table == field.table_oid && origin.column == field.column)
+        }
+        Flow::Clear => field.table_oid < FIRST_USER_OID || field.column <= 0,
+        Flow::Derived(_) | Flow::Unknown => true,
+    };
+    if outputs.len() == fields.len() && outputs.iter().zip(fields).all(agrees) {
+        Ok(())
+    } else {
+        Err(Undecidable::CannotMask)
+    }
+}
+
+#[cfg(test)]
+mod tests;
