@@ -113,15 +113,8 @@ impl Sources {
         sources
     }
 
-    /// One file and nothing else: neither the environment nor the user's files have a part in a generated configuration.
-    pub(crate) fn only(file: &Path) -> Self {
-        let mut sources = Self::default();
-        sources.add_file(Layer::Project, file, true);
-        sources
-    }
-
-    /// One text, as the project's file.
-    #[cfg(test)]
+    /// One text as the project's file, and nothing else: neither the environment nor the user's files have a part in a
+    /// generated configuration.
     pub(crate) fn text(name: &str, folder: &Path, text: &str) -> Self {
         let source =
             Source { layer: Layer::Project, name: name.to_owned(), folder: folder.to_owned(), text: text.to_owned() };
