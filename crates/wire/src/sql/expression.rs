@@ -144,19 +144,16 @@ impl Walk<'_> {
 
     /// `(t).c`, `(value).field`, `array[i]`.
     fn indirection(&mut self, node: &pb::AIndirection, scope: &Scope<'_>) -> Result<Lineage, Refused> {
-        // `(t).c` of an item is the column itself; a column of the same name would come first.
-        if let NodeEnum::ColumnRef(column) = boxed(node.arg.as_deref())? {
-            if let ([table], [field]) = (column.fields.as_slice(), node.indirection.as_slice()) {
-                if let (Some(table), Some(field)) = (string(table), string(field)) {
-                    let is_column = scope.column(table).is_some_and(|(lineage, _)| lineage.bare);
-                    if let Some((item, depth)) = scope.item(None, table).filter(|_| !is_column) {
-                        if let Some(lineage) = item.field(field) {
-                            self.touch(depth);
-                            return Ok(lineage);
-                        }
-                    }
-                }
-            }
+        // `(t).c` of an item is the column itself; but a column of the name `t` comes first.
+        if let NodeEnum::ColumnRef(column) = boxed(node.arg.as_deref())?
+            && let ([table], [field]) = (column.fields.as_slice(), node.indirection.as_slice())
+            && let (Some(table), Some(field)) = (string(table), string(field))
+            && !scope.may_have_column(table)
+            && let Some((item, depth)) = scope.item(None, table)
+            && let Some(lineage) = item.field(field)
+        {
+            self.touch(depth);
+            return Ok(lineage);
         }
         let mut lineage = self.union_of(&[&node.arg], scope)?;
         for step in &node.indirection {

@@ -17,16 +17,16 @@ use super::system;
 
 impl Walk<'_> {
     /// A FROM list: the items see the CTEs and outer levels; LATERAL ones and functions also those before them.
-    pub(super) fn from_list(&mut self, nodes: &[pb::Node], outer: &Scope<'_>) -> Result<From, Refused> {
+    pub(super) fn items(&mut self, nodes: &[pb::Node], outer: &Scope<'_>) -> Result<From, Refused> {
         let mut all = From::default();
         for node in nodes {
-            let next = self.from_item(node, outer, &all)?;
+            let next = self.one_item(node, outer, &all)?;
             all.append(next);
         }
         Ok(all)
     }
 
-    fn from_item(&mut self, node: &pb::Node, outer: &Scope<'_>, before: &From) -> Result<From, Refused> {
+    fn one_item(&mut self, node: &pb::Node, outer: &Scope<'_>, before: &From) -> Result<From, Refused> {
         match inner(node)? {
             NodeEnum::RangeVar(named) => self.relation_item(named, outer),
             NodeEnum::RangeSubselect(subselect) => {
@@ -64,7 +64,7 @@ impl Walk<'_> {
                     lineage.add(&self.expr(seed, outer)?);
                 }
                 self.found.infer(&lineage, Inference::Expression);
-                self.from_item(relation, outer, before)
+                self.one_item(relation, outer, before)
             }
             NodeEnum::JoinExpr(join) => self.join(join, outer, before),
             _ => unknown(-1),
@@ -72,11 +72,12 @@ impl Walk<'_> {
     }
 
     fn relation_item(&mut self, named: &pb::RangeVar, outer: &Scope<'_>) -> Result<From, Refused> {
-        if named.schemaname.is_empty() && named.catalogname.is_empty() {
-            if let Some(cte) = outer.cte(&named.relname) {
-                let Some((fields, bounded)) = cte.found.clone() else { return unknown(named.location) };
-                return Ok(From::one(item(&named.relname, fields, named.alias.as_ref())?, bounded));
-            }
+        if named.schemaname.is_empty()
+            && named.catalogname.is_empty()
+            && let Some(cte) = outer.cte(&named.relname)
+        {
+            let Some((fields, bounded)) = cte.found.clone() else { return unknown(named.location) };
+            return Ok(From::one(item(&named.relname, fields, named.alias.as_ref())?, bounded));
         }
         let place = self.relation_place(named)?;
         self.found.read(place, named.location);
@@ -227,10 +228,10 @@ impl Walk<'_> {
 
     fn join(&mut self, join: &pb::JoinExpr, outer: &Scope<'_>, before: &From) -> Result<From, Refused> {
         let (Some(left), Some(right)) = (&join.larg, &join.rarg) else { return unknown(-1) };
-        let left = self.from_item(left, outer, before)?;
+        let left = self.one_item(left, outer, before)?;
         let mut beside = before.clone();
         beside.append(left.clone());
-        let right = self.from_item(right, outer, &beside)?;
+        let right = self.one_item(right, outer, &beside)?;
         let names: Vec<Arc<str>> = if join.is_natural {
             if left.items.iter().chain(&right.items).any(|item| item.open.is_some()) {
                 return unknown(-1);

@@ -132,10 +132,10 @@ impl Walk<'_> {
                 }
             }
             let mut lineage = self.expr(value, scope)?;
-            if !matches!(inner(value)?, NodeEnum::MultiAssignRef(_)) {
-                if let Some(own) = target.fields.iter().find(|field| *field.name == *assigned.name) {
-                    lineage.columns.retain(|id| !own.lineage.columns.contains(id));
-                }
+            if !matches!(inner(value)?, NodeEnum::MultiAssignRef(_))
+                && let Some(own) = target.fields.iter().find(|field| *field.name == *assigned.name)
+            {
+                lineage.columns.retain(|id| !own.lineage.columns.contains(id));
             }
             self.store(&lineage, place);
         }
@@ -204,7 +204,7 @@ impl Walk<'_> {
     fn update(&mut self, update: &pb::UpdateStmt, base: &Scope<'_>) -> Result<Selected, Refused> {
         let (place, target, location) = self.written(update.relation.as_ref())?;
         let mut from = From::one(target.clone(), false);
-        let others = self.from_list(&update.from_clause, base)?;
+        let others = self.items(&update.from_clause, base)?;
         from.append(others);
         let scope = Scope::with(from, Some(base));
         self.assign(&update.target_list, &target, place, &scope)?;
@@ -217,7 +217,7 @@ impl Walk<'_> {
     fn delete(&mut self, delete: &pb::DeleteStmt, base: &Scope<'_>) -> Result<Selected, Refused> {
         let (place, target, location) = self.written(delete.relation.as_ref())?;
         let mut from = From::one(target.clone(), false);
-        let others = self.from_list(&delete.using_clause, base)?;
+        let others = self.items(&delete.using_clause, base)?;
         from.append(others);
         let scope = Scope::with(from, Some(base));
         let bounded = self.condition(delete.where_clause.as_deref(), &scope)?;
@@ -236,7 +236,7 @@ impl Walk<'_> {
     fn merge_rows(&mut self, merge: &pb::MergeStmt, base: &Scope<'_>) -> Result<Selected, Refused> {
         let (place, target, location) = self.written(merge.relation.as_ref())?;
         let source = match &merge.source_relation {
-            Some(source) => self.from_list(std::slice::from_ref(source), base)?,
+            Some(source) => self.items(std::slice::from_ref(source), base)?,
             None => return unknown(location),
         };
         let mut from = From::one(target.clone(), false);

@@ -90,7 +90,7 @@ impl Walk<'_> {
         if select.into_clause.is_some() && !std::mem::take(&mut self.into_expected) {
             return unknown(-1);
         }
-        let from = self.from_list(&select.from_clause, base)?;
+        let from = self.items(&select.from_clause, base)?;
         let mut bounded = from.items.is_empty() || from.bounded;
         let scope = Scope::with(from, Some(base));
         let fields = self.targets(&select.target_list, &scope)?;

@@ -137,6 +137,12 @@ impl<'p> Scope<'p> {
         }
     }
 
+    /// Whether a bare name may be a column, rather than the whole row of an item.
+    pub(super) fn may_have_column(&self, name: &str) -> bool {
+        self.levels()
+            .any(|scope| scope.own_column(name).is_some() || scope.from.items.iter().any(|item| item.open.is_some()))
+    }
+
     /// What a bare name means at this level alone.
     pub(super) fn own_column(&self, name: &str) -> Option<Lineage> {
         let mut found = self.from.visible.iter().filter(|field| &*field.name == name);

@@ -62,7 +62,7 @@ impl Walk<'_> {
         let result = parse::with_stack(|| self.expand(place));
         // A cap that depends on where the expansion began is not the view's own property.
         if self.expanding.is_empty() || result.is_ok() {
-            let _ = view.expansion.set(result.clone());
+            return view.expansion.get_or_init(|| result).clone();
         }
         result
     }

@@ -166,6 +166,8 @@ fn scopes() {
     check("SELECT value FROM users, jsonb_each(doc)", &["~users.doc"]);
     check("SELECT oid, relname FROM pg_class", &["-", "-"]);
     check("SELECT ctid FROM users", &["-"]);
+    // A column comes before an item of the same name.
+    check("SELECT (x).name FROM (SELECT g AS x, 1 AS name FROM guess g) x", &["~guess.id,guess.ssn,guess.name"]);
 }
 
 #[test]

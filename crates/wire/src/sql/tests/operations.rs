@@ -256,7 +256,7 @@ fn spans_point_at_the_name() {
         .operations
         .iter()
         .filter_map(|operation| operation.span)
-        .map(|(start, end)| &sql[start as usize..end as usize])
+        .filter_map(|(start, end)| sql.get(start as usize..end as usize))
         .collect();
     assert_eq!(spans, ["\"users\"", "app.events"]);
 }

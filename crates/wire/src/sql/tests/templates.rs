@@ -91,7 +91,12 @@ fn scanned(sql: &str) -> Option<Vec<(String, &'static str)>> {
     Some(
         tokens
             .iter()
-            .map(|token| (sql[token.start as usize..token.end as usize].to_ascii_lowercase(), kind(token)))
+            .map(|token| {
+                (
+                    sql.get(token.start as usize..token.end as usize).unwrap_or_default().to_ascii_lowercase(),
+                    kind(token),
+                )
+            })
             .collect(),
     )
 }
