@@ -3,8 +3,19 @@
 //! It decides nothing and knows no protocol. `cli/` has a file for each noun, `config/` reads `parapet.toml`, and
 //! `wiring.rs` joins the crates.
 
+mod admin;
 mod cli;
+mod clock;
 mod config;
+mod demo;
+mod dev;
+mod dev_issuer;
+mod dry_run;
+mod parts;
+mod policy_test;
+mod recorded;
+mod reload;
+mod snapshots;
 mod wiring;
 
 use std::process::ExitCode;

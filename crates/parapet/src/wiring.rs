@@ -1,72 +1,307 @@
 //! Joins the crates into a running gateway. The only file that knows every crate.
 
+use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
+use anyhow::{Context as _, anyhow};
+use gateway::listen::accept_loop;
+use gateway::protocol::postgres::{Guarded, PostgresGateway};
+use gateway::session::Parts;
+use gateway::sessions::{Cut, Sessions};
+use gateway::tasks::Tasks;
+use gateway::upstream::dial::Dialler;
+use kernel::audit::{Batch, Entry, Event};
+use kernel::ports::{AuditLog, Clock, Snapshots as _};
 use kernel::secret::Secret;
 use kernel::workload::Name;
+use store::approvals::{Desk, DeskOptions};
+use store::database::Database;
+use store::log::{DiskLog, LogOptions};
+use store::workloads::Workloads;
+use tokio::net::TcpListener;
 
-use crate::cli::exit::Exit;
+use crate::clock::SystemClock;
 use crate::config::{Configuration, Problems};
+use crate::snapshots::Publisher;
+use crate::{admin, dev_issuer, parts};
 
-/// Reads the configuration again, for a reload.
-pub(crate) type Reread = Box<dyn Fn() -> Result<Configuration, Problems> + Send + Sync>;
-
-/// What `demo` was asked to do.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct DemoOptions {
-    /// Use this server instead of starting one.
-    pub(crate) upstream: Option<String>,
-    /// Keep the state folder.
-    pub(crate) keep: bool,
-    /// Run all steps unattended.
-    pub(crate) tour: bool,
+/// Where the configuration comes from, for a reload: how to read it, and the files that it stands in.
+pub(crate) struct Origin {
+    /// Reads every layer again.
+    pub(crate) reread: Box<dyn Fn() -> Result<Configuration, Problems> + Send + Sync>,
+    /// The files, present or not.
+    pub(crate) files: Vec<PathBuf>,
 }
 
-/// One step of the demo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum DemoStep {
-    /// A read with masked columns
-    Mask,
-    /// A DROP TABLE that is blocked
-    Block,
-    /// An UPDATE that is held, approved and run
-    Approve,
-    /// A dump that quarantines its workload
-    Quarantine,
-}
+/// How long the log may take to take its last entries.
+const LAST_ENTRIES: Duration = Duration::from_secs(5);
 
-/// What `dev` was asked to do.
+/// What a started gateway tells of itself.
 #[derive(Clone, Debug)]
-pub(crate) struct DevOptions {
-    /// `postgres://user@host/database` of each upstream.
-    pub(crate) upstreams: Vec<String>,
-    /// Throw the state away at the end.
-    pub(crate) ephemeral: bool,
-    /// The state folder.
-    pub(crate) state: PathBuf,
+pub(crate) struct Ready {
+    /// Where the admin API listens.
+    pub(crate) admin: SocketAddr,
+    /// Where PostgreSQL clients connect.
+    pub(crate) postgres: Option<SocketAddr>,
+    /// How many policies are loaded.
+    pub(crate) policies: usize,
 }
 
-/// Runs the gateway until it is stopped.
-pub(crate) async fn serve(_configuration: Configuration, _reread: Reread) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+/// A running gateway.
+pub(crate) struct Running {
+    ready: Ready,
+    tasks: Tasks,
+    sessions: Arc<Sessions>,
+    desk: Arc<Desk>,
+    log: Arc<DiskLog>,
+    database: Database,
+    drain: Duration,
+    state: PathBuf,
 }
 
-/// Runs the demo.
-pub(crate) async fn demo(_options: DemoOptions) -> anyhow::Result<Exit> {
-    anyhow::bail!("not built yet")
+/// What the running parts share, for the admin API and for reloads.
+pub(crate) struct House {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) log: Arc<DiskLog>,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) workloads: Arc<Workloads>,
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) dialler: Dialler,
+    pub(crate) upstreams: Vec<Arc<Guarded>>,
+    pub(crate) configuration: RwLock<Arc<Configuration>>,
+    pub(crate) origin: Origin,
 }
 
-/// Runs one step against the running demo.
-pub(crate) async fn demo_step(_step: DemoStep, _state: &Path) -> anyhow::Result<Exit> {
-    anyhow::bail!("not built yet")
+impl House {
+    /// The configuration as it is.
+    pub(crate) fn configuration(&self) -> Arc<Configuration> {
+        self.configuration.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Reads configuration and policies again. What is wrong replaces nothing, and is entered in the log either way.
+    /// Listeners and upstreams take effect at the next start.
+    pub(crate) async fn reload(&self) -> Result<(), String> {
+        let result = (self.origin.reread)().map_err(|problems| problems.to_string()).and_then(|configuration| {
+            let loaded = self.publisher.reload(&configuration, &self.workloads.standings());
+            loaded.map(|()| configuration).map_err(|error| error.to_string())
+        });
+        let (word, digest) = match &result {
+            Ok(configuration) => ("loaded", configuration.digest.clone()),
+            Err(_) => ("refused", String::new()),
+        };
+        let event = Event::Configuration { result: word, digest: &digest };
+        enter(&*self.log, &*self.clock, event).await.map_err(|error| error.to_string())?;
+        match result {
+            Ok(configuration) => {
+                tracing::info!(digest, "configuration loaded");
+                *self.configuration.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                    Arc::new(configuration);
+                Ok(())
+            }
+            Err(problems) => {
+                tracing::error!(%problems, "configuration refused; the old one stays");
+                Err(problems)
+            }
+        }
+    }
 }
 
-/// Runs a gateway in front of a developer's own servers.
-pub(crate) async fn dev(_options: DevOptions) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+async fn enter(log: &dyn AuditLog, clock: &dyn Clock, event: Event<'_>) -> Result<(), kernel::audit::AppendError> {
+    let mut batch = Batch::default();
+    batch.push(&Entry { at: clock.now(), event });
+    log.append(&batch).await.map(drop)
+}
+
+/// Runs the gateway until it is told to stop.
+pub(crate) async fn serve(configuration: Configuration, origin: Origin) -> anyhow::Result<()> {
+    let running = start(configuration, origin).await?;
+    until_stopped().await?;
+    running.stop().await;
+    Ok(())
+}
+
+/// Resolves at SIGINT or SIGTERM.
+pub(crate) async fn until_stopped() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Starts every part. When it returns, all listeners take connections.
+pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyhow::Result<Running> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let state = configuration.gateway.state.clone();
+    make_folder(&state)?;
+    make_folder(&configuration.audit.folder)?;
+    let (log, opened) = DiskLog::open(&configuration.audit.folder, LogOptions::default(), Arc::clone(&clock))
+        .await
+        .with_context(|| format!("audit log in {}", configuration.audit.folder.display()))?;
+    let log = Arc::new(log);
+    enter(&*log, &*clock, Event::Configuration { result: "loaded", digest: &configuration.digest }).await?;
+    note_recovery(&*log, &*clock, &opened).await?;
+    let database = Database::open(&state.join("parapet.db")).await.context("the store in the state folder")?;
+    let as_log: Arc<dyn AuditLog> = log.clone();
+    let workloads = Arc::new(Workloads::open(database.clone(), Arc::clone(&as_log), Arc::clone(&clock)).await?);
+    let desk =
+        Arc::new(Desk::open(database.clone(), Arc::clone(&as_log), Arc::clone(&clock), DeskOptions::default()).await);
+    let publisher = Arc::new(Publisher::new(&configuration, &workloads.standings())?);
+    let sessions = Arc::new(Sessions::default());
+    let dialler = Dialler::new();
+    let upstreams = parts::upstreams(&configuration, &clock)?;
+    let house = Arc::new(House {
+        clock: Arc::clone(&clock),
+        log: Arc::clone(&log),
+        desk: Arc::clone(&desk),
+        workloads: Arc::clone(&workloads),
+        publisher: Arc::clone(&publisher),
+        sessions: Arc::clone(&sessions),
+        dialler: dialler.clone(),
+        upstreams: upstreams.clone(),
+        configuration: RwLock::new(Arc::new(configuration)),
+        origin,
+    });
+    let tasks = Tasks::new();
+    follow(&tasks, &house);
+    let configuration = house.configuration();
+    let postgres = match &configuration.postgres {
+        None => None,
+        Some(listener) => {
+            let parts = Parts {
+                clock: Arc::clone(&clock),
+                log: as_log,
+                desk: desk.clone(),
+                containment: workloads,
+                snapshots: publisher.clone(),
+                sessions: Arc::clone(&sessions),
+                public_url: configuration.gateway.public_url.as_str().into(),
+            };
+            let issuers = Arc::new(parts::issuers(&configuration, &dialler, &clock)?);
+            let tls = parts::server_tls(listener, &state).await?;
+            let gateway = Arc::new(PostgresGateway::new(parts, issuers, dialler.clone(), tls, upstreams));
+            Some(listen_postgres(&tasks, gateway, listener.listen).await?)
+        }
+    };
+    // The first statement should not find an empty catalogue.
+    for upstream in &house.upstreams {
+        upstream.refresh(&house.dialler).await;
+    }
+    let admin = admin::listen(&tasks, Arc::clone(&house), postgres).await?;
+    let policies = publisher.current().policies().len();
+    let ready = Ready { admin, postgres, policies };
+    announce(&state, &ready)?;
+    tracing::info!(%admin, ?postgres, policies, "ready");
+    Ok(Running { ready, tasks, sessions, desk, log, database, drain: configuration.gateway.drain, state })
+}
+
+fn make_folder(folder: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))
+}
+
+/// What the log's recovery found stands in the log, too.
+async fn note_recovery(log: &dyn AuditLog, clock: &dyn Clock, opened: &store::log::Opened) -> anyhow::Result<()> {
+    if let Some(torn) = &opened.torn {
+        let object = format!("a torn record of {} bytes at {}", torn.bytes, torn.seq);
+        tracing::warn!(object, "cut off the audit log");
+        enter(log, clock, Event::Admin { by: None, action: "audit recover", object: &object, reason: None }).await?;
+    }
+    if opened.head_was_missing && opened.entries > 0 {
+        let object = "head.json was missing";
+        enter(log, clock, Event::Admin { by: None, action: "audit recover", object, reason: None }).await?;
+    }
+    Ok(())
+}
+
+/// Starts what keeps the parts up to date.
+fn follow(tasks: &Tasks, house: &Arc<House>) {
+    let mut standings = house.workloads.watch();
+    let publisher = Arc::clone(&house.publisher);
+    tasks.spawn("standings", async move {
+        while standings.changed().await.is_ok() {
+            let now = standings.borrow_and_update().clone();
+            publisher.restand(&now);
+        }
+    });
+    let following = Arc::clone(house);
+    tasks.spawn("session cutter", async move {
+        following.sessions.follow(&*following.publisher, &*following.clock).await;
+    });
+    for upstream in &house.upstreams {
+        let (upstream, dialler) = (Arc::clone(upstream), house.dialler.clone());
+        tasks.spawn("catalogue", async move { upstream.follow(&dialler).await });
+    }
+    let reloading = Arc::clone(house);
+    tasks.spawn("reload", async move { crate::reload::follow(&reloading).await });
+}
+
+async fn listen_postgres(
+    tasks: &Tasks,
+    gateway: Arc<PostgresGateway>,
+    address: SocketAddr,
+) -> anyhow::Result<SocketAddr> {
+    const MOST_CONNECTIONS: usize = 10_000;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let bound = listener.local_addr()?;
+    let accept = accept_loop(listener, MOST_CONNECTIONS, tasks.clone(), "postgres session", move |stream, peer| {
+        let gateway = Arc::clone(&gateway);
+        async move { gateway.handle(stream, peer).await }
+    });
+    tasks.spawn("postgres listener", accept);
+    Ok(bound)
+}
+
+/// Leaves word in the state folder where the gateway listens: `admin.addr` for the command line, `ports.json` for scripts.
+fn announce(state: &Path, ready: &Ready) -> anyhow::Result<()> {
+    let ports = serde_json::json!({
+        "admin": ready.admin.to_string(),
+        "postgres": ready.postgres.map(|address| address.to_string()),
+    });
+    let write = |name: &str, text: &str| {
+        let fresh = state.join(format!("{name}.new"));
+        fs::write(&fresh, text)?;
+        fs::rename(&fresh, state.join(name))
+    };
+    write("admin.addr", &ready.admin.to_string())?;
+    write("ports.json", &ports.to_string()).map_err(|error| anyhow!("cannot write to the state folder: {error}"))
+}
+
+impl Running {
+    /// What it tells of itself.
+    pub(crate) fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Stops accepting, lets what runs finish until the deadline, cuts the rest, flushes the log.
+    pub(crate) async fn stop(self) {
+        // The next command must not find a gateway that is gone.
+        for name in ["admin.addr", "ports.json"] {
+            let _absent = fs::remove_file(self.state.join(name));
+        }
+        self.sessions.cut_all(Cut::Drained);
+        let drained = self.tasks.drain(self.drain).await;
+        if !drained.cut.is_empty() {
+            tracing::debug!(cut = ?drained.cut, "tasks were cut");
+        }
+        self.desk.close().await;
+        if tokio::time::timeout(LAST_ENTRIES, self.log.close()).await.is_err() {
+            tracing::error!("the audit log did not take its last entries in time");
+        }
+        self.database.close().await;
+    }
 }
 
 /// A token for a workload, signed by the development issuer of a state folder; none if it has no such issuer.
-pub(crate) fn mint_development_token(_state: &Path, _workload: &Name) -> anyhow::Result<Option<Secret<String>>> {
-    Ok(None)
+pub(crate) fn mint_development_token(state: &Path, workload: &Name) -> anyhow::Result<Option<Secret<String>>> {
+    dev_issuer::mint(state, workload, SystemClock.now())
 }

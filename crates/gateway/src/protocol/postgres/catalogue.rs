@@ -9,6 +9,7 @@ use arc_swap::ArcSwapOption;
 use kernel::ports::{Check, Clock};
 use kernel::verdict::Undecidable;
 use tokio::sync::Mutex;
+use wire::mask::MaskKey;
 use wire::postgres::message::{BackendMessage, DataRow, EncodeError, Query};
 use wire::sql::{
     Analysis, CATALOGUE_FUNCTIONS, CATALOGUE_RELATIONS, CATALOGUE_VIEWS, Catalogue, CatalogueError, CatalogueRow,
@@ -64,6 +65,7 @@ pub struct Guarded {
     reader: Mutex<Reader>,
     epoch: AtomicU64,
     clock: Arc<dyn Clock>,
+    mask_key: Arc<MaskKey>,
 }
 
 impl std::fmt::Debug for Guarded {
@@ -87,7 +89,7 @@ impl std::fmt::Debug for Reader {
 
 impl Guarded {
     /// An upstream of which nothing is known yet: every statement is denied until [`Self::refresh`] has read it.
-    pub fn new(upstream: PostgresUpstream, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(upstream: PostgresUpstream, clock: Arc<dyn Clock>, mask_key: Arc<MaskKey>) -> Self {
         Self {
             upstream,
             catalogue: ArcSwapOption::empty(),
@@ -95,12 +97,18 @@ impl Guarded {
             reader: Mutex::default(),
             epoch: AtomicU64::new(0),
             clock,
+            mask_key,
         }
     }
 
     /// Counts up whenever the catalogue has changed.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The key of its hashes and tokens.
+    pub(super) fn mask_key(&self) -> &Arc<MaskKey> {
+        &self.mask_key
     }
 
     /// The catalogue, if it has been read.

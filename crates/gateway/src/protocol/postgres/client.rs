@@ -236,7 +236,7 @@ impl Conversation<'_> {
             Content { text: query.text.into(), template: Arc::clone(&analysis.template), ..Content::default() };
         encode(query.encode(&mut content.wire))?;
         let verdict = self.session.judge(Arc::clone(&effective.operations), effective.shape, content);
-        let running = self.permit(verdict, Place::Query, &analysis, &mut effective, Vec::new())?;
+        let running = self.permit(verdict, Place::Query, &analysis, &mut effective)?;
         let begins_copy = effective.begins_copy;
         self.push(Asked::Query, Due::Running(Box::new(running)))?;
         self.answers_due += 1;
@@ -304,9 +304,8 @@ impl Conversation<'_> {
         &mut self,
         verdict: Verdict,
         place: Place,
-        analysis: &Analysis,
+        analysis: &Arc<Analysis>,
         effective: &mut Effective,
-        formats: Vec<wire::postgres::message::Format>,
     ) -> Result<Running, Stop> {
         let permit = match (verdict, self.grant.take()) {
             (Verdict::Permit(permit), _) => permit,
@@ -340,11 +339,13 @@ impl Conversation<'_> {
             shape: effective.shape,
             plans,
             statement: 0,
+            rewriting: None,
             rows: 0,
             rows_sent: 0,
             bytes_sent: 0,
             limits: permit.terms().limits,
-            formats,
+            analysis: Arc::clone(analysis),
+            named: effective.take_named(),
             failed: false,
             changes: std::mem::take(&mut effective.changes),
             changes_catalogue: effective.changes_catalogue,

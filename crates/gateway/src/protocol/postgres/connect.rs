@@ -34,8 +34,8 @@ pub struct PostgresUpstream {
     pub database: String,
     /// The gateway's login there.
     pub user: String,
-    /// Its password.
-    pub password: SecretSource,
+    /// Its password; none where the server asks for none.
+    pub password: Option<SecretSource>,
     /// TLS to it; none only on loopback or a Unix socket.
     pub tls: Option<UpstreamTls>,
     /// Refuse to log in without channel binding.
@@ -73,6 +73,9 @@ pub enum ConnectError {
     /// It does not offer channel binding, which is configured.
     #[error("the upstream does not offer channel binding, but the configuration requires it")]
     NoChannelBinding,
+    /// It asks for a password, and none is configured.
+    #[error("the upstream asks for a password, and the configuration names none")]
+    NoPassword,
     /// SCRAM failed: the password is wrong, or the server could not prove that it knows it.
     #[error("the SCRAM exchange failed")]
     Scram,
@@ -216,7 +219,10 @@ impl PostgresUpstream {
             None if plain => (SCRAM_SHA_256, ChannelBinding::unsupported()),
             _ => return Err(ConnectError::Method("an unknown SASL mechanism")),
         };
-        let password = self.password.read().await?;
+        let Some(password) = &self.password else {
+            return Err(ConnectError::NoPassword);
+        };
+        let password = password.read().await?;
         let mut scram = ScramSha256::new(password.expose().as_bytes(), binding);
         let mut out = Vec::new();
         SaslInitialResponse { mechanism, data: Some(scram.message()) }.encode(&mut out)?;

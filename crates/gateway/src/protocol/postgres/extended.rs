@@ -59,7 +59,6 @@ impl Conversation<'_> {
         let portal = Arc::new(Portal {
             prepared,
             values: body.get(names..).unwrap_or_default().to_vec(),
-            formats: bind.result_formats.iter().collect(),
         });
         let change = self
             .names
@@ -103,7 +102,7 @@ impl Conversation<'_> {
         };
         let verdict = self.session.judge(Arc::clone(&effective.operations), effective.shape, content);
         let place = if due.is_empty() { Place::Execute } else { Place::Bind };
-        let running = match self.permit(verdict, place, &analysis, &mut effective, portal.formats.clone()) {
+        let running = match self.permit(verdict, place, &analysis, &mut effective) {
             Ok(running) => running,
             Err(Stop::Hold(place, ask)) => {
                 // The Execute is looked at again; the Bind before it waits on.
@@ -131,23 +130,24 @@ impl Conversation<'_> {
 
     pub(super) fn describe(&mut self, name: Name<'_>) -> Result<(), Stop> {
         let (found, asked) = match name {
-            Name::Statement(name) => (known(self.names.statement(name)), Asked::DescribeStatement),
-            Name::Portal(name) => (known(self.names.portal(name)), Asked::DescribePortal),
+            Name::Statement(name) => (known(self.names.statement(name), Arc::clone), Asked::DescribeStatement),
+            Name::Portal(name) => {
+                (known(self.names.portal(name), |portal| Arc::clone(&portal.prepared)), Asked::DescribePortal)
+            }
         };
-        match found {
-            Some(true) => {}
-            Some(false) => return self.after_unstaging(Stop::NoSuchName(Place::Execute)),
-            None => return self.after_unstaging(Stop::Settle),
-        }
+        let prepared = match found {
+            Ok(prepared) => prepared,
+            Err(stop) => return self.after_unstaging(stop),
+        };
         if self.outgoing.staged.wire.is_empty() {
             let mut wire = Vec::new();
             encode(name.encode_describe(&mut wire))?;
-            self.push(asked, Due::Other(None))?;
+            self.push(asked, Due::Described(prepared))?;
             self.outgoing.control(wire);
             self.unit_begun = true;
         } else {
             encode(name.encode_describe(&mut self.outgoing.staged.wire))?;
-            self.outgoing.staged.due.push((asked, Due::Other(None)));
+            self.outgoing.staged.due.push((asked, Due::Described(prepared)));
         }
         Ok(())
     }
@@ -222,11 +222,11 @@ impl Conversation<'_> {
     }
 }
 
-/// `Some(true)` for a name that stands for something, `None` where that is not known yet.
-fn known<V>(lookup: Lookup<'_, V>) -> Option<bool> {
+/// What a name stands for, or why the message must stop.
+fn known<V>(lookup: Lookup<'_, V>, prepared: impl FnOnce(&V) -> Arc<Prepared>) -> Result<Arc<Prepared>, Stop> {
     match lookup {
-        Lookup::Found(_) => Some(true),
-        Lookup::Missing => Some(false),
-        Lookup::Pending => None,
+        Lookup::Found(found) => Ok(prepared(found)),
+        Lookup::Missing => Err(Stop::NoSuchName(Place::Execute)),
+        Lookup::Pending => Err(Stop::Settle),
     }
 }

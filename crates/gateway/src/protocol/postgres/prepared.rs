@@ -5,10 +5,9 @@ use std::sync::Arc;
 use kernel::id::DecisionId;
 use kernel::operation::Operation;
 use kernel::verdict::Limits;
-use wire::mask::MaskPlan;
-use wire::postgres::message::Format;
+use wire::mask::{MaskPlan, RowMask};
 use wire::postgres::session_names::{Change, SessionNames};
-use wire::sql::Analysis;
+use wire::sql::{Analysis, Outputs};
 
 /// Prepared statements and portals that a session may have, each.
 pub(super) const MOST_NAMES: usize = 4096;
@@ -33,8 +32,6 @@ pub(super) struct Portal {
     pub(super) prepared: Arc<Prepared>,
     /// The values as they were bound, formats included; a grant binds them.
     pub(super) values: Vec<u8>,
-    /// How the result's columns are written: none (text), one for all, or one for each.
-    pub(super) formats: Vec<Format>,
 }
 
 /// A request that was forwarded, until its answer is complete.
@@ -47,13 +44,16 @@ pub(super) struct Running {
     pub(super) plans: Vec<Option<MaskPlan>>,
     /// The statement whose rows come now.
     pub(super) statement: usize,
+    /// How its rows are rewritten, once they come.
+    pub(super) rewriting: Option<RowMask>,
     /// Rows of the statement that have come, and that have left.
     pub(super) rows: u64,
     pub(super) rows_sent: u64,
     pub(super) bytes_sent: u64,
     pub(super) limits: Limits,
-    /// How the columns are written.
-    pub(super) formats: Vec<Format>,
+    /// What it asks for, and for each statement that names another analysis, that one.
+    pub(super) analysis: Arc<Analysis>,
+    pub(super) named: Vec<(usize, Arc<Analysis>)>,
     /// An error has come.
     pub(super) failed: bool,
     /// Names that it changes.
@@ -68,9 +68,19 @@ impl Running {
         self.plans.get(self.statement).and_then(Option::as_ref)
     }
 
+    /// The result columns of the statement that answers now.
+    pub(super) fn outputs(&self) -> Option<&Outputs> {
+        let named = self.named.iter().find(|(statement, _)| *statement == self.statement);
+        let statement = match named {
+            Some((_, analysis)) => analysis.statements.first(),
+            None => self.analysis.statements.get(self.statement),
+        };
+        statement.map(|statement| &statement.outputs)
+    }
+
     /// Does anything of it need a look at its rows?
     pub(super) fn looks_at_rows(&self) -> bool {
-        self.limits.rows.is_some() || self.limits.bytes.is_some() || self.plan().is_some()
+        self.limits.rows.is_some() || self.limits.bytes.is_some() || self.plan().is_some_and(MaskPlan::rewrites_rows)
     }
 }
 
@@ -81,6 +91,8 @@ pub(super) enum Due {
     Other(Option<Change>),
     /// A request.
     Running(Box<Running>),
+    /// A Describe: the columns must be those of the analysis.
+    Described(Arc<Prepared>),
     /// The refusal probe: the error that the client gets instead of the upstream's.
     Refusal(Vec<u8>),
 }

@@ -75,7 +75,7 @@ impl Conversation<'_> {
             }
             Control::DeclareCursor { name, inner } => {
                 let prepared = self.inner(inner);
-                let portal = Portal { prepared, values: Vec::new(), formats: Vec::new() };
+                let portal = Portal { prepared, values: Vec::new() };
                 // Whether it outlives the transaction, the upstream knows; a name kept too long stands for nothing there.
                 self.names.insert_portal(name, Arc::new(portal), Life::Session).map_err(|_full| Unknown::TooMany)?
             }
@@ -148,6 +148,11 @@ impl Effective {
         self.named.push((statement, begin, named));
     }
 
+    /// The analyses that its statements name, for the cross-check of their results.
+    pub(super) fn take_named(&mut self) -> Vec<(usize, Arc<Analysis>)> {
+        self.named.drain(..).map(|(statement, _, analysis)| (statement, analysis)).collect()
+    }
+
     /// The names that it would have changed stay as they are.
     pub(super) fn cancel_changes(&mut self, names: &mut Names) {
         for change in self.changes.drain(..) {
@@ -166,7 +171,7 @@ impl Effective {
         }
         let mut plans = Vec::with_capacity(analysis.statements.len());
         for (index, statement) in analysis.statements.iter().enumerate() {
-            let own = MaskPlan::new(statement, masks)?;
+            let own = MaskPlan::new(analysis, statement, masks)?;
             let named = self.named.iter().find(|(of, _, _)| *of == index);
             plans.push(match named {
                 None => own,
@@ -177,7 +182,7 @@ impl Effective {
                         .collect();
                     // An EXECUTE or FETCH stands for one statement.
                     match named.statements.first() {
-                        Some(statement) => MaskPlan::new(statement, &theirs)?,
+                        Some(statement) => MaskPlan::new(named, statement, &theirs)?,
                         None => own,
                     }
                 }

@@ -1,13 +1,16 @@
 //! The upstream's messages: matched by position, masked where the terms say so, and otherwise passed on as they are, in
 //! as few writes as they came.
 
-use kernel::verdict::Undecidable;
+use std::sync::Arc;
+
+use wire::mask::{DescribedField, MaskKey, check_description};
 use wire::postgres::frame::{self, FrameError, HARD_CAP, HEADER};
 use wire::postgres::message::{
     BackendMessage, CommandComplete, ErrorFields, ReadyForQuery, RowDescription, TransactionStatus,
 };
 use wire::postgres::refuse::{Refusal, Severity, Sqlstate};
 use wire::postgres::state::Reply;
+use wire::sql::Outputs;
 
 use super::prepared::{Due, Running};
 use super::serve::{Conversation, End, Skipping};
@@ -112,26 +115,17 @@ impl Conversation<'_> {
         let client = &mut self.relay.client;
         match self.replies.on_backend(tag, body)? {
             Reply::Part(Due::Running(running)) => match tag {
-                b'D' => {
+                b'D' | b'd' => {
                     if !running.looks_at_rows() {
                         running.count(body.len());
                         return Ok(Fate::Pass);
                     }
                     client.send(before);
-                    running.row(body, client.queue())?;
-                    Ok(Fate::Replaced)
-                }
-                b'd' => {
-                    if !running.looks_at_rows() {
-                        running.count(body.len());
-                        return Ok(Fate::Pass);
-                    }
-                    client.send(before);
-                    running.copy_row(body, client.queue())?;
+                    running.row(tag, body, self.guarded.mask_key(), client.queue())?;
                     Ok(Fate::Replaced)
                 }
                 b'T' => {
-                    running.describe(body)?;
+                    running.describe(body, self.guarded.mask_key())?;
                     Ok(Fate::Pass)
                 }
                 b'C' if running.is_capped() => {
@@ -153,6 +147,15 @@ impl Conversation<'_> {
                 _ => Ok(Fate::Pass),
             },
             Reply::Part(_) => Ok(Fate::Pass),
+            Reply::Done(Due::Described(prepared)) => {
+                if tag == b'T' {
+                    // What is described now may come without a description later.
+                    let outputs = prepared.analysis.statements.first().map(|statement| &statement.outputs);
+                    check_description(outputs.unwrap_or(&Outputs::None), &described(body)?)
+                        .map_err(|_drift| End::Drift)?;
+                }
+                Ok(Fate::Pass)
+            }
             Reply::Done(Due::Running(mut running)) => {
                 self.session.count_rows(running.rows_sent, running.bytes_sent);
                 self.names_confirmed(&running);
@@ -219,7 +222,7 @@ impl Conversation<'_> {
             match due {
                 Due::Other(Some(change)) => self.names.cancel(change),
                 Due::Running(running) => running.changes.iter().for_each(|change| self.names.cancel(*change)),
-                Due::Other(None) | Due::Refusal(_) => {}
+                Due::Other(None) | Due::Described(_) | Due::Refusal(_) => {}
             }
         }
         if let Due::Running(running) = of {
@@ -297,6 +300,7 @@ impl Running {
 
     fn next_statement(&mut self) {
         self.statement += 1;
+        self.rewriting = None;
         self.rows = 0;
         self.rows_sent = 0;
         self.bytes_sent = 0;
@@ -314,43 +318,49 @@ impl Running {
             || self.rows - 1 != self.rows_sent
     }
 
-    /// Writes a row as it may leave, or nothing.
-    fn row(&mut self, body: &[u8], out: &mut Vec<u8>) -> Result<(), End> {
+    /// Writes a row, or a line of `COPY … TO STDOUT`, as it may leave; or nothing.
+    fn row(&mut self, tag: u8, body: &[u8], key: &Arc<MaskKey>, out: &mut Vec<u8>) -> Result<(), End> {
         self.rows += 1;
         if self.is_over(body.len()) {
             return Ok(());
         }
-        match self.plan() {
-            Some(plan) => plan.apply_row(body, &self.formats, out).map_err(|_unmaskable| End::Drift)?,
-            None => frame_into(b'D', body, out),
+        if self.rewriting.is_none() {
+            // No description came for this answer: the catalogue knows the types.
+            self.rewriting = self.plan().map(|plan| plan.undescribed(key));
         }
-        self.rows_sent += 1;
-        self.bytes_sent += body.len() as u64;
-        Ok(())
-    }
-
-    /// Writes a line of COPY … TO STDOUT as it may leave, or nothing.
-    fn copy_row(&mut self, body: &[u8], out: &mut Vec<u8>) -> Result<(), End> {
-        self.rows += 1;
-        if self.is_over(body.len()) {
-            return Ok(());
-        }
-        match self.plan() {
-            Some(plan) => plan.apply_copy_text(body, out).map_err(|_unmaskable| End::Drift)?,
-            None => frame_into(b'd', body, out),
-        }
-        self.rows_sent += 1;
-        self.bytes_sent += body.len() as u64;
-        Ok(())
-    }
-
-    /// Checks that the columns are those of the analysis, before the first row leaves.
-    fn describe(&mut self, body: &[u8]) -> Result<(), End> {
-        let Some(plan) = self.plan() else {
-            return Ok(());
+        let start = out.len();
+        out.extend_from_slice(&[tag, 0, 0, 0, 0]);
+        let written = match &self.rewriting {
+            Some(mask) if tag == b'D' => mask.apply_row(body, out),
+            Some(mask) => mask.apply_copy_text(body, out),
+            None => {
+                out.extend_from_slice(body);
+                Ok(())
+            }
         };
-        let description = RowDescription::decode(body).map_err(|_malformed| End::UpstreamProtocol)?;
-        plan.check_description(&description.fields).map_err(|_drift: Undecidable| End::Drift)
+        if written.is_err() {
+            // The last words to the client come next: nothing half-written may stand before them.
+            out.truncate(start);
+            return Err(End::Drift);
+        }
+        let length = u32::try_from(out.len() - start - 1).map_err(|_too_long| End::UpstreamProtocol)?;
+        if let Some(slot) = out.get_mut(start + 1..start + 5) {
+            slot.copy_from_slice(&length.to_be_bytes());
+        }
+        self.rows_sent += 1;
+        self.bytes_sent += body.len() as u64;
+        Ok(())
+    }
+
+    /// Checks that the columns are those of the analysis, before the first row leaves, and learns their types.
+    fn describe(&mut self, body: &[u8], key: &Arc<MaskKey>) -> Result<(), End> {
+        let fields = described(body)?;
+        let outputs = self.outputs().unwrap_or(&Outputs::None);
+        check_description(outputs, &fields).map_err(|_drift| End::Drift)?;
+        if let Some(plan) = self.plan() {
+            self.rewriting = Some(plan.described(&fields, key).map_err(|_drift| End::Drift)?);
+        }
+        Ok(())
     }
 
     /// Says that rows were left out: a warning, and a tag that counts what was sent.
@@ -369,10 +379,15 @@ impl Running {
     }
 }
 
-fn frame_into(tag: u8, body: &[u8], out: &mut Vec<u8>) {
-    out.push(tag);
-    out.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
-    out.extend_from_slice(body);
+/// The columns as the server describes them.
+fn described(body: &[u8]) -> Result<Vec<DescribedField>, End> {
+    let description = RowDescription::decode(body).map_err(|_malformed| End::UpstreamProtocol)?;
+    let field = |field: &wire::postgres::message::Field<'_>| DescribedField {
+        table_oid: field.table_oid,
+        column: field.attribute,
+        type_oid: field.type_oid,
+    };
+    Ok(description.fields.iter().map(field).collect())
 }
 
 /// An error of a statement that touches masked columns: the code stays, the text goes (MK07).

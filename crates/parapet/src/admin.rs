@@ -1,0 +1,164 @@
+//! The admin API's parts, joined: what the control crate needs of the running house.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use control::{ControlParts, DecideRefusal, Hypothetical, ListenerView, People, PersonEntry, TokenHash, UpstreamView};
+use gateway::protocol::postgres::Guarded;
+use gateway::tasks::Tasks;
+use gateway::upstream::dial::Dialler;
+use kernel::ports::{Check, PortFuture, Snapshots as _, UpstreamProbe};
+use kernel::workload::Name;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::Configuration;
+use crate::config::checked::{ListenerTls, UpstreamAddress};
+use crate::wiring::House;
+use crate::{dry_run, parts, recorded};
+
+/// Listens and serves; where it listens.
+pub(crate) async fn listen(
+    tasks: &Tasks,
+    house: Arc<House>,
+    postgres: Option<SocketAddr>,
+) -> anyhow::Result<SocketAddr> {
+    let configuration = house.configuration();
+    let address = configuration.admin.listen;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("the admin API cannot listen on {address}"))?;
+    let bound = listener.local_addr()?;
+    let (people, watched) = watch::channel(Arc::new(people(&configuration)));
+    let parts = control_parts(&house, &configuration, postgres, watched, people);
+    let mut stopping = tasks.stopping();
+    tasks.spawn("admin API", async move {
+        if let Err(error) = control::serve(listener, parts, async move { stopping.begun().await }).await {
+            tracing::error!(%error, "the admin API ended");
+        }
+    });
+    Ok(bound)
+}
+
+fn control_parts(
+    house: &Arc<House>,
+    configuration: &Configuration,
+    postgres: Option<SocketAddr>,
+    watched: watch::Receiver<Arc<People>>,
+    people: watch::Sender<Arc<People>>,
+) -> ControlParts {
+    let (explaining, deciding, listing, reloading) =
+        (Arc::clone(house), Arc::clone(house), Arc::clone(house), Arc::clone(house));
+    let people = Arc::new(people);
+    ControlParts {
+        version: gateway::VERSION,
+        began: house.clock.now(),
+        listeners: listeners(configuration, postgres),
+        hosts: hosts(configuration),
+        people: watched,
+        clock: Arc::clone(&house.clock),
+        snapshots: house.publisher.clone(),
+        sessions: house.sessions.clone(),
+        probe: Arc::new(Probe { upstreams: house.upstreams.clone(), dialler: house.dialler.clone() }),
+        log: Arc::clone(&house.log),
+        desk: Arc::clone(&house.desk),
+        workloads: Arc::clone(&house.workloads),
+        upstreams: Arc::new(move || upstreams(&listing.configuration())),
+        explain: Arc::new(move |entry| recorded::explanation(&explaining.publisher.current(), entry)),
+        decide: Arc::new(move |request| {
+            let house = Arc::clone(&deciding);
+            Box::pin(async move { decide(&house, &request) })
+        }),
+        reload: Arc::new(move || {
+            let (house, people) = (Arc::clone(&reloading), Arc::clone(&people));
+            Box::pin(async move {
+                match house.reload().await {
+                    Ok(()) => {
+                        let configuration = house.configuration();
+                        people.send_replace(Arc::new(self::people(&configuration)));
+                        Ok(json!({ "digest": configuration.digest }))
+                    }
+                    Err(problems) => Err(vec![Value::String(problems)]),
+                }
+            })
+        }),
+    }
+}
+
+fn people(configuration: &Configuration) -> People {
+    let entries = configuration.people.iter().filter_map(|entry| {
+        // Without a token nobody can call as this person; they still count as an owner or an approver elsewhere.
+        let token = TokenHash::from_bytes(entry.token_hash?);
+        Some(PersonEntry { person: entry.person.clone(), groups: entry.groups.clone(), admin: entry.admin, token })
+    });
+    People::new(entries.collect())
+}
+
+fn listeners(configuration: &Configuration, postgres: Option<SocketAddr>) -> Vec<ListenerView> {
+    let Some((listener, address)) = configuration.postgres.as_ref().zip(postgres) else {
+        return Vec::new();
+    };
+    let own = parts::self_signed_path(&configuration.gateway.state);
+    vec![ListenerView {
+        protocol: "postgres",
+        address,
+        tls: listener.tls != ListenerTls::Off,
+        certificate: (listener.tls == ListenerTls::SelfSigned).then_some(own),
+    }]
+}
+
+/// The host of the public URL may stand in a `Host` header.
+fn hosts(configuration: &Configuration) -> Vec<String> {
+    let url = &configuration.gateway.public_url;
+    let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    rest.split(['/', ':']).next().map(str::to_owned).into_iter().collect()
+}
+
+fn upstreams(configuration: &Configuration) -> Vec<UpstreamView> {
+    let view = |entry: &crate::config::checked::UpstreamEntry| UpstreamView {
+        name: entry.upstream.name.clone(),
+        protocol: "postgres",
+        address: match &entry.connection.address {
+            UpstreamAddress::Tcp { host, port } => format!("{host}:{port}"),
+            UpstreamAddress::Unix(folder) => folder.display().to_string(),
+        },
+        environment: entry.upstream.environment.clone(),
+        mode: entry.upstream.mode,
+        would_be_denied: 0,
+    };
+    configuration.upstreams.iter().map(view).collect()
+}
+
+fn decide(house: &House, request: &Hypothetical) -> Result<Value, DecideRefusal> {
+    let snapshot = house.publisher.current();
+    if snapshot.workload(&request.workload).is_none() {
+        return Err(DecideRefusal::NoWorkload);
+    }
+    let guarded = house
+        .upstreams
+        .iter()
+        .find(|guarded| guarded.upstream.name == request.upstream)
+        .ok_or(DecideRefusal::NoUpstream)?;
+    let catalogue = guarded.catalogue().ok_or(DecideRefusal::Unavailable)?;
+    let around = recorded::hypothetical(house.clock.now());
+    Ok(dry_run::run(&snapshot, &catalogue, &request.workload, &request.upstream, &request.sql, &around).entry())
+}
+
+/// Tests upstreams with the gateway's own connections.
+struct Probe {
+    upstreams: Vec<Arc<Guarded>>,
+    dialler: Dialler,
+}
+
+impl UpstreamProbe for Probe {
+    fn test(&self, upstream: &Name) -> PortFuture<'_, Option<Vec<Check>>> {
+        let found = self.upstreams.iter().find(|guarded| guarded.upstream.name == *upstream).cloned();
+        Box::pin(async move {
+            match found {
+                Some(guarded) => Some(guarded.test(&self.dialler).await),
+                None => None,
+            }
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! `parapet demo`: a gateway with a database of its own, on loopback, with throw-away state; and the steps that show what
+//! it does. `--tour` runs them all unattended and is the end-to-end test of the first five minutes.
+
+mod postgres;
+pub(crate) mod shop;
+mod steps;
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+
+use crate::cli::exit::Exit;
+use crate::cli::output;
+use crate::config::{Sources, load};
+use crate::dev_issuer;
+use crate::wiring::{self, Origin, Ready};
+
+pub(crate) use steps::{DemoStep, run as run_step};
+
+/// What `demo` was asked to do.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DemoOptions {
+    /// Use this server instead of starting one.
+    pub(crate) upstream: Option<String>,
+    /// Keep the state folder.
+    pub(crate) keep: bool,
+    /// Run all steps unattended.
+    pub(crate) tour: bool,
+}
+
+/// The state folder; deleted at the end unless it is kept.
+struct State {
+    folder: PathBuf,
+    keep: bool,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Nothing is to be done about a folder that cannot be deleted; the next start tries again.
+            let _left = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// The starter pack, embedded so that the binary needs no files.
+pub(crate) const STARTER: [(&str, &str); 6] = [
+    ("agents-never-destroy.cedar", include_str!("../../../../policies/starter/agents-never-destroy.cedar")),
+    ("bounded-writes.cedar", include_str!("../../../../policies/starter/bounded-writes.cedar")),
+    ("hot.cedar", include_str!("../../../../policies/starter/hot.cedar")),
+    ("mask-pii.cedar", include_str!("../../../../policies/starter/mask-pii.cedar")),
+    ("no-exfiltration.cedar", include_str!("../../../../policies/starter/no-exfiltration.cedar")),
+    ("schema-needs-dba.cedar", include_str!("../../../../policies/starter/schema-needs-dba.cedar")),
+];
+/// What the demo's own workloads may do.
+const PERMITS: (&str, &str) = ("demo.cedar", include_str!("../../../../policies/starter/demo.cedar"));
+
+/// Runs the demo until it is stopped, or through its tour.
+pub(crate) async fn run(options: DemoOptions) -> anyhow::Result<Exit> {
+    clean_stale();
+    let state = new_state(options.keep)?;
+    let folder = state.folder.clone();
+    let began = Instant::now();
+    let (server, address) = match &options.upstream {
+        Some(url) => (None, shop::Upstream::parse(url)?),
+        None => {
+            let password = shop::random_word()?;
+            let server = postgres::Server::start(&folder, &password)?;
+            let upstream = shop::create(&server, &password)?;
+            (Some(server), upstream)
+        }
+    };
+    prepare(&folder, &address, options.tour)?;
+    let configuration = configuration(&folder)?;
+    let gateway = wiring::start(configuration, origin(&folder)).await?;
+    banner(gateway.ready(), &folder, server.as_ref(), &address, began);
+    if options.tour {
+        let tour = steps::tour(&folder).await;
+        gateway.stop().await;
+        return tour;
+    }
+    wiring::until_stopped().await?;
+    gateway.stop().await;
+    output::message("stopped; nothing is left");
+    Ok(Exit::Done)
+}
+
+fn root() -> PathBuf {
+    std::env::temp_dir()
+}
+
+/// Deletes what demos left behind whose process is gone.
+fn clean_stale() {
+    for entry in fs::read_dir(root()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix("parapet-demo-")) else { continue };
+        let Some(pid) = pid.parse().ok().and_then(rustix::process::Pid::from_raw) else { continue };
+        if rustix::process::test_kill_process(pid).is_err() {
+            // Somebody else's folder stays.
+            let _left = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn new_state(keep: bool) -> anyhow::Result<State> {
+    let folder = root().join(format!("parapet-demo-{}", std::process::id()));
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&folder)
+        .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
+    Ok(State { folder, keep })
+}
+
+fn sources(folder: &Path) -> Sources {
+    let file = folder.join("parapet.toml");
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    Sources::text(&file.display().to_string(), folder, &text)
+}
+
+/// A configuration that Parapet wrote itself, alone: no other layer can change it.
+pub(crate) fn origin(folder: &Path) -> Origin {
+    let (files, folder) = (vec![folder.join("parapet.toml")], folder.to_owned());
+    Origin { reread: Box::new(move || load(sources(&folder))), files }
+}
+
+pub(crate) fn configuration(folder: &Path) -> anyhow::Result<crate::config::Configuration> {
+    load(sources(folder)).map_err(|problems| anyhow::anyhow!("the demo's own configuration is refused:\n{problems}"))
+}
+
+/// Writes policies, issuer, people and configuration into the state folder.
+fn prepare(folder: &Path, upstream: &shop::Upstream, any_port: bool) -> anyhow::Result<()> {
+    let policies = folder.join("policies");
+    fs::create_dir(&policies)?;
+    for (name, text) in STARTER.into_iter().chain([PERMITS]) {
+        fs::write(policies.join(name), text)?;
+    }
+    dev_issuer::ensure(folder)?;
+    dev_issuer::write_private(&folder.join("upstream.password"), upstream.password.as_bytes())?;
+    let hash = admin_token(folder)?;
+    let text = shop::configuration(folder, upstream, &hash, any_port);
+    fs::write(folder.join("parapet.toml"), text)?;
+    Ok(())
+}
+
+/// Makes the administrator's token and keeps it in the state folder; its hash for the configuration.
+pub(crate) fn admin_token(folder: &Path) -> anyhow::Result<String> {
+    let token = control::Token::generate()?;
+    dev_issuer::write_private(&folder.join("admin.token"), token.expose().as_bytes())?;
+    Ok(token.hash().to_string())
+}
+
+fn banner(ready: &Ready, folder: &Path, server: Option<&postgres::Server>, upstream: &shop::Upstream, began: Instant) {
+    let started = match server {
+        Some(server) => format!(
+            "postgres {}, started from {}   (3 tables, 10 000 rows, {} ms)",
+            server.version,
+            server.binary.join("postgres").display(),
+            began.elapsed().as_millis()
+        ),
+        None => format!("postgres at {}:{}", upstream.host, upstream.port),
+    };
+    let postgres = ready.postgres.map(|address| address.to_string()).unwrap_or_default();
+    output::message(&format!(
+        "parapet {}  (loopback only, throw-away state in {}, deleted on exit)\n\n  \
+         upstream   shop-db    {started}\n  \
+         gateway    {postgres} postgres\n  \
+         admin      http://{}   (token in {})\n  \
+         policies   pack \"starter\": {} policies\n\n  \
+         1 mask        parapet demo run mask        select name, email, card from customers\n  \
+         2 block       parapet demo run block       drop table orders\n  \
+         3 approve     parapet demo run approve     alter table orders add column note text\n  \
+         4 quarantine  parapet demo run quarantine  a CI job starts to dump customers\n  \
+         5 explain     parapet explain last\n\n\
+         Your own client:  eval \"$(parapet env triage-bot)\" && psql\n\
+         Ctrl-C stops everything.   parapet demo --tour runs 1 to 5 unattended.",
+        gateway::VERSION,
+        folder.display(),
+        ready.admin,
+        folder.join("admin.token").display(),
+        ready.policies,
+    ));
+}
+
+/// Is there exactly one demo running? Its state folder.
+pub(crate) fn running() -> anyhow::Result<PathBuf> {
+    let mut folders: Vec<PathBuf> = fs::read_dir(root())?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("admin.addr").is_file() && is_demo(path))
+        .collect();
+    match (folders.pop(), folders.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (Some(_), false) => bail!("several demos run; say which with `--state`"),
+        (None, _) => bail!("no demo runs; start one with `parapet demo`"),
+    }
+}
+
+fn is_demo(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("parapet-demo-"))
+}

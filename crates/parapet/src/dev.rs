@@ -1,0 +1,118 @@
+//! `parapet dev`: a gateway in front of a developer's own servers. Two workloads may do everything; every forbid of the
+//! starter pack observes only, so nothing is blocked yet, and what would have been is recorded.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use crate::cli::output;
+use crate::demo::shop::Upstream;
+use crate::{demo, dev_issuer, wiring};
+
+/// What `dev` was asked to do.
+#[derive(Clone, Debug)]
+pub(crate) struct DevOptions {
+    /// `postgres://user@host/database` of each upstream.
+    pub(crate) upstreams: Vec<String>,
+    /// Throw the state away at the end.
+    pub(crate) ephemeral: bool,
+    /// The state folder.
+    pub(crate) state: PathBuf,
+}
+
+const WORKLOADS: [(&str, &str); 2] = [("local-script", "service"), ("local-agent", "agent")];
+
+const PERMITS: &str = r#"// Written by `parapet dev`: the two local workloads may do everything.
+@id("dev-permits")
+permit (principal, action, resource) when { ["local-script", "local-agent"].contains(principal.name) };
+"#;
+
+/// Runs until stopped.
+pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
+    let state = options.state;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&state)
+        .with_context(|| format!("cannot make the state folder {}", state.display()))?;
+    prepare(&state, &options.upstreams)?;
+    let configuration = demo::configuration(&state)?;
+    let gateway = wiring::start(configuration, demo::origin(&state)).await?;
+    let ready = gateway.ready();
+    let postgres = ready.postgres.map(|address| address.to_string()).unwrap_or_default();
+    output::message(&format!(
+        "parapet {}  (nothing is blocked yet: every forbid observes)\n\n  gateway    {postgres} postgres\n  admin      http://{}\n  state      {}\n",
+        gateway::VERSION,
+        ready.admin,
+        state.display()
+    ));
+    for (workload, _) in WORKLOADS {
+        output::message(&format!("  eval \"$(parapet --state {} env {workload})\"", state.display()));
+    }
+    wiring::until_stopped().await?;
+    gateway.stop().await;
+    if options.ephemeral {
+        fs::remove_dir_all(&state)?;
+    }
+    Ok(())
+}
+
+fn prepare(state: &Path, urls: &[String]) -> anyhow::Result<()> {
+    let policies = state.join("policies");
+    fs::create_dir_all(&policies)?;
+    fs::write(policies.join("dev.cedar"), PERMITS)?;
+    for (name, text) in demo::STARTER {
+        fs::write(policies.join(name), observing(text))?;
+    }
+    dev_issuer::ensure(state)?;
+    let hash = demo::admin_token(state)?;
+    let mut text = format!(
+        "[gateway]\nstate = \"{0}\"\npublic_url = \"http://127.0.0.1:18000\"\n\n[admin]\nlisten = \"127.0.0.1:18000\"\n\n\
+         [postgres]\nlisten = \"127.0.0.1:15432\"\ntls = \"off\"\n\n[policies]\nfolders = [\"{0}/policies\"]\n\n\
+         [issuers.\"{1}\"]\naudience = \"{2}\"\nalgorithms = [\"ES256\"]\njwks = \"file://{3}\"\n\n\
+         [people.\"developer@localhost\"]\ngroups = [\"dba\"]\nadmin = true\ntoken_hash = \"{hash}\"\n",
+        state.display(),
+        dev_issuer::ISSUER,
+        dev_issuer::AUDIENCE,
+        dev_issuer::jwks_path(state).display(),
+    );
+    let mut names: Vec<String> = Vec::new();
+    for url in urls {
+        let upstream = Upstream::parse(url)?;
+        let name = format!("{}-db", upstream.database.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-"));
+        if names.contains(&name) {
+            bail!("two upstreams have the database `{}`; run a `dev` for each, with `--state`", upstream.database);
+        }
+        let secret = state.join(format!("{name}.password"));
+        dev_issuer::write_private(&secret, upstream.password.as_bytes())?;
+        let password = if upstream.password.is_empty() {
+            String::new()
+        } else {
+            format!("password = \"file://{}\"\n", secret.display())
+        };
+        text.push_str(&format!(
+            "\n[upstreams.{name}]\nprotocol = \"postgres\"\naddress = \"{}:{}\"\ndatabase = \"{}\"\n\
+             environment = \"development\"\nuser = \"{}\"\n{password}tls = \"off\"\n",
+            upstream.host, upstream.port, upstream.database, upstream.user
+        ));
+        names.push(name);
+    }
+    for (name, kind) in WORKLOADS {
+        text.push_str(&format!(
+            "\n[workloads.{name}]\nowner = \"owner@localhost\"\nkind = \"{kind}\"\nenvironment = \"development\"\n\
+             purpose = \"local development\"\n\n[[trust]]\nworkload = \"{name}\"\nissuer = \"{}\"\nclaims = {{ sub = \"{name}\" }}\n",
+            dev_issuer::ISSUER
+        ));
+    }
+    fs::write(state.join("parapet.toml"), text)?;
+    Ok(())
+}
+
+/// The pack with `@observe` on every forbid. Masks are suspended, too: a developer looks at their own data.
+fn observing(pack: &str) -> String {
+    pack.lines()
+        .map(|line| if line.starts_with("@id(") { format!("@observe\n{line}\n") } else { format!("{line}\n") })
+        .collect()
+}

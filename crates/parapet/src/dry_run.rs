@@ -1,0 +1,106 @@
+//! What would be decided about a statement: the analysis and the evaluation of the wire, as a description that can never
+//! become a permit. `decide` and policy tests share it.
+
+use kernel::circumstances::Circumstances;
+use kernel::policy::{Evaluation, Snapshot, evaluate, explain};
+use kernel::verdict::{DenyReason, Terms, Undecidable};
+use kernel::workload::Name;
+use serde_json::{Value, json};
+use wire::mask::MaskPlan;
+use wire::sql::{Analysis, Catalogue, analyse};
+
+use crate::recorded::described;
+
+/// What would be decided, and about what.
+pub(crate) struct DryRun {
+    pub(crate) evaluation: Evaluation,
+    /// None if the statement cannot be analysed.
+    pub(crate) analysis: Option<Analysis>,
+    explanation: Option<Value>,
+    workload: Name,
+    upstream: Name,
+}
+
+/// Judges a statement as if `workload` sent it to `upstream`.
+pub(crate) fn run(
+    snapshot: &Snapshot,
+    catalogue: &Catalogue,
+    workload: &Name,
+    upstream: &Name,
+    sql: &str,
+    around: &Circumstances,
+) -> DryRun {
+    let (workload, upstream) = (workload.clone(), upstream.clone());
+    let undecidable = |why, analysis| DryRun {
+        evaluation: refused(why, snapshot),
+        analysis,
+        explanation: None,
+        workload: workload.clone(),
+        upstream: upstream.clone(),
+    };
+    let analysis = match analyse(sql, catalogue, &upstream) {
+        Ok(analysis) if analysis.operations.is_empty() => return undecidable(Undecidable::UnsupportedMessage, None),
+        Ok(analysis) => analysis,
+        Err(refused) => return undecidable(refused.why, None),
+    };
+    let evaluation = evaluate(snapshot, &workload, &upstream, &analysis.operations, around);
+    // As on the wire: a mask that cannot be kept denies.
+    let masks = &evaluation.terms.masks;
+    let unmaskable = analysis.statements.iter().find_map(|statement| MaskPlan::new(&analysis, statement, masks).err());
+    if let ("permit", Some(why)) = (evaluation.verdict, unmaskable) {
+        return undecidable(why, Some(analysis));
+    }
+    let known = snapshot.workload(&workload);
+    let explanation = known.map(|known| described(&explain(snapshot, known, &analysis.operations, around)));
+    DryRun { evaluation, analysis: Some(analysis), explanation, workload, upstream }
+}
+
+/// What the wire would refuse before or after it asks policy.
+fn refused(why: Undecidable, snapshot: &Snapshot) -> Evaluation {
+    Evaluation {
+        verdict: "deny",
+        reason: Some(DenyReason::CannotDecide(why)),
+        deciding: None,
+        approval: None,
+        operation: 0,
+        terms: Terms::default(),
+        bundle: snapshot.bundle().digest().clone(),
+    }
+}
+
+impl DryRun {
+    /// The members of a decision's audit entry, and the explanation.
+    pub(crate) fn entry(&self) -> Value {
+        let operations: Vec<Value> = self.analysis.as_ref().map_or_else(Vec::new, |analysis| {
+            let summary = |operation: &kernel::operation::Operation| {
+                json!({
+                    "action": operation.action,
+                    "verb": operation.verb,
+                    "kind": operation.resource.kind,
+                    "resource": operation.resource.to_string(),
+                    "facts": &*operation.facts,
+                })
+            };
+            analysis.operations.iter().map(summary).collect()
+        });
+        let mut entry = json!({
+            "workload": self.workload,
+            "upstream": self.upstream,
+            "bundle": self.evaluation.bundle,
+            "verdict": self.evaluation.verdict,
+            "terms": self.evaluation.terms,
+            "operations": operations,
+            "statement": self.analysis.as_ref().map(|analysis| analysis.template.to_string()),
+        });
+        if let Some(reason) = &self.evaluation.reason {
+            entry["reason"] = serde_json::to_value(reason).unwrap_or_default();
+        }
+        if let Some(deciding) = &self.evaluation.deciding {
+            entry["by"] = serde_json::to_value(deciding).unwrap_or_default();
+        }
+        if let Some(explanation) = &self.explanation {
+            entry["explanation"] = explanation.clone();
+        }
+        entry
+    }
+}

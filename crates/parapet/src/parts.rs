@@ -1,0 +1,179 @@
+//! Turns configuration into the small structs that the parts of the gateway take.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use gateway::login::jwks::{Freshness, JwksSource, SignatureAlgorithm as Algorithm};
+use gateway::login::oidc::{IssuerSettings, Issuers};
+use gateway::protocol::postgres::{Guarded, PostgresUpstream};
+use gateway::tls::{self, ServerTls, UpstreamTls};
+use gateway::upstream::dial::{Address, Dialler};
+use gateway::upstream::fetch::Fetcher;
+use gateway::upstream::secret::SecretSource;
+use kernel::ports::Clock;
+use kernel::workload::Name;
+use wire::mask::MaskKey;
+
+use crate::config::checked::{
+    self, ChannelBinding, Configuration, ListenerTls, PostgresListener, SignatureAlgorithm, UpstreamAddress,
+    UpstreamEntry,
+};
+use crate::dev_issuer;
+
+/// How long opening a connection to an upstream may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The upstreams under guard.
+pub(crate) fn upstreams(configuration: &Configuration, clock: &Arc<dyn Clock>) -> anyhow::Result<Vec<Arc<Guarded>>> {
+    let key = mask_key(&configuration.gateway.state)?;
+    configuration
+        .upstreams
+        .iter()
+        .map(|entry| {
+            Ok(Arc::new(Guarded::new(upstream(entry)?, Arc::clone(clock), Arc::new(key.of(&entry.upstream.name)))))
+        })
+        .collect()
+}
+
+/// The secret from which each upstream's key for hashes and tokens is made. Equal values keep equal hashes as long as the
+/// state folder keeps it.
+struct MaskSecret(zeroize::Zeroizing<Vec<u8>>);
+
+impl MaskSecret {
+    /// A key of the upstream's own: hashes of two upstreams cannot be joined.
+    fn of(&self, upstream: &Name) -> MaskKey {
+        let root = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &self.0);
+        MaskKey::new(aws_lc_rs::hmac::sign(&root, upstream.as_str().as_bytes()).as_ref())
+    }
+}
+
+fn mask_key(state: &Path) -> anyhow::Result<MaskSecret> {
+    let path = state.join("mask.key");
+    if !path.is_file() {
+        let mut secret = zeroize::Zeroizing::new(vec![0; 32]);
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| anyhow!("the system gave no random bytes"))?;
+        dev_issuer::write_private(&path, &secret)?;
+    }
+    let secret = zeroize::Zeroizing::new(fs::read(&path)?);
+    if secret.len() < 32 {
+        return Err(anyhow!("{} is too short to be a key; delete it to make a new one", path.display()));
+    }
+    Ok(MaskSecret(secret))
+}
+
+fn upstream(entry: &UpstreamEntry) -> anyhow::Result<PostgresUpstream> {
+    let connection = &entry.connection;
+    let tls = match &connection.tls {
+        checked::UpstreamTls::Off => None,
+        checked::UpstreamTls::VerifyFull { ca: None } => Some(UpstreamTls::system()?),
+        checked::UpstreamTls::VerifyFull { ca: Some(file) } => {
+            Some(UpstreamTls::with_authorities(tls::read_certificates(file)?)?)
+        }
+    };
+    Ok(PostgresUpstream {
+        name: entry.upstream.name.clone(),
+        address: match &connection.address {
+            UpstreamAddress::Tcp { host, port } => Address::Tcp { host: host.clone(), port: *port },
+            UpstreamAddress::Unix(folder) => Address::Unix(folder.join(".s.PGSQL.5432")),
+        },
+        database: connection.database.clone(),
+        user: connection.user.clone(),
+        password: connection.password.as_ref().map(secret),
+        tls,
+        require_channel_binding: connection.channel_binding == ChannelBinding::Require,
+        connect_timeout: CONNECT,
+        hold: entry.hold,
+    })
+}
+
+fn secret(source: &checked::SecretSource) -> SecretSource {
+    match source {
+        checked::SecretSource::Environment(name) => SecretSource::Environment(name.clone()),
+        checked::SecretSource::File(path) => SecretSource::File(path.clone()),
+        checked::SecretSource::Command { program, arguments } => {
+            SecretSource::Command { program: program.clone(), arguments: arguments.clone() }
+        }
+    }
+}
+
+/// The issuers whose tokens are accepted.
+pub(crate) fn issuers(
+    configuration: &Configuration,
+    dialler: &Dialler,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Issuers> {
+    let settings = configuration
+        .issuers
+        .iter()
+        .map(|issuer| {
+            Ok(IssuerSettings {
+                issuer: issuer.issuer.clone(),
+                audience: issuer.audience.clone(),
+                algorithms: issuer.algorithms.iter().map(algorithm).collect(),
+                jwks: match &issuer.jwks {
+                    checked::JwksSource::Url(url) => JwksSource::Url(url.parse()?),
+                    checked::JwksSource::File(path) => JwksSource::File(path.clone()),
+                },
+                max_lifetime: issuer.max_age,
+                freshness: Freshness::default(),
+            })
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let tls = if settings.iter().any(|settings| matches!(settings.jwks, JwksSource::Url(_))) {
+        Some(UpstreamTls::system()?)
+    } else {
+        None
+    };
+    Ok(Issuers::new(settings, &Fetcher::new(dialler.clone(), tls), Arc::clone(clock))?)
+}
+
+fn algorithm(algorithm: &SignatureAlgorithm) -> Algorithm {
+    match algorithm {
+        SignatureAlgorithm::Rs256 => Algorithm::Rs256,
+        SignatureAlgorithm::Ps256 => Algorithm::Ps256,
+        SignatureAlgorithm::Es256 => Algorithm::Es256,
+        SignatureAlgorithm::EdDsa => Algorithm::EdDsa,
+    }
+}
+
+/// The certificate that the gateway makes for itself, in the state folder. Clients can pin it.
+pub(crate) fn self_signed_path(state: &Path) -> std::path::PathBuf {
+    state.join("tls/certificate.pem")
+}
+
+/// TLS towards clients; none where it is off.
+pub(crate) async fn server_tls(
+    listener: &PostgresListener,
+    state: &Path,
+) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>> {
+    let (chain, key, client_ca) = match &listener.tls {
+        ListenerTls::Off => return Ok(None),
+        ListenerTls::SelfSigned => {
+            let path = self_signed_path(state);
+            let key = path.with_file_name("key.pem");
+            if !path.is_file() {
+                make_certificate(&path, &key)?;
+            }
+            let text = zeroize::Zeroizing::new(fs::read(&key)?);
+            (tls::read_certificates(&path)?, tls::private_key(&text)?, None)
+        }
+        ListenerTls::Certificate { certificate, key, client_ca } => {
+            let text = secret(key).read().await.context("the key of the listener's certificate")?;
+            let authorities = client_ca.as_deref().map(tls::read_certificates).transpose()?;
+            (tls::read_certificates(certificate)?, tls::private_key(text.expose().as_bytes())?, authorities)
+        }
+    };
+    Ok(Some(ServerTls::new(chain, key, client_ca)?))
+}
+
+fn make_certificate(path: &Path, key_path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().ok_or_else(|| anyhow!("the state folder has no place for a certificate"))?;
+    fs::create_dir_all(folder)?;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    dev_issuer::write_private(key_path, made.signing_key.serialize_pem().as_bytes())?;
+    fs::write(path, made.cert.pem())?;
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Reads a decision's audit entry back into what was judged, so that it can be explained by the policies of now.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use kernel::circumstances::Circumstances;
+use kernel::facts::Facts;
+use kernel::operation::{Action, Operation};
+use kernel::policy::{Explanation, Snapshot, explain, explanation_text};
+use kernel::resource::{Resource, ResourceKind};
+use kernel::time::Timestamp;
+use kernel::verdict::Around;
+use kernel::workload::Name;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Deserialize)]
+struct Recorded {
+    at: String,
+    workload: Name,
+    upstream: Name,
+    #[serde(default)]
+    around: Option<Around>,
+    operations: Vec<RecordedOperation>,
+}
+
+#[derive(Deserialize)]
+struct RecordedOperation {
+    action: String,
+    kind: ResourceKind,
+    resource: String,
+    #[serde(default)]
+    path: Option<Vec<Arc<str>>>,
+    /// Operations of one statement share the facts of the first.
+    #[serde(default)]
+    facts: Option<Facts>,
+}
+
+/// Explains a decision's entry; none for an entry that asks nothing or holds what is no longer known.
+pub(crate) fn explanation(snapshot: &Snapshot, entry: &Value) -> Option<Value> {
+    let recorded = Recorded::deserialize(entry).ok()?;
+    let operations = operations(&recorded)?;
+    if operations.is_empty() {
+        return None;
+    }
+    let workload = snapshot.workload(&recorded.workload)?;
+    let explanation = explain(snapshot, workload, &operations, &around(&recorded)?);
+    let mut value = described(&explanation);
+    let then = entry.get("bundle").and_then(Value::as_str).unwrap_or_default();
+    if then != &**snapshot.bundle().digest() {
+        value["note"] = json!("policies have changed since; this is how they would decide now");
+    }
+    if recorded.around.is_none() {
+        value["circumstances"] = json!("not recorded for what simply passed; counters and address are taken as zero");
+    }
+    Some(value)
+}
+
+/// An explanation as a tree and as text.
+pub(crate) fn described(explanation: &Explanation) -> Value {
+    let mut value = serde_json::to_value(explanation).unwrap_or_default();
+    value["text"] = Value::String(explanation_text(explanation));
+    value
+}
+
+fn operations(recorded: &Recorded) -> Option<Vec<Operation>> {
+    let mut facts: Option<Arc<Facts>> = None;
+    recorded
+        .operations
+        .iter()
+        .map(|operation| {
+            if let Some(own) = &operation.facts {
+                facts = Some(Arc::new(own.clone()));
+            }
+            let action = Action::named(&operation.action)?;
+            let path: Vec<Arc<str>> = match &operation.path {
+                Some(path) => path.clone(),
+                None => match operation.resource.split_once('/') {
+                    Some((_, path)) => path.split('.').map(Arc::from).collect(),
+                    None => Vec::new(),
+                },
+            };
+            Some(Operation {
+                action,
+                resource: Arc::new(Resource::new(operation.kind, &recorded.upstream, path)),
+                facts: facts.clone().unwrap_or_default(),
+                verb: action.as_str(),
+                span: None,
+            })
+        })
+        .collect()
+}
+
+fn around(recorded: &Recorded) -> Option<Circumstances> {
+    let known = recorded.around.unwrap_or(Around {
+        source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        tls: false,
+        in_transaction: false,
+        session: Default::default(),
+    });
+    Some(Circumstances {
+        now: crate::config::timestamp(&recorded.at).ok()?,
+        source: known.source,
+        threats: Arc::new(BTreeSet::new()),
+        tls: known.tls,
+        in_transaction: known.in_transaction,
+        session: known.session,
+    })
+}
+
+/// The circumstances of a request that nobody made: here and now, at the start of a session.
+pub(crate) fn hypothetical(now: Timestamp) -> Circumstances {
+    Circumstances {
+        now,
+        source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        threats: Arc::new(BTreeSet::new()),
+        tls: true,
+        in_transaction: false,
+        session: Default::default(),
+    }
+}
