@@ -44,7 +44,9 @@ impl Doctor {
         }
         let state = state_folder(globals);
         lines.push(line("state folder", folder(&state)));
-        lines.push(line("disk", disk(&state)));
+        if state.is_dir() {
+            lines.push(line("disk", disk(&state)));
+        }
         lines.push(line("audit log", log(&audit::log_folder(globals))));
         lines.push(line("file descriptors", descriptors()));
         gateway(globals, &mut lines).await;

@@ -111,6 +111,7 @@ pub(crate) fn policy_files(paths: &[PathBuf]) -> std::io::Result<Vec<PolicyFile>
 /// Runs the tests beside the policies whose names contain `only`. Folders are one bundle, as the gateway loads them.
 pub(crate) fn run(folders: &[PathBuf], only: Option<&str>) -> Result<Report, TestFileError> {
     let mut report = Report::default();
+    report.partial = only.is_some();
     for folder in folders {
         if folder.is_dir() && folder.join(TESTS).is_file() {
             run_folder(folder, folders, only, &mut report)?;
