@@ -29,13 +29,13 @@ pub(super) fn catalogue_at(epoch: u64) -> Catalogue {
     Catalogue::from_rows("shop", 15, epoch, &relations, &views, &functions).unwrap_or_else(|error| panic!("{error}"))
 }
 
-pub(super) static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| catalogue_at(1));
+pub(crate) static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| catalogue_at(1));
 
 pub(super) fn upstream() -> Name {
     "shop-db".parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-pub(super) fn analyse(sql: &str) -> Result<Analysis, Refused> {
+pub(crate) fn analyse(sql: &str) -> Result<Analysis, Refused> {
     super::analyse(sql, &CATALOGUE, &upstream())
 }
 
