@@ -1,0 +1,10 @@
+//! The wire crate understands. It turns bytes into messages and messages into operations, and writes refusals in each
+//! protocol's own words; a folder for each protocol, and one for SQL.
+//!
+//! It is pure: no input or output, no runtime, no clock, no randomness, and no policy.
+
+pub mod mask;
+pub mod postgres;
+pub mod reader;
+pub mod refusal;
+pub mod sql;
