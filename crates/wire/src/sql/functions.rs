@@ -21,7 +21,7 @@ pub(super) enum Called {
 }
 
 /// Volatile built-ins that do nothing beyond a value, and the sequence functions: `nextval` moves a counter, which every
-/// INSERT into a serial column does unasked.
+/// INSERT into a serial column does unasked. Releasing one's own advisory locks is harmless, taking them is not.
 fn is_harmless(name: &str) -> bool {
     matches!(
         name,
@@ -36,6 +36,9 @@ fn is_harmless(name: &str) -> bool {
             | "currval"
             | "lastval"
             | "pg_is_in_recovery"
+            | "pg_advisory_unlock"
+            | "pg_advisory_unlock_shared"
+            | "pg_advisory_unlock_all"
             | "pg_current_xact_id"
             | "txid_current"
             | "pg_relation_size"

@@ -236,13 +236,16 @@ impl Walk<'_> {
             // Back to what the session began with, which for a pinned setting is what it is pinned to; but the server's
             // default need not be, so only safe ones may go back.
             Kind::VarSetDefault | Kind::VarReset | Kind::VarSetCurrent if is_safe(&name) => {}
+            // As DISCARD ALL does: every setting goes back to its startup value. The gateway pins settings by startup
+            // parameters, so that this is where they are pinned.
+            Kind::VarResetAll => {
+                self.plain(Action::SqlSet, "RESET ALL", "setting", "*");
+                return Ok(());
+            }
             Kind::VarSetMulti if matches!(&*name, "transaction" | "session characteristics") => {}
-            Kind::VarSetDefault
-            | Kind::VarReset
-            | Kind::VarSetCurrent
-            | Kind::VarSetMulti
-            | Kind::VarResetAll
-            | Kind::Undefined => return Err(refused),
+            Kind::VarSetDefault | Kind::VarReset | Kind::VarSetCurrent | Kind::VarSetMulti | Kind::Undefined => {
+                return Err(refused);
+            }
         }
         self.plain(Action::SqlSet, "SET", "setting", &name);
         Ok(())

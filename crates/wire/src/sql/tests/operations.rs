@@ -153,6 +153,7 @@ fn sessions() {
     check("LISTEN jobs", &["listen channel.jobs"]);
     check("LOCK TABLE users", &["lock public.users"]);
     check("DISCARD ALL", &["set DATABASE"]);
+    check("RESET ALL", &["set setting.*"]);
     check(
         "PREPARE p AS SELECT name FROM users WHERE id = $1",
         &["select public.users", "select public.users.name", "infer public.users.id equality"],

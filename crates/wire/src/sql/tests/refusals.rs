@@ -32,7 +32,6 @@ fn pinned_settings() {
         "SET SESSION AUTHORIZATION bob",
         "RESET SESSION AUTHORIZATION",
         "SET backslash_quote = on",
-        "RESET ALL",
         "SET unheard.of = 1",
         "SELECT set_config('search_path', 'evil', false)",
         "RESET search_path",
