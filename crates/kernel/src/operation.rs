@@ -98,8 +98,10 @@ macro_rules! actions {
 actions! {
     /// Opening a session to an upstream, whatever the protocol.
     Connect = "connect:session" in Connect;
-    /// BEGIN, COMMIT, ROLLBACK, SAVEPOINT and their kin.
+    /// BEGIN, SAVEPOINT and their kin.
     SqlTransaction = "sql:transaction" in Connect;
+    /// COMMIT and ROLLBACK. Never refused to a workload in good standing: a transaction that cannot be ended keeps its locks.
+    SqlEnd = "sql:end" in Connect;
     /// SET, RESET, SHOW and DISCARD of settings that are safe to change.
     SqlSet = "sql:set" in Connect;
     /// A relation or a column is read, and its values may leave.

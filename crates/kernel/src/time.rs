@@ -48,12 +48,34 @@ impl Timestamp {
     }
 }
 
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Timestamp {
+    /// The text of `Display`, for years 0 to 9999; later and earlier ones are cut to four digits. The audit log writes one
+    /// for each entry, so this does without the formatting machinery.
+    pub fn text(self) -> [u8; 24] {
         let (year, month, day) = civil_from_days(self.0.div_euclid(86_400_000));
         let ms = self.0.rem_euclid(86_400_000);
-        let (h, m, s, milli) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
-        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{milli:03}Z")
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |end: usize, digits: usize, value: i64| {
+            let mut rest = value.unsigned_abs();
+            for slot in text.iter_mut().take(end).rev().take(digits) {
+                *slot = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+        };
+        put(4, 4, year);
+        put(7, 2, month);
+        put(10, 2, day);
+        put(13, 2, ms / 3_600_000);
+        put(16, 2, ms / 60_000 % 60);
+        put(19, 2, ms / 1000 % 60);
+        put(23, 3, ms % 1000);
+        text
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

@@ -310,6 +310,10 @@ fn combine(bundle: &Bundle, mode: Mode, operations: &[Operation], matches: &[Mat
     };
     let mut permits = BTreeSet::new();
     for (index, (operation, matches)) in operations.iter().zip(matches).enumerate() {
+        // To refuse the end of a transaction would keep its locks and undo nothing.
+        if operation.action == Action::SqlEnd {
+            continue;
+        }
         for policy in matches.forbids.iter().filter_map(|position| bundle.policies().get(*position)) {
             found.forbid(index, operation, policy);
         }

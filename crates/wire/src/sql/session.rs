@@ -205,9 +205,14 @@ impl Walk<'_> {
             }
             Kind::Undefined => return unknown(transaction.location),
         };
+        // AND CHAIN begins a transaction, too.
+        let ends = matches!(
+            control,
+            Control::Commit { chain: false } | Control::Rollback { chain: false } | Control::RollbackTo(_)
+        );
         self.found.tag = tag;
         self.found.control = control;
-        self.database(Action::SqlTransaction, tag);
+        self.database(if ends { Action::SqlEnd } else { Action::SqlTransaction }, tag);
         Ok(())
     }
 
