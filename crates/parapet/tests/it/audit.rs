@@ -1,5 +1,6 @@
 //! The audit log: written before anything is forwarded, complete after a crash, and no byte of it can be changed unseen.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -51,12 +52,9 @@ fn a_crash_under_load_loses_nothing() {
     });
     bed.gateway.restart();
     assert_eq!(verify(&bed.gateway.audit()).0, 0, "{}", verify(&bed.gateway.audit()).1);
-    let entries: Vec<String> = bed.gateway.entries().iter().map(Value::to_string).collect();
-    let entered: std::collections::BTreeSet<&str> = entries
-        .iter()
-        .flat_map(|entry| entry.split_whitespace())
-        .map(|word| word.trim_end_matches(|c: char| !c.is_ascii_digit()))
-        .collect();
+    let entries = bed.gateway.entries();
+    let statements = entries.iter().filter_map(|entry| entry["statement"].as_str());
+    let entered: BTreeSet<&str> = statements.filter_map(|text| text.strip_prefix("select $1 as ")).collect();
     let executed = bed.postgres.executed();
     let ours: Vec<&str> = executed.iter().filter_map(|sql| sql.trim().strip_prefix("select 1 as ")).collect();
     assert!(ours.len() > 400, "the load was not seen at the upstream: {}", ours.len());
@@ -146,14 +144,14 @@ fn without_a_log_nothing_passes() {
     let Some(bed) = Bed::start("audit-unwritable") else { return };
     let mut raw = bed.raw("reporting");
     assert_eq!(raw::tags(&raw.query("select 1 as before")), "TDCZ");
-    // A full disk: the file system's size limit for the running process.
-    let limit =
-        run(std::process::Command::new("prlimit").arg(format!("--pid={}", bed.gateway.process())).arg("--fsize=0:0"));
+    // As if the disk were full: no file of the running process may grow.
+    let mut limit = std::process::Command::new("prlimit");
+    let limit = run(limit.arg(format!("--pid={}", bed.gateway.process())).arg("--fsize=0:0"));
     if limit.code != 0 {
         crate::bed::skip("prlimit cannot limit the gateway's files");
         return;
     }
     let replies = raw.query("select 1 as never");
-    assert!(!raw::errors(&replies).is_empty(), "{}", raw::tags(&replies));
+    assert!(!raw::tags(&replies).contains('C'), "{}", raw::tags(&replies));
     assert!(bed.postgres.executed().iter().all(|sql| !sql.contains("never")), "forwarded without an entry");
 }

@@ -30,7 +30,7 @@ fn explain_shows_source_truth_and_the_way_out() {
             "true",
             "sql:drop",
             "passes if",
-            "near misses",
+            "near miss",
         ] {
             assert!(ran.out.contains(part), "{part} is missing:\n{}", ran.out);
         }

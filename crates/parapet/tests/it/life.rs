@@ -35,7 +35,8 @@ fn an_upstream_that_drops_mid_query() {
     bed.postgres.drop_sessions();
     let last = raw.until_closed();
     assert!(!raw::tags(&last).contains('C'), "it ended as if complete");
-    assert_eq!(raw::errors(&last).len(), 1, "no error was shown");
+    // In the middle of a row no error can be told apart from data: then the end of the connection is the answer.
+    assert!(raw::errors(&last).len() <= 1, "{:?}", raw::errors(&last));
     // The gateway itself goes on.
     assert_eq!(raw::tags(&bed.raw("reporting").query("select 1")), "TDCZ");
 }
@@ -87,11 +88,10 @@ fn a_message_above_the_limit() {
     let Some(bed) = Bed::start("life-limit") else { return };
     let mut raw = bed.raw("reporting");
     let long = format!("select 1 /*{}*/", "x".repeat(17 << 20));
-    raw.send(&query(&long));
+    assert!(raw.try_send(&query(&long)), "the session was cut before the message was read");
     let replies = raw.until_ready();
-    assert_eq!(raw::errors(&replies).len(), 1, "{}", raw::tags(&replies));
-    let still_open = raw.try_send(&query("select 1")) && raw::tags(&raw.until_ready()) == "TDCZ";
-    assert!(still_open || raw::status(&replies) == '?', "refused in place, but not usable");
+    assert_eq!((raw::errors(&replies).len(), raw::status(&replies)), (1, 'I'), "{}", raw::tags(&replies));
+    assert_eq!(raw::tags(&raw.query("select 1")), "TDCZ");
 }
 
 #[test]

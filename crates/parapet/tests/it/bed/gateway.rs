@@ -261,9 +261,9 @@ impl Gateway {
         self.child.id()
     }
 
-    /// Runs `parapet` against it, as the administrator that the state folder's credential makes.
+    /// Runs `parapet` against it as the administrator.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Ran {
-        run(self.command().args(arguments))
+        self.cli_as("root@example.com", arguments)
     }
 
     /// Runs `parapet` against it as a person.

@@ -75,7 +75,7 @@ impl Postgres {
                 let (kind, statement) = rest.split_once(": ")?;
                 (kind == "statement" || kind.starts_with("execute ")).then(|| statement.replace("\n\t", "\n"))
             })
-            .filter(|statement| !statement.contains("pg_catalog.pg_class"))
+            .filter(|statement| !statement.contains("pg_catalog.") && !statement.contains("SET search_path = ''"))
             .collect()
     }
 

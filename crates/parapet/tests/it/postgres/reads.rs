@@ -69,7 +69,6 @@ fn masks_follow_provenance() {
         "select x from (select card as x from customers where id = 7) as s",
         "with s as (select card from customers where id = 7) select card from s",
         "with recursive s(a) as (select card from customers where id = 7) select a from s",
-        "select (select card from customers where id = 7)",
         "select card from customers where id = 7 union all select card from customers where id = 7",
         "select o.id, c.card from orders o join customers c on c.id = o.customer_id where o.id = 6",
         "select * from customers where id = 7",
@@ -97,6 +96,7 @@ fn nothing_derived_from_a_masked_column_passes() {
         "select email || '' from customers where id = 7",
         "select substr(card, 1, 4) from customers where id = 7",
         "select reverse(card) from customers where id = 7",
+        "select (select card from customers where id = 7)",
         "select case when true then card end from customers where id = 7",
         "select coalesce(card, '') from customers where id = 7",
         "select max(card) from customers where id <= 7",
@@ -174,5 +174,5 @@ fn tls_on_both_sides() {
     assert!(ssl != "f", "the gateway spoke to its upstream without TLS");
     // A token never travels in clear where TLS is configured.
     let plain = crate::bed::clients::psql(&bed, "reporting", &["-c", "select 1"]);
-    assert_eq!(plain.code, 0, "loopback may stay without TLS, or be refused: {plain:?}");
+    assert!(plain.code == 2 && plain.err.contains("FATAL"), "{plain:?}");
 }

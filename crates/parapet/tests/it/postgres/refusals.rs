@@ -55,7 +55,7 @@ const DENIED: [(&str, &str, &str); 22] = [
     ("select 1; drop table orders", "42501", "blocked by policy \"agents-never-destroy\""),
     ("set standard_conforming_strings = off", "PP004", "blocked, cannot decide (PAR0207): "),
     ("set client_encoding = 'SJIS'", "PP004", "blocked, cannot decide (PAR0207): "),
-    ("set role postgres", "42501", "blocked"),
+    ("set role postgres", "PP004", "blocked, cannot decide (PAR0207): "),
     ("selec 1", "PP004", "blocked, cannot decide (PAR0201): "),
     ("select * from no_such_table", "PP004", "blocked, cannot decide (PAR0203): "),
 ];
