@@ -202,7 +202,9 @@ impl Keys {
             return Ok(self.refreshed(known.as_ref()).await?.key(kid));
         };
         let found = set.key(kid);
-        if found.is_some() && self.age(set) <= self.freshness.refresh_after {
+        // While another refreshes, a key that may still serve does: a slow issuer is not to slow every login down.
+        let refreshing = self.gate.available_permits() == 0;
+        if found.is_some() && (refreshing || self.age(set) <= self.freshness.refresh_after) {
             return Ok(found);
         }
         match self.refreshed(known.as_ref()).await {

@@ -155,6 +155,9 @@ pub enum TokenRefusal {
         /// From when.
         from: Timestamp,
     },
+    /// Its end is not after its beginning.
+    #[error("it ends before it was issued")]
+    Backwards,
     /// It lives longer than configured.
     #[error("it lives for {seconds} s, longer than issuer `{issuer}` may give")]
     Lifetime {
@@ -256,6 +259,9 @@ impl Issuer {
         let from = not_before.max(issued);
         if from > now.after(SKEW) {
             return Err(TokenRefusal::Early { from });
+        }
+        if expires <= issued {
+            return Err(TokenRefusal::Backwards);
         }
         let lifetime = expires.since(issued);
         if lifetime > self.max_lifetime {

@@ -1,8 +1,6 @@
 //! What the tests of logins and fetches share: a clock that stands where it is put, and an HTTP server on loopback that gives
 //! the answer that it is told, and counts; and issuers' keys. Not built into the product.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! Real handshakes over loopback, with authorities of the tests' own.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
 use std::time::Duration;
 
 use rcgen::{

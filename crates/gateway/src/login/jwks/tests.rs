@@ -1,7 +1,5 @@
 //! Which keys of a set are used, and when a set is asked for again.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use serde_json::{Value, json};
 
 use super::*;
