@@ -1,0 +1,494 @@
+"""The benchmark: PostgreSQL direct, through a plain TCP relay, through PgBouncer, and through Parapet, in one run.
+
+Rounds are interleaved: every target runs each round, so that what the machine does meanwhile hits all alike, and ratios are
+taken within a round. The pinned mode runs the whole stack on one CPU with one client; that is what the gate looks at.
+Needs Python 3 alone; bench.sh installs the rest and builds.
+"""
+
+import argparse
+import base64
+import glob
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+TICK = os.sysconf("SC_CLK_TCK")
+ISSUER = "https://bench.example"
+IDLE_SESSIONS = 1000
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def program(name):
+    found = shutil.which(name)
+    if found:
+        return found
+    places = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), reverse=True) + [f"/usr/sbin/{name}"]
+    return next(place for place in places if os.path.exists(place))
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(what, ask, patience=60):
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        answer = ask()
+        if answer:
+            return answer
+        time.sleep(0.05)
+    raise SystemExit(f"waited {patience} s in vain for {what}")
+
+
+def listening(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+class Stack:
+    """Every server, each started once. Processes are ended by their own ids."""
+
+    def __init__(self, folder, cpu):
+        self.folder, self.cpu, self.children = folder, cpu, []
+        self.user = self.unprivileged()
+
+    def start(self):
+        self.start_postgres()
+        self.start_relay()
+        self.start_pgbouncer("session")
+        self.start_pgbouncer("transaction")
+        self.parapet = self.start_parapet("parapet", masking=False)
+        self.masked = self.start_parapet("parapet-masked", masking=True)
+
+    @staticmethod
+    def unprivileged():
+        """PostgreSQL and PgBouncer refuse to run as root."""
+        import pwd
+
+        return pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+
+    def spawn(self, name, command, drop=False, **options):
+        if self.cpu is not None:
+            command = ["taskset", "-c", str(self.cpu), *command]
+        if drop and self.user:
+            options.update(user=self.user.pw_uid, group=self.user.pw_gid, extra_groups=[])
+        log = open(self.folder / f"{name}.log", "ab")
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **options)
+        self.children.append(child)
+        return child
+
+    def own(self, path):
+        if self.user:
+            os.chown(path, self.user.pw_uid, self.user.pw_gid)
+
+    def start_postgres(self):
+        self.pg_port = free_port()
+        options = {}
+        if self.user:
+            options = {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
+        home = self.folder / "server"
+        home.mkdir()
+        self.own(home)
+        data = home / "pg"
+        password = home / "password"
+        password.write_text("bench-password")
+        self.own(password)
+        subprocess.run(
+            [program("initdb"), "--no-sync", "-U", "bench", "-A", "scram-sha-256", "--pwfile", str(password), "-D", str(data)],
+            check=True, stdout=subprocess.DEVNULL, cwd="/", **options)
+        settings = {
+            "unix_socket_directories": str(home), "listen_addresses": "127.0.0.1", "fsync": "off", "synchronous_commit": "off",
+            "max_connections": "1300", "shared_buffers": "256MB", "autovacuum": "off", "max_wal_size": "4GB",
+        }
+        command = [program("postgres"), "-D", str(data), "-p", str(self.pg_port)]
+        for key, value in settings.items():
+            command += ["-c", f"{key}={value}"]
+        self.spawn("postgres", command, drop=True)
+        until("PostgreSQL", lambda: self.sql("postgres", "select 1", check=False).returncode == 0)
+        self.sql("postgres", "create database bench")
+        self.pgbench_setup()
+
+    def sql(self, database, sql, check=True):
+        return subprocess.run(
+            [program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.pg_port), "-U", "bench", database, "-c", sql],
+            env={**os.environ, "PGPASSWORD": "bench-password"}, capture_output=True, text=True, check=check)
+
+    def pgbench_setup(self):
+        subprocess.run(
+            [program("pgbench"), "-i", "-q", "-s", "10", "-h", "127.0.0.1", "-p", str(self.pg_port), "-U", "bench", "bench"],
+            env={**os.environ, "PGPASSWORD": "bench-password"}, check=True, capture_output=True)
+        columns = ", ".join(f"c{n} text" for n in range(1, 10))
+        values = ", ".join(f"'value {n} of row ' || n" for n in range(1, 10))
+        self.sql("bench", f"create table wide (id int, {columns}); insert into wide select n, {values} from generate_series(1, 100000) n")
+        self.sql("bench", "vacuum analyze")
+
+    def start_relay(self):
+        self.relay_port = free_port()
+        self.relay = self.spawn("relay", [str(TARGET / "examples/relay"), f"127.0.0.1:{self.relay_port}", f"127.0.0.1:{self.pg_port}"])
+        until("the relay", lambda: listening(self.relay_port))
+
+    def start_pgbouncer(self, mode):
+        port, home = free_port(), self.folder / f"pgbouncer-{mode}"
+        home.mkdir()
+        (home / "users").write_text('"bench" "bench-password"\n')
+        (home / "ini").write_text(
+            f"[databases]\nbench = host=127.0.0.1 port={self.pg_port} dbname=bench\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
+            f"unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {home}/users\npool_mode = {mode}\nmax_client_conn = 2000\n"
+            f"default_pool_size = 1100\nmax_prepared_statements = 100\nignore_startup_parameters = extra_float_digits\nlogfile = {home}/log\npidfile = {home}/pid\n")
+        for path in (home, home / "users", home / "ini"):
+            self.own(path)
+        # Before 1.21 PgBouncer has no prepared statements in transaction mode, and no such setting.
+        version = subprocess.run([program("pgbouncer"), "--version"], capture_output=True, text=True).stdout
+        self.bouncer_prepares = tuple(int(part) for part in version.split()[1].split(".")[:2]) >= (1, 21)
+        if not self.bouncer_prepares:
+            text = (home / "ini").read_text().replace("max_prepared_statements = 100\n", "")
+            (home / "ini").write_text(text)
+        child = self.spawn(f"pgbouncer-{mode}", [program("pgbouncer"), str(home / "ini")], drop=True)
+        until(f"PgBouncer ({mode})", lambda: listening(port))
+        setattr(self, f"bouncer_{mode}", child)
+        setattr(self, f"bouncer_{mode}_port", port)
+
+    def start_parapet(self, name, masking):
+        """Its port, process and token. Both run side by side, so that masked and unmasked meet in one round."""
+        home = self.folder / name
+        (home / "policies").mkdir(parents=True)
+        os.mkdir(home / "state", 0o700)
+        (home / "policies/bench.cedar").write_text(policies(masking))
+        (home / "password").write_text("bench-password")
+        os.chmod(home / "password", 0o600)
+        issuer = Issuer(home)
+        (home / "parapet.toml").write_text(f'''
+[gateway]
+state = "{home}/state"
+[admin]
+listen = "127.0.0.1:0"
+[postgres]
+listen = "127.0.0.1:0"
+tls = "off"
+[policies]
+folders = ["{home}/policies"]
+[upstreams.bench-db]
+address = "127.0.0.1:{self.pg_port}"
+database = "bench"
+environment = "production"
+user = "bench"
+password = "file://{home}/password"
+tls = "off"
+max_sessions = 2000
+[upstreams.bench-db.classes]
+pii = ["public.wide.c5"]
+[workloads.bench]
+owner = "bench@example.com"
+kind = "service"
+environment = "production"
+purpose = "the benchmark"
+[issuers."{ISSUER}"]
+audience = "parapet"
+jwks = "file://{home}/jwks.json"
+[[trust]]
+workload = "bench"
+issuer = "{ISSUER}"
+claims = {{ sub = "bench" }}
+''')
+        child = self.spawn(name, [str(TARGET / "parapet"), "serve", "-c", str(home / "parapet.toml")])
+        ports = home / "state/ports.json"
+        until("Parapet", lambda: ports.exists() and ports.read_text().strip() or child.poll() is not None)
+        if child.poll() is not None:
+            raise SystemExit(f"Parapet did not start:\n{(self.folder / f'{name}.log').read_text()}")
+        return int(json.loads(ports.read_text())["postgres"].rsplit(":", 1)[1]), child, issuer.token("bench")
+
+    def targets(self):
+        """For each its port, process and password."""
+        return {
+            "direct": (self.pg_port, None, "bench-password"),
+            "relay": (self.relay_port, self.relay, "bench-password"),
+            "pgbouncer-session": (self.bouncer_session_port, self.bouncer_session, "bench-password"),
+            "pgbouncer-transaction": (self.bouncer_transaction_port, self.bouncer_transaction, "bench-password"),
+            "parapet": self.parapet,
+            "parapet-masked": self.masked,
+        }
+
+    def stop(self):
+        for child in reversed(self.children):
+            if child.poll() is None:
+                child.send_signal(signal.SIGINT if "postgres" in str(child.args) else signal.SIGTERM)
+        for child in self.children:
+            try:
+                child.wait(15)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+
+class Issuer:
+    """An issuer with one key, by the openssl command, so that Python needs no package."""
+
+    def __init__(self, home):
+        self.key = home / "issuer.pem"
+        subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(self.key)], check=True)
+        der = subprocess.run(["openssl", "ec", "-in", str(self.key), "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout
+        point = der[-64:]
+        jwk = {"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "bench", "x": url64(point[:32]), "y": url64(point[32:])}
+        (home / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
+
+    def token(self, subject):
+        now = int(time.time())
+        claims = {"iss": ISSUER, "aud": "parapet", "sub": subject, "iat": now, "exp": now + 6 * 3600}
+        head = {"alg": "ES256", "typ": "JWT", "kid": "bench"}
+        message = f"{url64(json.dumps(head).encode())}.{url64(json.dumps(claims).encode())}"
+        der = subprocess.run(["openssl", "dgst", "-sha256", "-sign", str(self.key)], input=message.encode(), check=True, capture_output=True).stdout
+        return f"{message}.{url64(raw_signature(der))}"
+
+
+def url64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def raw_signature(der):
+    """The two numbers of a DER signature, 32 bytes each."""
+    r_length = der[3]
+    r, s = der[4 : 4 + r_length], der[6 + r_length :]
+    return b"".join(number.lstrip(b"\0").rjust(32, b"\0") for number in (r, s))
+
+
+def policies(masking):
+    """Fifty policies: those that permit the load, and forbids that must be looked at and do not match."""
+    rules = ['@id("connect") permit (principal, action in Action::"connect", resource);']
+    for action in ("read", "write", "delete", "define", "destroy", "execute"):
+        rules.append(f'@id("bench-{action}") permit (principal == Workload::"bench", action in Action::"{action}", resource in Upstream::"bench-db");')
+    rules.append('@id("bounded") forbid (principal, action in [Action::"sql:update", Action::"sql:delete"], resource) unless { context.bounded };')
+    if masking:
+        rules.append('@id("masked") @mask("partial") forbid (principal, action in Action::"read", resource is Column) when { resource.classes.contains("pii") };')
+    number = 0
+    while len(rules) < 50:
+        number += 1
+        rules.append(f'@id("other-{number}") forbid (principal, action in Action::"read", resource in Table::"bench-db/bench.public.other_{number}") '
+                     f'when {{ principal.risk >= {50 + number % 40} }};')
+    return "\n".join(rules) + "\n"
+
+
+def cpu_seconds(child):
+    if child is None:
+        return 0.0
+    fields = pathlib.Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def resident_kib(child):
+    lines = pathlib.Path(f"/proc/{child.pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+
+
+def environment(target, user="bench"):
+    port, _, password = target
+    return {**os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": user, "PGPASSWORD": password, "PGDATABASE": "bench", "PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
+
+
+def pgbench(stack, target, clients, protocol, seconds, arguments):
+    """Operations a second, processor of the proxy for each, and latencies in microseconds."""
+    _, child, _ = target
+    folder = tempfile.mkdtemp(dir=stack.folder)
+    command = [program("pgbench"), "-n", "-M", protocol, "-c", str(clients), "-j", str(min(clients, 2)), "-T", str(seconds), "--log", "--log-prefix", f"{folder}/t", *arguments]
+    if stack.cpu is not None:
+        command = ["taskset", "-c", str(stack.cpu), *command]
+    before = cpu_seconds(child)
+    ran = subprocess.run(command, env=environment(target), capture_output=True, text=True)
+    used = cpu_seconds(child) - before
+    if ran.returncode != 0:
+        say(f"  failed: {ran.stderr.strip().splitlines()[-1:]}")
+        shutil.rmtree(folder)
+        return None
+    latencies = []
+    for log in glob.glob(f"{folder}/t*"):
+        with open(log) as lines:
+            latencies.extend(int(line.split()[2]) for line in lines)
+    shutil.rmtree(folder)
+    latencies.sort()
+    if not latencies:
+        return None
+    rate = next(float(line.split()[2]) for line in ran.stdout.splitlines() if line.startswith("tps"))
+    pick = lambda share: latencies[min(len(latencies) - 1, int(len(latencies) * share))]
+    return {"tps": rate, "cpu": used * 1e6 / len(latencies), "p50": pick(0.5), "p99": pick(0.99)}
+
+
+def one_query(stack, target, sql, times):
+    """The same statement again and again in one psql, its output thrown away."""
+    _, child, _ = target
+    command = [program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null"]
+    command += [part for _ in range(times) for part in ("-c", sql)]
+    if stack.cpu is not None:
+        command = ["taskset", "-c", str(stack.cpu), *command]
+    before, begun = cpu_seconds(child), time.monotonic()
+    ran = subprocess.run(command, env=environment(target), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    took = time.monotonic() - begun
+    if ran.returncode != 0:
+        say(f"  failed: {ran.stderr.strip().splitlines()[-1:]}")
+        return None
+    each = took / times * 1e6
+    return {"tps": times / took, "cpu": (cpu_seconds(child) - before) * 1e6 / times, "p50": each, "p99": each}
+
+
+def workloads(options):
+    """Name, clients, protocol, and how to run it. Which of them are pinned is for the caller."""
+    short = options.quick
+    seconds = 2 if short else 8
+    for protocol in ("simple", "extended", "prepared"):
+        for clients in (1, 8, 32):
+            yield "select", clients, protocol, lambda s, t, c=clients, p=protocol: pgbench(s, t, c, p, seconds, ["-S"])
+    for clients in (1, 8):
+        yield "tpcb", clients, "simple", lambda s, t, c=clients: pgbench(s, t, c, "simple", seconds, ["-b", "tpcb-like"])
+    times = 3 if short else 10
+    yield "scan", 1, "simple", lambda s, t: one_query(s, t, "select * from wide", times)
+    yield "copy", 1, "simple", lambda s, t: one_query(s, t, "copy wide to stdout", times)
+    yield "churn", 8, "simple", lambda s, t: pgbench(s, t, 8, "simple", seconds, ["-S", "-C"])
+
+
+def connections(port):
+    """Established connections that the listener on a port of 127.0.0.1 has."""
+    lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return sum(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "01" for line in lines)
+
+
+def idle(stack, target, many):
+    """KiB of the proxy for each session that does nothing."""
+    _, child, _ = target
+    if child is None:
+        return None
+    probe = subprocess.run([program("psql"), "-XAtq", "-c", "select 1"], env=environment(target), capture_output=True)
+    if probe.returncode != 0:
+        return None
+    before = resident_kib(child)
+    # A script that waits in every client: pgbench opens them all and holds them.
+    script = stack.folder / "idle.sql"
+    script.write_text("\\sleep 60 s\n")
+    command = [program("pgbench"), "-n", "-c", str(many), "-j", "1", "-t", "1", "-f", str(script)]
+    holder = subprocess.Popen(command, env=environment(target), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until("idle sessions", lambda: connections(target[0]) >= many or holder.poll() is not None)
+        # The last of them may still be logging in.
+        time.sleep(3)
+        return (resident_kib(child) - before) / many if holder.poll() is None else None
+    finally:
+        holder.terminate()
+        holder.wait()
+
+
+def measure(options, pinned, results):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="parapet-bench-"))
+    os.chmod(folder, 0o711)
+    stack = Stack(folder, 0 if pinned else None)
+    try:
+        stack.start()
+        for name, clients, protocol, run in workloads(options):
+            if options.only and options.only != name:
+                continue
+            if pinned and clients != 1:
+                continue
+            label = name + ("-pinned" if pinned else "")
+            rounds = {target: [] for target in stack.targets()}
+            for number in range(1 if options.quick else 3):
+                for target, parts in stack.targets().items():
+                    if target == "parapet-masked" and name not in ("scan", "copy"):
+                        continue
+                    if target == "pgbouncer-transaction" and protocol == "prepared" and not stack.bouncer_prepares:
+                        continue
+                    say(f"{label} {protocol} {clients} clients, round {number + 1}: {target}")
+                    came = run(stack, parts)
+                    # A round that failed keeps its place, so that ratios stay within a round.
+                    rounds[target].append(came)
+            collect(label, clients, protocol, rounds, results)
+        if not pinned and options.only in (None, "idle"):
+            for target, parts in stack.targets().items():
+                if target == "parapet-masked":
+                    continue
+                many = 200 if options.quick else IDLE_SESSIONS
+                each = idle(stack, parts, many)
+                if each is not None:
+                    results.append({"workload": "idle", "clients": many, "protocol": "simple", "target": target, "kib_per_connection": round(each, 1)})
+    finally:
+        stack.stop()
+        if options.keep:
+            say(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def collect(label, clients, protocol, rounds, results):
+    def ratio(target, base):
+        pairs = [(one["tps"], other["tps"]) for one, other in zip(rounds[target], rounds[base]) if one and other]
+        return round(statistics.median(one / other for one, other in pairs), 3) if pairs else None
+
+    for target, came in rounds.items():
+        came = [one for one in came if one]
+        if not came:
+            continue
+        middle = lambda field: statistics.median(one[field] for one in came)
+        results.append({
+            "workload": label, "clients": clients, "protocol": protocol, "target": target, "tps": round(middle("tps"), 1),
+            "ratio_direct": ratio(target, "direct"), "ratio_relay": ratio(target, "relay"), "ratio_pgbouncer": ratio(target, "pgbouncer-session"),
+            **({"ratio_unmasked": ratio(target, "parapet")} if target == "parapet-masked" else {}),
+            "cpu_us_per_op": round(middle("cpu"), 2), "p50_us": round(middle("p50"), 1), "p99_us": round(middle("p99"), 1),
+        })
+
+
+def table(results, out):
+    print("| workload | protocol | clients | target | ops/s | of direct | of relay | of PgBouncer | CPU µs/op | p50 µs | p99 µs |", file=out)
+    print("|---|---|--:|---|--:|--:|--:|--:|--:|--:|--:|", file=out)
+    show = lambda value: "" if value is None else value
+    for row in results:
+        if "kib_per_connection" in row:
+            continue
+        cells = [row[key] for key in ("workload", "protocol", "clients", "target", "tps", "ratio_direct", "ratio_relay", "ratio_pgbouncer", "cpu_us_per_op", "p50_us", "p99_us")]
+        print("| " + " | ".join(str(show(cell)) for cell in cells) + " |", file=out)
+    for row in results:
+        if row.get("ratio_unmasked"):
+            print(f"\n{row['workload']}, one text column of ten masked: {row['ratio_unmasked']} of unmasked", file=out)
+        if "kib_per_connection" in row:
+            print(f"\nidle connection through {row['target']}: {row['kib_per_connection']} KiB ({row['clients']} open)", file=out)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a few minutes instead of half an hour")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
+    parser.add_argument("--only", choices=["select", "tpcb", "scan", "copy", "churn", "idle"], help="one workload")
+    parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
+    options = parser.parse_args()
+    # A thousand sessions are more than a thousand files.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    results = []
+    for pinned in (True, False):
+        measure(options, pinned, results)
+    machine = {
+        "cpus": os.cpu_count(), "kernel": os.uname().release,
+        "postgres": subprocess.run([program("postgres"), "--version"], capture_output=True, text=True).stdout.strip(),
+        "pgbouncer": subprocess.run([program("pgbouncer"), "--version"], capture_output=True, text=True).stdout.splitlines()[0],
+        "policies": 50, "quick": options.quick,
+    }
+    if options.json:
+        json.dump({"results": results, "machine": machine}, sys.stdout, indent=1)
+        print()
+    else:
+        table(results, sys.stdout)
+        print(f"\non {machine['cpus']} CPUs, {machine['postgres']}, {machine['pgbouncer']}, {machine['policies']} policies, audit on")
+
+
+main()
