@@ -29,8 +29,11 @@ const PEOPLE: [(&str, &str, bool); 4] = [
     ("root@example.com", "", true),
 ];
 
-/// The workloads: name, kind, groups, expiry. Mara owns them all.
-const WORKLOADS: [(&str, &str, &str, Option<&str>); 5] = [
+/// A workload: name, kind, groups, expiry. Mara owns them all.
+type Registered = (&'static str, &'static str, &'static str, Option<&'static str>);
+
+/// The workloads of the tests.
+const WORKLOADS: &[Registered] = &[
     ("triage-bot", "agent", "\"agents\"", None),
     ("reporting", "service", "", None),
     ("deploy", "ci", "\"migrations\"", None),
@@ -52,6 +55,7 @@ pub(crate) struct Setup {
     upstream_tls: bool,
     client_tls: bool,
     max_sessions: u32,
+    workloads: &'static [Registered],
 }
 
 impl Setup {
@@ -71,6 +75,7 @@ impl Setup {
             upstream_tls: false,
             client_tls: false,
             max_sessions: 1000,
+            workloads: WORKLOADS,
         }
     }
 
@@ -102,6 +107,11 @@ impl Setup {
     /// Refusals tell no more than the decision's id.
     pub(crate) fn discreet(self) -> Self {
         Self { disclosure: "id", ..self }
+    }
+
+    /// With these workloads instead.
+    pub(crate) fn workloads(self, workloads: &'static [Registered]) -> Self {
+        Self { workloads, ..self }
     }
 
     /// TLS on both sides.
@@ -173,10 +183,10 @@ jwks = "file://{jwks}"
             jwks = self.jwks.display(),
         )
         .unwrap();
-        for (name, kind, groups, expires) in WORKLOADS {
+        for (name, kind, groups, expires) in self.workloads {
             let expires = expires.map(|time| format!("expires = \"{time}\"\n")).unwrap_or_default();
             // A CI job also proves from where it runs.
-            let place = if kind == "ci" { ", ref = \"refs/heads/main\"" } else { "" };
+            let place = if *kind == "ci" { ", ref = \"refs/heads/main\"" } else { "" };
             write!(
                 text,
                 "\n[workloads.{name}]\nowner = \"mara@example.com\"\nkind = \"{kind}\"\nenvironment = \"production\"\n\
