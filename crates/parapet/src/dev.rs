@@ -31,6 +31,7 @@ permit (principal, action, resource) when { ["local-script", "local-agent"].cont
 
 /// Runs until stopped.
 pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
+    crate::logs::start("warn");
     let state = options.state;
     fs::DirBuilder::new()
         .recursive(true)

@@ -11,6 +11,7 @@ mod demo;
 mod dev;
 mod dev_issuer;
 mod dry_run;
+mod logs;
 mod parts;
 mod policy_test;
 mod recorded;

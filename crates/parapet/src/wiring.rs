@@ -1,6 +1,7 @@
 //! Joins the crates into a running gateway. The only file that knows every crate.
 
 use std::fs;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -26,7 +27,7 @@ use tokio::net::TcpListener;
 use crate::clock::SystemClock;
 use crate::config::{Configuration, Problems};
 use crate::snapshots::Publisher;
-use crate::{admin, dev_issuer, parts};
+use crate::{admin, dev_issuer, logs, parts};
 
 /// Where the configuration comes from, for a reload: how to read it, and the files that it stands in.
 pub(crate) struct Origin {
@@ -118,6 +119,7 @@ async fn enter(log: &dyn AuditLog, clock: &dyn Clock, event: Event<'_>) -> Resul
 
 /// Runs the gateway until it is told to stop.
 pub(crate) async fn serve(configuration: Configuration, origin: Origin) -> anyhow::Result<()> {
+    logs::start("info");
     let running = start(configuration, origin).await?;
     until_stopped().await?;
     running.stop().await;
@@ -170,6 +172,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let tasks = Tasks::new();
     follow(&tasks, &house);
     let configuration = house.configuration();
+    let admin = admin::bind(&configuration).await?;
     let postgres = match &configuration.postgres {
         None => None,
         Some(listener) => {
@@ -180,7 +183,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
                 containment: workloads,
                 snapshots: publisher.clone(),
                 sessions: Arc::clone(&sessions),
-                public_url: configuration.gateway.public_url.as_str().into(),
+                public_url: admin::public_url(&configuration, &admin)?,
             };
             let issuers = Arc::new(parts::issuers(&configuration, &dialler, &clock)?);
             let tls = parts::server_tls(listener, &state).await?;
@@ -192,7 +195,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     for upstream in &house.upstreams {
         upstream.refresh(&house.dialler).await;
     }
-    let admin = admin::listen(&tasks, Arc::clone(&house), postgres).await?;
+    let admin = admin::serve(&tasks, &house, admin, postgres)?;
     let policies = publisher.current().policies().len();
     let ready = Ready { admin, postgres, policies };
     announce(&state, &ready)?;
@@ -223,26 +226,37 @@ async fn note_recovery(log: &dyn AuditLog, clock: &dyn Clock, opened: &store::lo
     Ok(())
 }
 
+/// Runs what never ends by itself, until the process stops.
+fn background(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    let mut stopping = tasks.stopping();
+    tasks.spawn(name, async move {
+        tokio::select! {
+            () = stopping.begun() => {}
+            () = work => {}
+        }
+    });
+}
+
 /// Starts what keeps the parts up to date.
 fn follow(tasks: &Tasks, house: &Arc<House>) {
     let mut standings = house.workloads.watch();
     let publisher = Arc::clone(&house.publisher);
-    tasks.spawn("standings", async move {
+    background(tasks, "standings", async move {
         while standings.changed().await.is_ok() {
             let now = standings.borrow_and_update().clone();
             publisher.restand(&now);
         }
     });
     let following = Arc::clone(house);
-    tasks.spawn("session cutter", async move {
+    background(tasks, "session cutter", async move {
         following.sessions.follow(&*following.publisher, &*following.clock).await;
     });
     for upstream in &house.upstreams {
         let (upstream, dialler) = (Arc::clone(upstream), house.dialler.clone());
-        tasks.spawn("catalogue", async move { upstream.follow(&dialler).await });
+        background(tasks, "catalogue", async move { upstream.follow(&dialler).await });
     }
     let reloading = Arc::clone(house);
-    tasks.spawn("reload", async move { crate::reload::follow(&reloading).await });
+    background(tasks, "reload", async move { crate::reload::follow(&reloading).await });
 }
 
 async fn listen_postgres(

@@ -60,6 +60,7 @@ const PERMITS: (&str, &str) = ("demo.cedar", include_str!("../../../../policies/
 
 /// Runs the demo until it is stopped, or through its tour.
 pub(crate) async fn run(options: DemoOptions) -> anyhow::Result<Exit> {
+    crate::logs::start("warn");
     clean_stale();
     let state = new_state(options.keep)?;
     let folder = state.folder.clone();

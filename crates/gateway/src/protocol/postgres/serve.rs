@@ -10,7 +10,7 @@ use kernel::approval::Grant;
 use kernel::audit::AppendError;
 use kernel::trust::IdentityRefusal;
 use tokio::time::Sleep;
-use wire::postgres::message::{FLUSH, TERMINATE};
+use wire::postgres::message::{FLUSH, TERMINATE, TransactionStatus};
 use wire::postgres::refuse::{Refusal, Severity, Sqlstate};
 use wire::postgres::state::{OutOfState, Replies};
 
@@ -25,6 +25,8 @@ use crate::relay::{News, Relay, RelayError, Side};
 use crate::session::Session;
 use crate::sessions::Cut;
 
+/// How long what runs may go on when the gateway shuts down.
+const DRAIN: Duration = Duration::from_secs(10);
 /// How long the last words to a client may take.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -113,6 +115,8 @@ pub(super) struct Conversation<'g> {
     pub(super) holding: bool,
     /// The client has cancelled what is held.
     pub(super) cancelled: bool,
+    /// The gateway shuts down: the session ends when nothing runs.
+    draining: bool,
     /// The client shows notices while it waits (psql).
     pub(super) interactive: bool,
     process_id: u32,
@@ -159,6 +163,7 @@ impl<'g> Conversation<'g> {
             grant: None,
             holding: false,
             cancelled: false,
+            draining: false,
             interactive: application == "psql",
             process_id: upstream.process_id,
             secret: upstream.secret,
@@ -195,6 +200,7 @@ impl<'g> Conversation<'g> {
             news = self.relay.wait(read_client) => Woken::News(news?),
         };
         match woken {
+            Woken::Deadline if self.draining => Err(End::Cut(Cut::Drained)),
             Woken::Deadline => Err(End::Cut(Cut::Revoked)),
             Woken::Word => {
                 self.word = next_word(&self.session);
@@ -206,6 +212,9 @@ impl<'g> Conversation<'g> {
                 self.on_upstream()?;
                 if self.relay.upstream.is_closed() && self.relay.upstream.inbound().is_empty() {
                     return Err(End::Upstream);
+                }
+                if self.draining && !self.is_busy() {
+                    return Err(End::Cut(Cut::Drained));
                 }
                 if self.catalogue_changes && self.replies.waiting() == 0 {
                     self.refresh_catalogue().await;
@@ -240,9 +249,19 @@ impl<'g> Conversation<'g> {
         Ok(())
     }
 
+    fn is_busy(&self) -> bool {
+        self.replies.waiting() > 0 || self.replies.status() != TransactionStatus::Idle
+    }
+
     async fn on_word(&mut self) -> Result<(), End> {
-        if let Some(cut) = self.session.live().is_cut() {
-            return Err(End::Cut(cut));
+        match self.session.live().is_cut() {
+            // What runs may finish; then the session ends.
+            Some(Cut::Drained) if self.is_busy() => {
+                self.draining = true;
+                self.deadline = Some(Box::pin(tokio::time::sleep(DRAIN)));
+            }
+            Some(cut) => return Err(End::Cut(cut)),
+            None => {}
         }
         let cancels = self.session.live().cancels();
         if cancels != self.cancels_seen {
