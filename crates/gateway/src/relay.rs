@@ -11,6 +11,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use kernel::id::DecisionId;
+use kernel::verdict::{Receipt, RefusalReceipt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes that may wait for a peer before the other side is no longer read.
@@ -123,9 +125,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
 
     /// Sends now what the peer takes without waiting, and keeps the rest in order. Errors show at the next wait.
     pub fn send(&mut self, bytes: &[u8]) {
+        let mut context = Context::from_waker(Waker::noop());
+        if bytes.is_empty() {
+            // Errors show at the next wait.
+            let _flushed = self.poll_flush(&mut context);
+            return;
+        }
         let mut rest = bytes;
-        if self.waiting() == 0 && !bytes.is_empty() {
-            let mut context = Context::from_waker(Waker::noop());
+        if self.waiting() == 0 {
             while let Poll::Ready(Ok(taken)) = Pin::new(&mut self.stream).poll_write(&mut context, rest) {
                 rest = rest.get(taken..).unwrap_or_default();
                 if taken == 0 || rest.is_empty() {
@@ -237,16 +244,67 @@ pub enum RelayError {
     Upstream(#[source] io::Error),
 }
 
+/// Messages of a protocol that run nothing and name no resource, encoded by the protocol from a closed set of forms. They
+/// go under the receipt of the session's own connecting.
+pub(crate) trait Control {
+    /// The encoded bytes.
+    fn bytes(&self) -> &[u8];
+}
+
 /// A client and its upstream.
 #[derive(Debug)]
 pub struct Relay<C, U> {
     /// The one who asks.
     pub client: Side<C>,
-    /// The one who is asked.
-    pub upstream: Side<U>,
+    /// The one who is asked. Private: bytes go to it by a receipt or as control messages, and in no other way.
+    upstream: Side<U>,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin, U: AsyncRead + AsyncWrite + Unpin> Relay<C, U> {
+    /// A relay between two open connections.
+    pub fn new(client: Side<C>, upstream: Side<U>) -> Self {
+        Self { client, upstream }
+    }
+
+    /// Puts what a receipt admits behind what waits for the upstream.
+    pub fn admit(&mut self, receipt: Receipt) {
+        self.upstream.outbound.extend_from_slice(&receipt.into_wire());
+    }
+
+    /// Puts a refusal probe behind what waits for the upstream: `write` makes it from the decision alone.
+    pub(crate) fn admit_probe<E>(
+        &mut self,
+        receipt: &RefusalReceipt,
+        write: impl FnOnce(&DecisionId, &mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        write(&receipt.decision(), &mut self.upstream.outbound)
+    }
+
+    /// Puts control messages behind what waits for the upstream.
+    pub(crate) fn control(&mut self, control: &impl Control) {
+        self.upstream.outbound.extend_from_slice(control.bytes());
+    }
+
+    /// Sends what waits for the upstream, as far as it takes it without waiting.
+    pub fn push_upstream(&mut self) {
+        self.upstream.send(&[]);
+    }
+
+    /// Has the upstream closed, and is everything that it sent consumed?
+    pub fn upstream_is_done(&self) -> bool {
+        self.upstream.closed && self.upstream.inbound().is_empty()
+    }
+
+    /// Takes what the upstream has sent out, to be consumed while the client is written to.
+    pub fn take_from_upstream(&mut self) -> Taken {
+        self.upstream.take_inbound()
+    }
+
+    /// Gives back what was taken, less the first `consumed` bytes.
+    pub fn put_back_to_upstream(&mut self, taken: Taken, consumed: usize) {
+        self.upstream.put_back(taken, consumed);
+    }
+
     /// Sends what waits and receives from either side, until one has news. The client is read only if `read_client`, and
     /// a side is read only while less than [`HIGH_WATER`] waits for the other.
     pub async fn wait(&mut self, read_client: bool) -> Result<News, RelayError> {

@@ -271,7 +271,12 @@ impl Session {
     fn count(&mut self, verdict: &Verdict) {
         self.around.session.decisions += 1;
         let subject = match verdict {
-            Verdict::Permit(permit) => permit.subject(),
+            Verdict::Permit(permit) => {
+                if !permit.terms().observed.is_empty() {
+                    self.registration.note_observed();
+                }
+                permit.subject()
+            }
             Verdict::Ask(ask) => ask.subject(),
             Verdict::Deny(deny) => {
                 self.around.session.denials += 1;

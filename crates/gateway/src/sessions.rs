@@ -147,6 +147,8 @@ impl Live {
 #[derive(Debug, Default)]
 pub struct Sessions {
     open: Mutex<BTreeMap<SessionId, Arc<Live>>>,
+    /// Requests that passed only because they are observed, by upstream, since the start.
+    observed: Mutex<BTreeMap<Name, u64>>,
 }
 
 impl Sessions {
@@ -165,6 +167,17 @@ impl Sessions {
         });
         self.locked().insert(id, Arc::clone(&live));
         Registration { sessions: Arc::clone(self), id, live }
+    }
+
+    /// How many requests to an upstream passed only because it, or their policy, observes, since the start.
+    pub fn observed(&self, upstream: &Name) -> u64 {
+        let observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        observed.get(upstream).copied().unwrap_or(0)
+    }
+
+    fn note_observed(&self, upstream: &Name) {
+        let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        *observed.entry(upstream.clone()).or_default() += 1;
     }
 
     /// Cuts every session.
@@ -221,6 +234,11 @@ impl Registration {
     /// The session as others see it.
     pub fn live(&self) -> &Arc<Live> {
         &self.live
+    }
+
+    /// Counts a request that passed only because it is observed.
+    pub(crate) fn note_observed(&self) {
+        self.sessions.note_observed(&self.live.start.upstream);
     }
 }
 

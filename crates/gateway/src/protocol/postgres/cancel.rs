@@ -26,8 +26,11 @@ impl std::fmt::Debug for CancelKey {
 /// The keys of all open sessions.
 #[derive(Debug, Default)]
 pub(super) struct CancelKeys {
-    open: Mutex<HashMap<u32, (Vec<u8>, Arc<Live>)>>,
+    open: Mutex<HashMap<u32, Lock>>,
 }
+
+/// A secret, and the session that it opens.
+type Lock = (Vec<u8>, Arc<Live>);
 
 impl CancelKeys {
     /// Makes a key for a session, of the length that its protocol version takes.

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use kernel::verdict::{Ask, Content, Deny, Undecidable, Verdict};
 use wire::postgres::frame::{self, CLIENT_CAP, FrameError, Framing};
-use wire::postgres::message::{CopyData, DecodeError, FLUSH, FrontendMessage, Query};
+use wire::postgres::message::{CopyData, DecodeError, FrontendMessage, Query};
 use wire::postgres::state::{Answer, Asked, NotNow};
 use wire::reader::ReadError;
 use wire::sql::{Analysis, Refused};
 
+use super::control::Control;
 use super::prepared::{Due, Portal, Running};
 use super::request::Effective;
 use super::serve::{Conversation, End, Skipping};
@@ -29,8 +30,8 @@ pub(super) struct Outgoing {
 
 #[derive(Debug)]
 pub(super) enum Item {
-    /// A message that runs nothing.
-    Control(Vec<u8>),
+    /// Messages that run nothing.
+    Control(Control),
     /// The content of the next permit.
     Permitted,
 }
@@ -67,7 +68,7 @@ pub(super) enum Stop {
     /// The catalogue does not know a name; it is read again, once.
     Refresh,
     /// The message is denied.
-    Refuse(Place, Deny),
+    Refuse(Place, Box<Deny>),
     /// The client named a statement or portal that does not exist.
     NoSuchName(Place),
     /// The message waits for people.
@@ -106,7 +107,7 @@ impl Conversation<'_> {
                     self.guarded.refresh(&self.gateway.dialler).await;
                     self.refreshed = true;
                 }
-                Stop::Refuse(place, deny) => self.refuse(place, deny).await?,
+                Stop::Refuse(place, deny) => self.refuse(place, *deny).await?,
                 Stop::NoSuchName(place) => self.refuse_name(place).await?,
                 Stop::Hold(place, ask) => self.hold(place, *ask).await?,
                 Stop::End(end) => return Err(end),
@@ -117,6 +118,9 @@ impl Conversation<'_> {
     /// Looks at whole messages until one stops. `consumed` counts what is done with.
     fn scan(&mut self, bytes: &[u8], consumed: &mut usize) -> Stop {
         loop {
+            let dropped = self.discarding.min(bytes.len() - *consumed);
+            self.discarding -= dropped;
+            *consumed += dropped;
             let rest = bytes.get(*consumed..).unwrap_or_default();
             let frame = match frame::frame(rest, CLIENT_CAP) {
                 Framing::Complete(frame) => frame,
@@ -124,8 +128,9 @@ impl Conversation<'_> {
                 Framing::Malformed(FrameError::Length) => {
                     return End::ClientProtocol("the length of a message is out of range").into();
                 }
-                Framing::Malformed(FrameError::Oversize { .. }) => {
-                    return End::ClientProtocol("a message is longer than the gateway takes").into();
+                Framing::Malformed(FrameError::Oversize { tag, total }) => {
+                    self.discarding = total;
+                    return self.oversize(tag);
                 }
             };
             let total = frame.whole.len();
@@ -141,6 +146,17 @@ impl Conversation<'_> {
             *consumed += total;
             self.refreshed = false;
         }
+    }
+
+    /// A message longer than the gateway takes is refused where it stands, and its bytes are dropped as they come.
+    fn oversize(&mut self, tag: u8) -> Stop {
+        let place = match tag {
+            b'Q' | b'F' => Place::Query,
+            b'P' => Place::Parse(String::new()),
+            b'B' => Place::Bind,
+            _ => return End::ClientProtocol("a message is longer than the gateway takes").into(),
+        };
+        Stop::Refuse(place, Box::new(self.session.refuse(Undecidable::TooLarge, "")))
     }
 
     /// Handles one message.
@@ -165,16 +181,22 @@ impl Conversation<'_> {
             FrontendMessage::Sync => self.sync(),
             FrontendMessage::Flush => {
                 self.unstage()?;
-                self.outgoing.control(FLUSH.to_vec());
+                self.outgoing.control(Control::flush());
                 Ok(())
             }
             FrontendMessage::CopyData(data) => self.copy_data(data),
-            FrontendMessage::CopyDone => self.copy_end(&FrontendMessage::CopyDone),
-            FrontendMessage::CopyFail(fail) => self.copy_end(&FrontendMessage::CopyFail(fail)),
+            FrontendMessage::CopyDone => {
+                self.copy_end(Control::copy_done());
+                Ok(())
+            }
+            FrontendMessage::CopyFail(fail) => {
+                self.copy_end(Control::copy_fail(fail)?);
+                Ok(())
+            }
             FrontendMessage::Terminate => Err(End::Client.into()),
             FrontendMessage::FunctionCall(_) => {
                 let deny = self.session.refuse(Undecidable::UnsupportedMessage, "");
-                Err(Stop::Refuse(Place::Query, deny))
+                Err(Stop::Refuse(Place::Query, Box::new(deny)))
             }
             FrontendMessage::Authentication(_) => {
                 Err(End::ClientProtocol("a password was sent after the login").into())
@@ -197,7 +219,7 @@ impl Conversation<'_> {
             return Ok(());
         }
         let deny = self.session.refuse(Undecidable::NotUtf8, "");
-        Err(Stop::Refuse(place, deny))
+        Err(Stop::Refuse(place, Box::new(deny)))
     }
 
     /// After a refusal everything up to the client's Sync is left out, as the server does after an error.
@@ -221,8 +243,7 @@ impl Conversation<'_> {
         let analysis = self.analyse(query.text, Place::Query)?;
         if analysis.statements.is_empty() {
             // Nothing is asked: an empty query of our own goes up, none of the client's bytes.
-            let mut wire = Vec::new();
-            encode(Query { text: "" }.encode(&mut wire))?;
+            let wire = Control::empty_query()?;
             self.push(Asked::Query, Due::Other(None))?;
             self.answers_due += 1;
             self.outgoing.control(wire);
@@ -248,20 +269,15 @@ impl Conversation<'_> {
     /// COPY data goes up only while the upstream waits for it; stray data vanishes, as at the server.
     fn copy_data(&mut self, data: CopyData<'_>) -> Result<(), Stop> {
         if self.replies.copy_in() {
-            let mut wire = Vec::new();
-            encode(data.encode(&mut wire))?;
-            self.outgoing.control(wire);
+            self.outgoing.control(Control::copy_data(data)?);
         }
         Ok(())
     }
 
-    fn copy_end(&mut self, message: &FrontendMessage<'_>) -> Result<(), Stop> {
+    fn copy_end(&mut self, end: Control) {
         if self.replies.end_copy_in(Answer::Upstream).is_ok() {
-            let mut wire = Vec::new();
-            encode(message.encode(&mut wire))?;
-            self.outgoing.control(wire);
+            self.outgoing.control(end);
         }
-        Ok(())
     }
 
     /// Messages that did not go up after all change no names.
@@ -294,7 +310,7 @@ impl Conversation<'_> {
             }
             Err(Refused { why, .. }) => {
                 let deny = self.session.refuse(why, "");
-                Err(Stop::Refuse(place, deny))
+                Err(Stop::Refuse(place, Box::new(deny)))
             }
         }
     }
@@ -323,14 +339,14 @@ impl Conversation<'_> {
             }
             (Verdict::Deny(deny), _) => {
                 effective.cancel_changes(&mut self.names);
-                return Err(Stop::Refuse(place, deny));
+                return Err(Stop::Refuse(place, Box::new(deny)));
             }
         };
         let plans = match effective.plans(analysis, &permit.terms().masks) {
             Ok(plans) => plans,
             Err(why) => {
                 effective.cancel_changes(&mut self.names);
-                return Err(Stop::Refuse(place, permit.withheld(why)));
+                return Err(Stop::Refuse(place, Box::new(permit.withheld(why))));
             }
         };
         let running = Running {
@@ -375,13 +391,12 @@ impl Conversation<'_> {
         }
         let entered = self.session.enter().await?;
         let mut receipts = entered.receipts.into_iter();
-        let upstream = self.relay.upstream.queue();
         for item in self.outgoing.items.drain(..) {
             match item {
-                Item::Control(bytes) => upstream.extend_from_slice(&bytes),
+                Item::Control(control) => self.relay.control(&control),
                 // A permit without a receipt cannot be: `enter` yields one each, in order.
                 Item::Permitted => match receipts.next() {
-                    Some(receipt) => upstream.extend_from_slice(&receipt.into_wire()),
+                    Some(receipt) => self.relay.admit(receipt),
                     None => return Err(End::Audit(kernel::audit::AppendError::Unwritable)),
                 },
             }
@@ -401,10 +416,10 @@ impl Conversation<'_> {
 }
 
 impl Outgoing {
-    pub(super) fn control(&mut self, bytes: Vec<u8>) {
+    pub(super) fn control(&mut self, control: Control) {
         match self.items.last_mut() {
-            Some(Item::Control(last)) => last.extend_from_slice(&bytes),
-            _ => self.items.push(Item::Control(bytes)),
+            Some(Item::Control(last)) => last.append(control),
+            _ => self.items.push(Item::Control(control)),
         }
     }
 }

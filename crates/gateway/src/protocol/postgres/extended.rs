@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use kernel::verdict::{Content, Verdict};
-use wire::postgres::message::{Bind, Execute, Name, Parse, SYNC};
+use wire::postgres::message::{Bind, Execute, Name, Parse};
 use wire::postgres::session_names::{Life, Lookup, TooMany};
 use wire::postgres::state::{Answer, Asked, NotNow};
 use wire::sql::Analysis;
 
 use super::client::{Item, Place, Staged, Stop, encode, too_many};
+use super::control::Control;
 use super::prepared::{Due, Portal, Prepared};
 use super::serve::{Conversation, End};
 
@@ -22,27 +23,29 @@ impl Conversation<'_> {
         let place = || Place::Parse(parse.statement.to_owned());
         let analysis = self.analyse(parse.text, place())?;
         let epoch = self.guarded.epoch();
-        let mut wire = Vec::new();
-        encode(parse.encode(&mut wire))?;
         let text: Arc<str> = parse.text.into();
-        if !analysis.statements.is_empty() {
-            let content = Content {
-                wire: std::mem::take(&mut wire),
-                text: Arc::clone(&text),
-                template: Arc::clone(&analysis.template),
-                values: Vec::new(),
-            };
+        let control = if analysis.statements.is_empty() {
+            Some(Control::empty_parse(parse.statement)?)
+        } else {
+            let mut wire = Vec::new();
+            encode(parse.encode(&mut wire))?;
+            let content =
+                Content { wire, text: Arc::clone(&text), template: Arc::clone(&analysis.template), values: Vec::new() };
             let operations = Arc::clone(&analysis.operations);
             match self.session.judge_preparation(operations, analysis.shape, content) {
                 Verdict::Permit(permit) => self.session.add_permit(permit),
-                Verdict::Ask(ask) => return Err(Stop::Refuse(place(), ask.refused())),
-                Verdict::Deny(deny) => return Err(Stop::Refuse(place(), deny)),
+                Verdict::Ask(ask) => return Err(Stop::Refuse(place(), Box::new(ask.refused()))),
+                Verdict::Deny(deny) => return Err(Stop::Refuse(place(), Box::new(deny))),
             }
-        }
+            None
+        };
         let prepared = Arc::new(Prepared { text, analysis, epoch });
         let change = self.names.insert_statement(parse.statement, prepared).map_err(|TooMany| too_many())?;
         self.push(Asked::Parse, Due::Other(Some(change)))?;
-        self.outgoing.items.push(if wire.is_empty() { Item::Permitted } else { Item::Control(wire) });
+        match control {
+            Some(control) => self.outgoing.control(control),
+            None => self.outgoing.items.push(Item::Permitted),
+        }
         self.unit_begun = true;
         Ok(())
     }
@@ -56,10 +59,7 @@ impl Conversation<'_> {
         };
         // Names apart, a Bind's body is what a grant must bind: formats, values and result formats.
         let names = bind.portal.len() + bind.statement.len() + 2;
-        let portal = Arc::new(Portal {
-            prepared,
-            values: body.get(names..).unwrap_or_default().to_vec(),
-        });
+        let portal = Arc::new(Portal { prepared, values: body.get(names..).unwrap_or_default().to_vec() });
         let change = self
             .names
             .insert_portal(bind.portal, Arc::clone(&portal), Life::Transaction)
@@ -90,7 +90,7 @@ impl Conversation<'_> {
         if analysis.statements.is_empty() {
             due.push((Asked::Execute, Due::Other(None)));
             self.push_all(due)?;
-            self.outgoing.control(wire);
+            self.outgoing.control(Control::of_empty_statement(wire));
             return Ok(());
         }
         let mut effective = self.effective(&analysis, Place::Execute)?;
@@ -140,10 +140,9 @@ impl Conversation<'_> {
             Err(stop) => return self.after_unstaging(stop),
         };
         if self.outgoing.staged.wire.is_empty() {
-            let mut wire = Vec::new();
-            encode(name.encode_describe(&mut wire))?;
+            let control = Control::describe(name)?;
             self.push(asked, Due::Described(prepared))?;
-            self.outgoing.control(wire);
+            self.outgoing.control(control);
             self.unit_begun = true;
         } else {
             encode(name.encode_describe(&mut self.outgoing.staged.wire))?;
@@ -159,10 +158,9 @@ impl Conversation<'_> {
             Name::Portal(name) => self.names.remove_portal(name),
         };
         let change = change.map_err(|TooMany| too_many())?;
-        let mut wire = Vec::new();
-        encode(name.encode_close(&mut wire))?;
+        let control = Control::close(name)?;
         self.push(Asked::Close, Due::Other(Some(change)))?;
-        self.outgoing.control(wire);
+        self.outgoing.control(control);
         self.unit_begun = true;
         Ok(())
     }
@@ -177,7 +175,7 @@ impl Conversation<'_> {
             Err(NotNow::Refused) => return Err(End::ClientProtocol("a message is out of place").into()),
         }
         self.answers_due += 1;
-        self.outgoing.control(SYNC.to_vec());
+        self.outgoing.control(Control::sync());
         self.names.end_unit();
         self.unit_begun = false;
         Ok(())
@@ -193,7 +191,7 @@ impl Conversation<'_> {
         let analysis = Arc::clone(&portal.prepared.analysis);
         if analysis.statements.is_empty() {
             self.push_all(due)?;
-            self.outgoing.control(wire);
+            self.outgoing.control(Control::of_empty_statement(wire));
             return Ok(());
         }
         let content = Content {
@@ -204,8 +202,8 @@ impl Conversation<'_> {
         };
         match self.session.judge_preparation(Arc::clone(&analysis.operations), analysis.shape, content) {
             Verdict::Permit(permit) => self.session.add_permit(permit),
-            Verdict::Ask(ask) => return Err(Stop::Refuse(Place::Bind, ask.refused())),
-            Verdict::Deny(deny) => return Err(Stop::Refuse(Place::Bind, deny)),
+            Verdict::Ask(ask) => return Err(Stop::Refuse(Place::Bind, Box::new(ask.refused()))),
+            Verdict::Deny(deny) => return Err(Stop::Refuse(Place::Bind, Box::new(deny))),
         }
         self.push_all(due)?;
         self.outgoing.items.push(Item::Permitted);

@@ -8,6 +8,7 @@ mod catalogue;
 mod channel;
 mod client;
 mod connect;
+mod control;
 mod extended;
 mod hold;
 mod login;

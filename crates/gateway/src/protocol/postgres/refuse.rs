@@ -95,7 +95,6 @@ impl Conversation<'_> {
 
     /// Sends the fixed refusal probe in the denied message's place.
     fn probe(&mut self, place: Place, receipt: &RefusalReceipt, error: Vec<u8>) -> Result<(), End> {
-        let probe = Probe::new(&receipt.decision());
         let asked = match &place {
             Place::Query => Asked::Query,
             Place::Parse(_) => Asked::Parse,
@@ -106,13 +105,15 @@ impl Conversation<'_> {
             NotNow::Full => End::ClientProtocol("too many requests wait for an answer"),
             NotNow::CopyIn | NotNow::Refused => End::ClientProtocol("a message is out of place"),
         })?;
-        let out = self.relay.upstream.queue();
-        let written: Result<(), EncodeError> = match &place {
-            Place::Query => probe.write_query(out),
-            Place::Parse(name) => probe.write_parse(name, out),
-            Place::Bind => probe.write_bind(out),
-            Place::Execute => probe.write_execute(out),
-        };
+        let written: Result<(), EncodeError> = self.relay.admit_probe(receipt, |decision, out| {
+            let probe = Probe::new(decision);
+            match &place {
+                Place::Query => probe.write_query(out),
+                Place::Parse(name) => probe.write_parse(name, out),
+                Place::Bind => probe.write_bind(out),
+                Place::Execute => probe.write_execute(out),
+            }
+        });
         written.map_err(|_unencodable| End::ClientProtocol("a message cannot be written"))?;
         if place == Place::Query {
             self.answers_due += 1;

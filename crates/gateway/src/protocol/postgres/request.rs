@@ -51,7 +51,9 @@ impl Conversation<'_> {
                     return Err(match unknown {
                         Unknown::Pending => Stop::Settle,
                         Unknown::Missing => Stop::NoSuchName(place),
-                        Unknown::TooMany => Stop::Refuse(place, self.session.refuse(Undecidable::TooLarge, "")),
+                        Unknown::TooMany => {
+                            Stop::Refuse(place, Box::new(self.session.refuse(Undecidable::TooLarge, "")))
+                        }
                     });
                 }
             };

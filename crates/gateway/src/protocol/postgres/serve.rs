@@ -10,7 +10,7 @@ use kernel::approval::Grant;
 use kernel::audit::AppendError;
 use kernel::trust::IdentityRefusal;
 use tokio::time::Sleep;
-use wire::postgres::message::{FLUSH, TERMINATE, TransactionStatus};
+use wire::postgres::message::TransactionStatus;
 use wire::postgres::refuse::{Refusal, Severity, Sqlstate};
 use wire::postgres::state::{OutOfState, Replies};
 
@@ -18,6 +18,7 @@ use super::PostgresGateway;
 use super::cancel::Issued;
 use super::catalogue::Guarded;
 use super::client::Outgoing;
+use super::control::Control;
 use super::login::Ready;
 use super::prepared::{Due, MOST_NAMES, Names};
 use super::stream::{ClientStream, UpstreamStream};
@@ -107,6 +108,8 @@ pub(super) struct Conversation<'g> {
     pub(super) wrote: bool,
     /// A statement that may change the catalogue is on its way, or the catalogue must be read again.
     pub(super) catalogue_changes: bool,
+    /// How many bytes of a message of the client's are still dropped.
+    pub(super) discarding: usize,
     /// The rest of a message of the upstream's that is passed on unread: how many bytes.
     pub(super) passing: usize,
     /// A use of an approval, for the message that is looked at again.
@@ -146,10 +149,7 @@ impl<'g> Conversation<'g> {
         Self {
             gateway,
             guarded,
-            relay: Relay {
-                client: Side::new(client, client_read_ahead),
-                upstream: Side::new(upstream.stream, upstream.read_ahead),
-            },
+            relay: Relay::new(Side::new(client, client_read_ahead), Side::new(upstream.stream, upstream.read_ahead)),
             replies: Replies::new(),
             names: Names::new(MOST_NAMES),
             outgoing: Outgoing::default(),
@@ -159,6 +159,7 @@ impl<'g> Conversation<'g> {
             refreshed: false,
             wrote: false,
             catalogue_changes: false,
+            discarding: 0,
             passing: 0,
             grant: None,
             holding: false,
@@ -210,7 +211,7 @@ impl<'g> Conversation<'g> {
             }
             Woken::News(News::Upstream) => {
                 self.on_upstream()?;
-                if self.relay.upstream.is_closed() && self.relay.upstream.inbound().is_empty() {
+                if self.relay.upstream_is_done() {
                     return Err(End::Upstream);
                 }
                 if self.draining && !self.is_busy() {
@@ -229,7 +230,7 @@ impl<'g> Conversation<'g> {
     pub(super) async fn settle(&mut self) -> Result<(), End> {
         if self.unit_begun {
             // Without a Flush the upstream may keep its answers until the Sync, which the client has not sent.
-            self.outgoing.control(FLUSH.to_vec());
+            self.outgoing.control(Control::flush());
             self.dispatch().await?;
         }
         while self.replies.waiting() > 0 && self.skipping == Skipping::No {
@@ -270,14 +271,16 @@ impl<'g> Conversation<'g> {
             if self.holding {
                 self.cancelled = true;
             } else if self.replies.waiting() > 0 {
-                let cancelled =
-                    self.guarded.upstream.cancel(&self.gateway.dialler, self.process_id, &self.secret).await;
-                if let Err(error) = cancelled {
-                    tracing::warn!(session = %self.session.id(), %error, "a cancel request did not reach the upstream");
-                }
+                self.cancel_upstream().await;
             }
         }
         Ok(())
+    }
+
+    async fn cancel_upstream(&mut self) {
+        if let Err(error) = self.guarded.upstream.cancel(&self.gateway.dialler, self.process_id, &self.secret).await {
+            tracing::warn!(session = %self.session.id(), %error, "a cancel request did not reach the upstream");
+        }
     }
 
     /// Reads the catalogue again after a definition, so that the next statement is judged by what is true now.
@@ -314,10 +317,15 @@ impl<'g> Conversation<'g> {
             let line = format!("{words} [{}]", self.session.id());
             Refusal::new(Severity::Fatal, sqlstate, &line).write_error(crate::VERSION, self.relay.client.queue());
         }
-        self.relay.upstream.send(&TERMINATE);
         if tokio::time::timeout(LAST_WORDS, self.relay.flush_client()).await.is_err() {
             tracing::debug!(session = %self.session.id(), "the client did not take the last words");
         }
+        if matches!(end, End::Cut(_) | End::Stopped(_)) && self.replies.waiting() > 0 {
+            // The upstream notices a closed connection only when it writes; a cut session must not go on running there.
+            self.cancel_upstream().await;
+        }
+        self.relay.control(&Control::terminate());
+        self.relay.push_upstream();
         tracing::info!(session = %self.session.id(), why = %end, "session ended");
         self.session.end(&end.to_string()).await;
     }

@@ -31,10 +31,10 @@ enum Fate {
 impl Conversation<'_> {
     /// Handles everything that the upstream has sent.
     pub(super) fn on_upstream(&mut self) -> Result<(), End> {
-        let taken = self.relay.upstream.take_inbound();
+        let taken = self.relay.take_from_upstream();
         let mut consumed = 0;
         let result = self.pass_on(taken.bytes(), &mut consumed);
-        self.relay.upstream.put_back(taken, consumed);
+        self.relay.put_back_to_upstream(taken, consumed);
         result
     }
 
