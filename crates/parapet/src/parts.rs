@@ -86,6 +86,8 @@ fn upstream(entry: &UpstreamEntry) -> anyhow::Result<PostgresUpstream> {
         require_channel_binding: connection.channel_binding == ChannelBinding::Require,
         connect_timeout: CONNECT,
         hold: entry.hold,
+        max_message: u32::try_from(entry.max_message).unwrap_or(u32::MAX),
+        max_sessions: entry.max_sessions as usize,
     })
 }
 

@@ -34,6 +34,8 @@ impl Sqlstate {
     pub const KILLED: Self = Self("57P01");
     /// 28000 `invalid_authorization_specification`: login failed.
     pub const INVALID_AUTHORIZATION: Self = Self("28000");
+    /// As many sessions as may be: not a refusal, so a pool may try again.
+    pub const TOO_MANY_CONNECTIONS: Self = Self("53300");
     /// 28P01 `invalid_password`: the attestation is not accepted.
     pub const INVALID_PASSWORD: Self = Self("28P01");
     /// 3D000 `invalid_catalog_name`: no such upstream, or not for this workload.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use kernel::ports::{Check, Clock};
 use kernel::verdict::Undecidable;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use wire::mask::MaskKey;
 use wire::postgres::message::{BackendMessage, DataRow, EncodeError, Query};
 use wire::sql::{
@@ -66,6 +66,7 @@ pub struct Guarded {
     epoch: AtomicU64,
     clock: Arc<dyn Clock>,
     mask_key: Arc<MaskKey>,
+    places: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Guarded {
@@ -90,6 +91,7 @@ impl std::fmt::Debug for Reader {
 impl Guarded {
     /// An upstream of which nothing is known yet: every statement is denied until [`Self::refresh`] has read it.
     pub fn new(upstream: PostgresUpstream, clock: Arc<dyn Clock>, mask_key: Arc<MaskKey>) -> Self {
+        let places = Arc::new(Semaphore::new(upstream.max_sessions.min(Semaphore::MAX_PERMITS)));
         Self {
             upstream,
             catalogue: ArcSwapOption::empty(),
@@ -98,12 +100,18 @@ impl Guarded {
             epoch: AtomicU64::new(0),
             clock,
             mask_key,
+            places,
         }
     }
 
     /// Counts up whenever the catalogue has changed.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// A place for one more session; none if there are as many as may be.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
     /// The key of its hashes and tokens.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use kernel::verdict::{Ask, Content, Deny, Undecidable, Verdict};
-use wire::postgres::frame::{self, CLIENT_CAP, FrameError, Framing};
+use wire::postgres::frame::{self, FrameError, Framing};
 use wire::postgres::message::{CopyData, DecodeError, FrontendMessage, Query};
 use wire::postgres::state::{Answer, Asked, NotNow};
 use wire::reader::ReadError;
@@ -122,7 +122,7 @@ impl Conversation<'_> {
             self.discarding -= dropped;
             *consumed += dropped;
             let rest = bytes.get(*consumed..).unwrap_or_default();
-            let frame = match frame::frame(rest, CLIENT_CAP) {
+            let frame = match frame::frame(rest, self.guarded.upstream.max_message) {
                 Framing::Complete(frame) => frame,
                 Framing::Incomplete { .. } => return Stop::Drained,
                 Framing::Malformed(FrameError::Length) => {
@@ -407,7 +407,7 @@ impl Conversation<'_> {
     /// Leaves out the client's next message, which was held and is refused now.
     pub(super) fn drop_head(&mut self) {
         let taken = self.relay.client.take_inbound();
-        let total = match frame::frame(taken.bytes(), CLIENT_CAP) {
+        let total = match frame::frame(taken.bytes(), self.guarded.upstream.max_message) {
             Framing::Complete(frame) => frame.whole.len(),
             Framing::Incomplete { .. } | Framing::Malformed(_) => 0,
         };

@@ -44,6 +44,10 @@ pub struct PostgresUpstream {
     pub connect_timeout: Duration,
     /// How long a held statement waits where the client shows notices.
     pub hold: Duration,
+    /// The longest message of a client, in bytes.
+    pub max_message: u32,
+    /// How many sessions may be open at once.
+    pub max_sessions: usize,
 }
 
 /// Who opens the connection, and by which right.

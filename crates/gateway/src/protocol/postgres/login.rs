@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kernel::trust::VerifiedAttestation;
 use kernel::verdict::{DenyReason, Receipt};
+use tokio::sync::OwnedSemaphorePermit;
 use wire::postgres::message::{
     Authentication, BackendKeyData, EncodeError, FrontendMessage, ParameterStatus, ReadyForQuery, TransactionStatus,
 };
@@ -35,6 +36,7 @@ pub(super) struct Ready {
     pub(super) guarded: Arc<Guarded>,
     pub(super) cancel_key: Issued,
     pub(super) application: String,
+    pub(super) place: OwnedSemaphorePermit,
 }
 
 /// Why a login ended early. The client has been told what it may know.
@@ -79,6 +81,11 @@ pub(super) async fn log_in(
         let why = format!("no upstream has the name or database `{}`", shortened(&request.database));
         return refuse(gateway, &arrival, channel, &request, &why).await;
     };
+    let Some(place) = guarded.place() else {
+        let line = format!("upstream \"{}\" has as many sessions as it may [{}]", guarded.upstream.name, arrival.id);
+        tell(&mut channel, Sqlstate::TOO_MANY_CONNECTIONS, &line, Some("close sessions, or raise max_sessions")).await?;
+        return Err(LoginError::Refused("too many sessions".to_owned()));
+    };
     let begun = Session::begin(gateway.parts.clone(), arrival, who, guarded.upstream.name.clone(), super::PROTOCOL);
     let (session, receipt) = match begun.await {
         Ok(begun) => begun,
@@ -91,7 +98,8 @@ pub(super) async fn log_in(
             return refuse(gateway, &arrival, channel, &request, &format!("connecting is denied: {why}")).await;
         }
     };
-    welcome(gateway, session, receipt, channel, guarded, request).await
+    let opened = Opening { session, receipt, guarded, place };
+    welcome(gateway, opened, channel, request).await
 }
 
 /// What is wrong with a proof.
@@ -134,15 +142,22 @@ async fn prove(
     Ok(vec![attestation])
 }
 
+/// A session that has begun, before its upstream is open.
+struct Opening {
+    session: Session,
+    receipt: Receipt,
+    guarded: Arc<Guarded>,
+    place: OwnedSemaphorePermit,
+}
+
 /// Opens the upstream and tells the client that all is well.
 async fn welcome(
     gateway: &PostgresGateway,
-    session: Session,
-    receipt: Receipt,
+    opening: Opening,
     mut channel: Channel<ClientStream>,
-    guarded: Arc<Guarded>,
     request: StartupRequest,
 ) -> Result<Ready, LoginError> {
+    let Opening { session, receipt, guarded, place } = opening;
     let settings: Vec<(String, String)> = request
         .settings
         .iter()
@@ -183,7 +198,7 @@ async fn welcome(
         .find_map(|(setting, value)| (setting == Setting::ApplicationName).then_some(value))
         .unwrap_or_default();
     let (client, client_read_ahead) = channel.into_parts();
-    Ok(Ready { session, client, client_read_ahead, upstream, guarded, cancel_key, application })
+    Ok(Ready { session, client, client_read_ahead, upstream, guarded, cancel_key, application, place })
 }
 
 /// Refuses a login: the log learns why, the client does not.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use kernel::approval::Grant;
 use kernel::audit::AppendError;
 use kernel::trust::IdentityRefusal;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use wire::postgres::message::TransactionStatus;
 use wire::postgres::refuse::{Refusal, Severity, Sqlstate};
@@ -128,6 +129,7 @@ pub(super) struct Conversation<'g> {
     word: Pin<Box<dyn Future<Output = ()> + Send>>,
     deadline: Option<Pin<Box<Sleep>>>,
     _cancel_key: Issued,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Serves a session to its end.
@@ -142,7 +144,7 @@ pub(super) async fn serve(gateway: &PostgresGateway, ready: Ready) {
 
 impl<'g> Conversation<'g> {
     fn new(gateway: &'g PostgresGateway, ready: Ready) -> Self {
-        let Ready { session, client, client_read_ahead, upstream, guarded, cancel_key, application } = ready;
+        let Ready { session, client, client_read_ahead, upstream, guarded, cancel_key, application, place } = ready;
         let now = session.clock().now();
         let deadline = session.who().until().map(|until| Box::pin(tokio::time::sleep(until.since(now))));
         let word = next_word(&session);
@@ -172,6 +174,7 @@ impl<'g> Conversation<'g> {
             word,
             deadline,
             _cancel_key: cancel_key,
+            _place: place,
             session,
         }
     }
