@@ -84,13 +84,18 @@ fn admit(parts: &ControlParts, request: &Request) -> Result<Caller, Problem> {
     if request.headers().contains_key(header::ORIGIN) {
         return Err(Problem::Origin);
     }
-    if !one(request.headers(), header::HOST).is_some_and(|host| is_ours(host, &parts.hosts)) {
+    if !names_this_gateway(request.headers(), parts) {
         return Err(Problem::Host);
     }
     let credential = one(request.headers(), header::AUTHORIZATION).ok_or(Problem::Unauthenticated)?;
     let token = credential.strip_prefix("Bearer ").ok_or(Problem::Unauthenticated)?;
     let people = parts.people.borrow().clone();
     people.find(token).ok_or(Problem::Unauthenticated)
+}
+
+/// Is the request meant for this gateway, and not for a name that a page has rebound to it?
+pub(crate) fn names_this_gateway(headers: &HeaderMap, parts: &ControlParts) -> bool {
+    one(headers, header::HOST).is_some_and(|host| is_ours(host, &parts.hosts))
 }
 
 /// The value of a header that stands there exactly once.

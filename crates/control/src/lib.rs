@@ -8,6 +8,7 @@
 mod api;
 mod app;
 mod context;
+mod pages;
 mod parts;
 mod people;
 mod problem;

@@ -26,6 +26,8 @@ pub(crate) enum Problem {
     NoMethod,
     #[error("there is no such thing, or the person may not see it")]
     None,
+    #[error("there is no such {0}, or the person may not see it")]
+    Missing(&'static str),
     #[error("the beginning of the id fits several; give more of it")]
     Ambiguous,
     #[error("the request cannot be read: {0}")]
@@ -94,7 +96,7 @@ impl Problem {
         match self {
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "PAR0307", "not authenticated"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "PAR0308", "not allowed"),
-            Self::NoRoute | Self::None => (StatusCode::NOT_FOUND, "PAR0309", "not found"),
+            Self::NoRoute | Self::None | Self::Missing(_) => (StatusCode::NOT_FOUND, "PAR0309", "not found"),
             Self::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, "PAR0309", "no such method"),
             Self::Ambiguous => (StatusCode::CONFLICT, "PAR0310", "ambiguous"),
             Self::Unreadable(_) => (StatusCode::BAD_REQUEST, "PAR0300", "unreadable request"),

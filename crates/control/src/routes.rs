@@ -1,4 +1,5 @@
-//! Every route of the API with the right that it needs: the router is built from this table, so there is no other.
+//! Every route of the API with the right that it needs: the router is built from this table, so there is no other. Beside it
+//! stand only the pages that links in refusals lead to (`pages.rs`), which tell nothing.
 
 use std::sync::Arc;
 
@@ -122,6 +123,7 @@ pub(crate) fn router(parts: &Arc<ControlParts>) -> Router {
         .layer(DefaultBodyLimit::max(64 * 1024))
         .layer(map_response(plain_failures))
         .layer(from_fn_with_state((Arc::clone(parts), turns), authenticate))
+        .merge(crate::pages::router())
         .with_state(Arc::clone(parts))
 }
 

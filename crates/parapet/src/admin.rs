@@ -19,19 +19,32 @@ use crate::config::checked::{ListenerTls, UpstreamAddress};
 use crate::wiring::House;
 use crate::{dry_run, parts, recorded};
 
-/// Listens and serves; where it listens.
-pub(crate) async fn listen(
+/// Takes the port, before anything is told where it is. Nothing is served yet.
+pub(crate) async fn bind(configuration: &Configuration) -> anyhow::Result<TcpListener> {
+    let address = configuration.admin.listen;
+    TcpListener::bind(address).await.with_context(|| format!("the admin API cannot listen on {address}"))
+}
+
+/// What links in refusals begin with. What is configured, unless that leads nowhere: port 0, or the built-in address while
+/// the API listens elsewhere.
+pub(crate) fn public_url(configuration: &Configuration, listener: &TcpListener) -> anyhow::Result<Arc<str>> {
+    const BUILT_IN: &str = "http://127.0.0.1:18000";
+    let (configured, bound) = (configuration.gateway.public_url.as_str(), listener.local_addr()?);
+    let leads_nowhere = configured == BUILT_IN || configured.ends_with(":0");
+    Ok(if leads_nowhere { format!("http://{bound}").into() } else { configured.into() })
+}
+
+/// Serves; where it listens.
+pub(crate) fn serve(
     tasks: &Tasks,
-    house: Arc<House>,
+    house: &Arc<House>,
+    listener: TcpListener,
     postgres: Option<SocketAddr>,
 ) -> anyhow::Result<SocketAddr> {
     let configuration = house.configuration();
-    let address = configuration.admin.listen;
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("the admin API cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
     let (people, watched) = watch::channel(Arc::new(people(&configuration)));
-    let parts = control_parts(&house, &configuration, postgres, watched, people);
+    let parts = control_parts(house, &configuration, postgres, watched, people);
     let mut stopping = tasks.stopping();
     tasks.spawn("admin API", async move {
         if let Err(error) = control::serve(listener, parts, async move { stopping.begun().await }).await {
@@ -64,7 +77,7 @@ fn control_parts(
         log: Arc::clone(&house.log),
         desk: Arc::clone(&house.desk),
         workloads: Arc::clone(&house.workloads),
-        upstreams: Arc::new(move || upstreams(&listing.configuration())),
+        upstreams: Arc::new(move || upstreams(&listing)),
         explain: Arc::new(move |entry| recorded::explanation(&explaining.publisher.current(), entry)),
         decide: Arc::new(move |request| {
             let house = Arc::clone(&deciding);
@@ -115,7 +128,8 @@ fn hosts(configuration: &Configuration) -> Vec<String> {
     rest.split(['/', ':']).next().map(str::to_owned).into_iter().collect()
 }
 
-fn upstreams(configuration: &Configuration) -> Vec<UpstreamView> {
+fn upstreams(house: &House) -> Vec<UpstreamView> {
+    let configuration = house.configuration();
     let view = |entry: &crate::config::checked::UpstreamEntry| UpstreamView {
         name: entry.upstream.name.clone(),
         protocol: "postgres",
@@ -125,7 +139,7 @@ fn upstreams(configuration: &Configuration) -> Vec<UpstreamView> {
         },
         environment: entry.upstream.environment.clone(),
         mode: entry.upstream.mode,
-        would_be_denied: 0,
+        would_be_denied: house.sessions.observed(&entry.upstream.name),
     };
     configuration.upstreams.iter().map(view).collect()
 }

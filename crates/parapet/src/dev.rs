@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::cli::output;
+use crate::cli::{client, output};
 use crate::demo::shop::Upstream;
 use crate::{demo, dev_issuer, wiring};
 
@@ -38,20 +38,12 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
         .mode(0o700)
         .create(&state)
         .with_context(|| format!("cannot make the state folder {}", state.display()))?;
-    prepare(&state, &options.upstreams)?;
+    let upstreams = prepare(&state, &options.upstreams)?;
     let configuration = demo::configuration(&state)?;
     let gateway = wiring::start(configuration, demo::origin(&state)).await?;
     let ready = gateway.ready();
     let postgres = ready.postgres.map(|address| address.to_string()).unwrap_or_default();
-    output::message(&format!(
-        "parapet {}  (nothing is blocked yet: every forbid observes)\n\n  gateway    {postgres} postgres\n  admin      http://{}\n  state      {}\n",
-        gateway::VERSION,
-        ready.admin,
-        state.display()
-    ));
-    for (workload, _) in WORKLOADS {
-        output::message(&format!("  eval \"$(parapet --state {} env {workload})\"", state.display()));
-    }
+    banner(&state, &ready.admin.to_string(), &postgres, &upstreams);
     wiring::until_stopped().await?;
     gateway.stop().await;
     if options.ephemeral {
@@ -60,7 +52,31 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn prepare(state: &Path, urls: &[String]) -> anyhow::Result<()> {
+fn banner(state: &Path, admin: &str, postgres: &str, upstreams: &[String]) {
+    let mut text = format!(
+        "parapet {}  (nothing is blocked yet: every forbid observes)\n\n  gateway    {postgres} postgres\n  admin      \
+         http://{admin}\n  state      {}\n  policies   {}\n",
+        gateway::VERSION,
+        state.display(),
+        state.join("policies").display(),
+    );
+    let default = client::development_folder().as_deref() == Some(state);
+    let folder = if default { String::new() } else { format!("--state-folder {} ", state.display()) };
+    for (workload, kind) in WORKLOADS {
+        text.push_str(&format!("\n  {workload} ({kind})\n"));
+        for upstream in upstreams {
+            text.push_str(&format!("    postgres://{workload}@{postgres}/{upstream}\n"));
+        }
+        text.push_str(&format!("    eval \"$(parapet {folder}env {workload})\" && psql   (sets the password, too)\n"));
+    }
+    text.push_str(&format!(
+        "\nWhat would have been blocked:  parapet {folder}audit search,  parapet {folder}explain last\nCtrl-C stops it."
+    ));
+    output::message(&text);
+}
+
+/// Writes the state folder; the names of the upstreams.
+fn prepare(state: &Path, urls: &[String]) -> anyhow::Result<Vec<String>> {
     let policies = state.join("policies");
     fs::create_dir_all(&policies)?;
     fs::write(policies.join("dev.cedar"), PERMITS)?;
@@ -69,9 +85,10 @@ fn prepare(state: &Path, urls: &[String]) -> anyhow::Result<()> {
     }
     dev_issuer::ensure(state)?;
     let hash = demo::admin_token(state)?;
+    let (admin, postgres) = (demo::free_port(18000), demo::free_port(15432));
     let mut text = format!(
-        "[gateway]\nstate = \"{0}\"\npublic_url = \"http://127.0.0.1:18000\"\n\n[admin]\nlisten = \"127.0.0.1:18000\"\n\n\
-         [postgres]\nlisten = \"127.0.0.1:15432\"\ntls = \"off\"\n\n[policies]\nfolders = [\"{0}/policies\"]\n\n\
+        "[gateway]\nstate = \"{0}\"\npublic_url = \"http://127.0.0.1:{admin}\"\n\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\n\
+         [postgres]\nlisten = \"127.0.0.1:{postgres}\"\ntls = \"off\"\n\n[policies]\nfolders = [\"{0}/policies\"]\n\n\
          [issuers.\"{1}\"]\naudience = \"{2}\"\nalgorithms = [\"ES256\"]\njwks = \"file://{3}\"\n\n\
          [people.\"developer@localhost\"]\ngroups = [\"dba\"]\nadmin = true\ntoken_hash = \"{hash}\"\n",
         state.display(),
@@ -84,7 +101,7 @@ fn prepare(state: &Path, urls: &[String]) -> anyhow::Result<()> {
         let upstream = Upstream::parse(url)?;
         let name = format!("{}-db", upstream.database.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-"));
         if names.contains(&name) {
-            bail!("two upstreams have the database `{}`; run a `dev` for each, with `--state`", upstream.database);
+            bail!("two upstreams have the database `{}`; run a `dev` for each, with `--state-folder`", upstream.database);
         }
         let secret = state.join(format!("{name}.password"));
         dev_issuer::write_private(&secret, upstream.password.as_bytes())?;
@@ -108,7 +125,7 @@ fn prepare(state: &Path, urls: &[String]) -> anyhow::Result<()> {
         ));
     }
     fs::write(state.join("parapet.toml"), text)?;
-    Ok(())
+    Ok(names)
 }
 
 /// The pack with `@observe` on every forbid. Masks are suspended, too: a developer looks at their own data.

@@ -1,6 +1,6 @@
 //! One decision with its explanation, and what would be decided.
 
-use kernel::workload::Name;
+use kernel::workload::{Name, Workload};
 use serde_json::{Value, json};
 use store::log::find_decision;
 
@@ -21,22 +21,42 @@ pub(crate) async fn show(context: &Context, named: &str) -> Result<Value, Proble
     let workload = found.entry.get("workload").and_then(Value::as_str);
     let workload = workload.and_then(|name| name.parse::<Name>().ok());
     let snapshot = context.parts.snapshots.current();
-    let theirs = workload.and_then(|name| snapshot.workload(&name)).is_some_and(|known| context.answers_for(known));
+    let known = workload.and_then(|name| snapshot.workload(&name));
+    let theirs = known.is_some_and(|known| context.answers_for(known));
     if !theirs && !context.caller.admin {
         return Err(Problem::None);
     }
+    let who = known.map(|known| who(known));
     let explanation = (context.parts.explain)(&found.entry);
     let mut decision = super::audit::view(&found);
     if let Some(explanation) = explanation {
         set(&mut decision, "explanation", explanation);
     }
+    set(&mut decision, "who", who);
     Ok(object("parapet.decision/v1", decision))
 }
 
+/// The workload as it is now; the entry itself has its name alone.
+fn who(workload: &Workload) -> Value {
+    json!({
+        "name": workload.name,
+        "kind": workload.kind,
+        "owner": workload.owner,
+        "environment": workload.environment,
+        "groups": workload.groups,
+    })
+}
+
 pub(crate) async fn decide(context: &Context, request: Hypothetical) -> Result<Value, Problem> {
+    let workload = request.workload.clone();
     match (context.parts.decide)(request).await {
-        Ok(decision) => Ok(object("parapet.decision/v1", with_dry_run(decision))),
-        Err(DecideRefusal::NoWorkload | DecideRefusal::NoUpstream) => Err(Problem::None),
+        Ok(mut decision) => {
+            let snapshot = context.parts.snapshots.current();
+            set(&mut decision, "who", snapshot.workload(&workload).map(|known| who(known)));
+            Ok(object("parapet.decision/v1", with_dry_run(decision)))
+        }
+        Err(DecideRefusal::NoWorkload) => Err(Problem::Missing("workload")),
+        Err(DecideRefusal::NoUpstream) => Err(Problem::Missing("upstream")),
         Err(DecideRefusal::Unavailable) => Err(Problem::CannotDecide),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::cli::client::{Client, encoded};
+use crate::cli::client::{Client, encoded, named};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::{Format, Globals};
 use crate::cli::output::{self, Column, Listing, Shape};
@@ -60,6 +60,19 @@ enum Verb {
         #[arg(long)]
         reason: String,
     },
+    /// Take a request back, as the one who asked or its workload's owner
+    Withdraw {
+        /// Its id
+        approval: String,
+    },
+    /// Take back a grant that is not used yet
+    Revoke {
+        /// Its id
+        approval: String,
+        /// Why, for the audit log
+        #[arg(long)]
+        reason: String,
+    },
     /// Show requests as they come and change, until Ctrl-C
     Watch {
         /// Stop after the first
@@ -67,6 +80,8 @@ enum Verb {
         once: bool,
     },
 }
+
+const LIST_ALL: &str = "parapet approvals list --state all";
 
 pub(super) const LISTING: Listing = Listing {
     schema: "parapet.approvals/v1",
@@ -82,6 +97,9 @@ pub(super) const LISTING: Listing = Listing {
         Column::new("OWNER", &["/asked/owner", "/owner"]).wide(),
         Column::new("POLICIES", &["/asked/terms/policies", "/policies"]).shape(Shape::List).wide(),
         Column::new("DECISION", &["/asked/decision", "/decision"]).wide(),
+        Column::new("EXPIRES", &["/expires"]).shape(Shape::Time).wide(),
+        Column::new("ANSWERED BY", &["/rejected/by", "/revoked/by", "/votes/0/person"]).wide(),
+        Column::new("WHY", &["/rejected/reason"]).wide(),
     ],
 };
 
@@ -96,22 +114,19 @@ impl Approvals {
             }
             Verb::Show { approval } => {
                 let approval = id::read(&approval)?;
-                let answer = Client::new(globals)?.get(&format!("/v1/approvals/{approval}")).await?;
-                output::data(&show(&answer, globals));
+                let answer = Client::new(globals)?.get(&format!("/v1/approvals/{approval}")).await;
+                output::data(&show(&named(answer, "approval", &approval, LIST_ALL)?, globals));
             }
             Verb::Approve { approval, comment } => {
-                let approval = id::read(&approval)?;
-                let client = Client::new(globals)?;
                 let body = comment.map_or_else(|| json!({}), |comment| json!({ "comment": comment }));
-                let answer = client.post(&format!("/v1/approvals/{approval}/approve"), &body).await?;
-                answered(globals, &approval, &answer);
+                act(globals, &approval, "approve", &body).await?;
             }
             Verb::Reject { approval, reason } => {
-                let approval = id::read(&approval)?;
-                let client = Client::new(globals)?;
-                let answer =
-                    client.post(&format!("/v1/approvals/{approval}/reject"), &json!({ "reason": reason })).await?;
-                answered(globals, &approval, &answer);
+                act(globals, &approval, "reject", &json!({ "reason": reason })).await?;
+            }
+            Verb::Withdraw { approval } => act(globals, &approval, "withdraw", &json!({})).await?,
+            Verb::Revoke { approval, reason } => {
+                act(globals, &approval, "revoke", &json!({ "reason": reason })).await?;
             }
             Verb::Watch { once } => watch(globals, once).await?,
         }
@@ -130,6 +145,16 @@ fn show(answer: &Value, globals: &Globals) -> String {
         }
     }
     text
+}
+
+async fn act(globals: &Globals, approval: &str, verb: &str, body: &Value) -> Result<(), Failure> {
+    let approval = id::read(approval)?;
+    let answer = Client::new(globals)?.post(&format!("/v1/approvals/{approval}/{verb}"), body).await;
+    let answer = named(answer, "approval", &approval, LIST_ALL)?;
+    // `last` is told by its id.
+    let approval = answer.get("id").map_or(approval, output::scalar);
+    answered(globals, &approval, &answer);
+    Ok(())
 }
 
 fn answered(globals: &Globals, approval: &str, answer: &Value) {

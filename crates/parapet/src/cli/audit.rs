@@ -68,19 +68,36 @@ pub(super) const LISTING: Listing = Listing {
     id: "/seq",
     columns: &[
         Column::new("SEQ", &["/seq"]),
-        Column::new("AT", &["/at", "/entry/at"]).shape(Shape::Time),
-        Column::new("KIND", &["/kind", "/entry/kind"]),
-        Column::new("VERDICT", &["/verdict", "/entry/verdict"]).shape(Shape::Word),
-        Column::new("WORKLOAD", &["/workload", "/entry/workload"]),
-        Column::new("ACTION", &["/operations/0/action", "/entry/operations/0/action", "/action", "/entry/action"]),
-        Column::new(
-            "RESOURCE",
-            &["/operations/0/resource", "/entry/operations/0/resource", "/object", "/entry/object"],
-        ),
-        Column::new("POLICY", &["/reason/policy", "/entry/reason/policy", "/by/policy", "/entry/by/policy"]).wide(),
-        Column::new("DECISION", &["/decision", "/entry/decision"]),
+        Column::new("AT", &["/at"]).shape(Shape::Time),
+        Column::new("KIND", &["/kind"]),
+        Column::new("OUTCOME", &["/shown/outcome", "/verdict", "/state", "/result"]).shape(Shape::Word),
+        Column::new("WHO", &["/workload", "/claimed", "/by"]),
+        Column::new("WHAT", &["/operations/0/verb", "/operations/0/action", "/action", "/why"]),
+        Column::new("ON", &["/operations/0/resource", "/object", "/upstream", "/approval"]),
+        Column::new("POLICY", &["/reason/policy", "/shown/policy", "/terms/observed/0/policy"]),
+        Column::new("DECISION", &["/decision"]),
+        Column::new("SESSION", &["/session"]).wide(),
+        Column::new("STATEMENT", &["/statement"]).wide(),
     ],
 };
+
+/// For people: what a policy under observation would have stopped must not look as if it had simply passed, and `by` is a
+/// person in some entries and a policy in others.
+fn for_people(mut entry: Value) -> Value {
+    let observed = entry.pointer("/terms/observed").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    let policy = entry.pointer("/by/policy").cloned();
+    let Some(members) = entry.as_object_mut() else { return entry };
+    let mut shown = json!({});
+    if observed {
+        shown["outcome"] = Value::from("observed");
+    }
+    if let Some(policy) = policy {
+        shown["policy"] = policy;
+        members.remove("by");
+    }
+    members.insert("shown".to_owned(), shown);
+    entry
+}
 
 impl Audit {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
@@ -89,7 +106,10 @@ impl Audit {
             Verb::Search(search) => {
                 let answer = Client::new(globals)?.get(&search.path()?).await?;
                 // The gateway gives the newest first; people read the last line first.
-                let entries: Vec<Value> = output::items(&answer).into_iter().rev().collect();
+                let mut entries: Vec<Value> = output::items(&answer).into_iter().rev().collect();
+                if !globals.for_programs() {
+                    entries = entries.into_iter().map(for_people).collect();
+                }
                 output::data(&LISTING.render(&Value::from(entries), globals));
                 Ok(Exit::Done)
             }

@@ -200,18 +200,37 @@ fn read_answer(status: StatusCode, bytes: &[u8], address: SocketAddr) -> Result<
         403 => (Exit::Denied, "PAR0308"),
         404 => (Exit::Failed, "PAR0309"),
         409 | 412 => (Exit::Conflict, "PAR0310"),
-        400 | 422 => (Exit::Invalid, "PAR0300"),
+        400 => (Exit::Usage, "PAR0300"),
+        422 => (Exit::Invalid, "PAR0300"),
         502..=504 => (Exit::Unreachable, "PAR0304"),
         _ => (Exit::Failed, "PAR0301"),
     };
     let reason = status.canonical_reason().unwrap_or("an error").to_ascii_lowercase();
-    let message = text("detail").or_else(|| text("title")).unwrap_or(reason);
+    let mut message = text("detail").or_else(|| text("title")).unwrap_or(reason);
+    for error in body.as_ref().and_then(|body| body.get("errors")).and_then(Value::as_array).into_iter().flatten() {
+        // Several lines each: they are our own, with places and suggestions.
+        for line in error.as_str().unwrap_or_default().lines() {
+            message.push_str("\n  ");
+            message.push_str(&crate::cli::style::plain(line));
+        }
+    }
     let help = text("hint").or_else(|| text("help")).or_else(|| codes_hint(code));
     Err(Failure { code: Some(text("code").unwrap_or_else(|| code.to_owned())), message, help, exit })
 }
 
 fn codes_hint(code: &str) -> Option<String> {
     crate::cli::codes::find(code).map(|code| code.hint.to_owned())
+}
+
+/// Says of what is not there what it was.
+pub(crate) fn named(answer: Result<Value, Failure>, noun: &str, id: &str, list: &str) -> Result<Value, Failure> {
+    answer.map_err(|failure| match failure.code.as_deref() {
+        Some("PAR0309") => {
+            let message = format!("there is no {noun} `{id}`, or you may not see it");
+            Failure::new(failure.exit, "PAR0309", message).help(format!("`{list}` shows what there is"))
+        }
+        _ => failure,
+    })
 }
 
 /// A value of a query, percent-encoded.

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::cli::client::Client;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::{Format, Globals};
 use crate::cli::output;
@@ -24,6 +25,8 @@ enum Verb {
         #[command(flatten)]
         layers: Layers,
     },
+    /// Make the running gateway read its configuration and policies again; with mistakes, nothing changes
+    Reload,
     /// Show each value and the layer that set it
     Explain {
         /// A key, or the beginning of a path, such as upstreams.shop-db
@@ -34,8 +37,9 @@ enum Verb {
 }
 
 impl Config {
-    pub(super) fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
+    pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         match self.verb {
+            Verb::Reload => reload(globals).await,
             Verb::Check { layers } => match load(layers.sources()) {
                 Ok(configuration) => {
                     output::data(&accepted(globals, &configuration));
@@ -45,7 +49,7 @@ impl Config {
             },
             Verb::Explain { key, layers } => {
                 let mut problems = Vec::new();
-                let raw = Raw::read(layers.sources(), &mut problems);
+                let raw = Raw::read(layers.running_sources(globals), &mut problems);
                 let lines = explain::lines(&raw, key.as_deref());
                 if let (Some(key), true) = (&key, lines.is_empty()) {
                     let failure = Failure::new(Exit::Failed, "PAR0309", format!("nothing is configured at `{key}`"));
@@ -54,12 +58,24 @@ impl Config {
                 output::data(&explained(globals, &lines));
                 if !problems.is_empty() {
                     let count = problems.len();
-                    output::note(globals, &format!("{count} mistakes: see `parapet config check`"));
+                    let plural = if count == 1 { "" } else { "s" };
+                    output::note(globals, &format!("{count} mistake{plural}: see `parapet config check`"));
                 }
                 Ok(Exit::Done)
             }
         }
     }
+}
+
+async fn reload(globals: &Globals) -> Result<Exit, Failure> {
+    let answer = Client::new(globals)?.post("/v1/reload", &json!({})).await?;
+    if globals.for_programs() {
+        output::data(&output::object("parapet.reload/v1", &answer));
+    } else {
+        let digest: String = answer.get("digest").map(output::scalar).unwrap_or_default().chars().take(12).collect();
+        output::note(globals, &format!("{} {digest}", crate::cli::style::Styled(Tone::Good, "✓ loaded:")));
+    }
+    Ok(Exit::Done)
 }
 
 fn explained(globals: &Globals, lines: &[explain::Line]) -> String {

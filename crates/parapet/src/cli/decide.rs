@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::cli::client::Client;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
-use crate::cli::{explain, id, output};
+use crate::cli::{id, output, page};
 
 /// Ask what would be decided; nothing reaches the upstream
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ impl Decide {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         let body = json!({ "as": id::read(&self.workload)?, "on": id::read(&self.upstream)?, "sql": self.sql });
         let answer = Client::new(globals)?.post("/v1/decide", &body).await?;
-        output::data(&explain::decision(&answer, globals));
+        output::data(&page::decision(&answer, globals));
         exit(&answer)
     }
 }

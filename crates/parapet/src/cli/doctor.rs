@@ -1,16 +1,20 @@
-//! `parapet doctor`: a line for each check, with what to do about a failure. It changes nothing.
+//! `parapet doctor`: a line for each check, with what to do about a failure. It changes nothing, but that each test of an
+//! upstream is entered in the audit log.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use gateway::upstream::dial::{Address, Dialler};
 use serde_json::{Value, json};
 
 use crate::cli::client::{Client, state_folder};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
-use crate::cli::{audit, output, upstreams};
+use crate::cli::{audit, output, time, upstreams};
+use crate::config::checked::{Issuer, JwksSource, ListenerTls, UpstreamAddress, UpstreamEntry};
 use crate::config::{Configuration, load};
 use crate::policy_test;
 
@@ -29,18 +33,29 @@ fn line(check: &str, result: Result<String, (String, &str)>) -> Value {
     }
 }
 
+/// A line that fails nothing, and should still be read.
+fn warning(check: &str, detail: &str, fix: &str) -> Value {
+    json!({ "check": check, "passed": true, "warning": true, "detail": detail, "fix": fix })
+}
+
 impl Doctor {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         let mut lines = Vec::new();
-        match load(self.layers.sources()) {
-            Ok(configuration) => {
-                lines.push(line("configuration", Ok(format!("{} upstreams", configuration.upstreams.len()))));
-                lines.push(line("policies", policies(&configuration)));
-            }
+        let configuration = match load(self.layers.running_sources(globals)) {
+            Ok(configuration) => Some(configuration),
             Err(problems) => {
                 let count = problems.views().len();
-                lines.push(line("configuration", Err((format!("{count} mistakes"), "parapet config check"))));
+                let plural = if count == 1 { "" } else { "s" };
+                lines.push(line("configuration", Err((format!("{count} mistake{plural}"), "parapet config check"))));
+                None
             }
+        };
+        if let Some(configuration) = &configuration {
+            let (upstreams, workloads) = (configuration.upstreams.len(), configuration.workloads.len());
+            lines.push(line("configuration", Ok(format!("{upstreams} upstreams, {workloads} workloads"))));
+            lines.push(line("policies", policies(configuration)));
+            lines.extend(configuration.issuers.iter().map(issuer));
+            lines.extend(certificate(configuration));
         }
         let state = state_folder(globals);
         lines.push(line("state folder", folder(&state)));
@@ -49,7 +64,12 @@ impl Doctor {
         }
         lines.push(line("audit log", log(&audit::log_folder(globals))));
         lines.push(line("file descriptors", descriptors()));
-        gateway(globals, &mut lines).await;
+        gateway(globals, configuration.as_ref(), &mut lines).await;
+        if let Some(configuration) = &configuration {
+            for upstream in &configuration.upstreams {
+                lines.push(bypass(upstream).await);
+            }
+        }
         let (text, passed) = upstreams::checks(&Value::from(lines), globals);
         output::data(&text);
         Ok(if passed { Exit::Done } else { Exit::Failed })
@@ -68,11 +88,66 @@ fn policies(configuration: &Configuration) -> Result<String, (String, &'static s
     }
 }
 
+/// Can the keys of an issuer be had? Keys in files are read here; those behind a URL are fetched by the gateway.
+fn issuer(issuer: &Issuer) -> Value {
+    let check = format!("issuer {}", issuer.issuer);
+    let result = match &issuer.jwks {
+        JwksSource::Url(url) => Ok(format!("keys at {url}, fetched at a login")),
+        JwksSource::File(path) => match std::fs::read(path) {
+            Err(error) => Err((format!("{}: {}", path.display(), error.kind()), "the gateway's user must read it")),
+            Ok(text) => match serde_json::from_slice::<Value>(&text).ok().as_ref().and_then(|set| set.get("keys")?.as_array()) {
+                Some(keys) if !keys.is_empty() => Ok(format!("{} keys in {}", keys.len(), path.display())),
+                _ => Err((format!("{} holds no keys", path.display()), "put the issuer's JWK set there")),
+            },
+        },
+    };
+    line(&check, result)
+}
+
+/// The files of a configured certificate; one that the gateway makes for itself needs no check.
+fn certificate(configuration: &Configuration) -> Option<Value> {
+    let ListenerTls::Certificate { certificate, client_ca, .. } = &configuration.postgres.as_ref()?.tls else {
+        return None;
+    };
+    let read = |path: &Path| {
+        gateway::tls::read_certificates(path)
+            .map(|chain| format!("{} in {}", chain.len(), path.display()))
+            .map_err(|error| (error.to_string(), "see `postgres.tls` in the configuration"))
+    };
+    let result = read(certificate).and_then(|said| match client_ca {
+        Some(path) => read(path).map(|authorities| format!("{said}; client authorities: {authorities}")),
+        None => Ok(said),
+    });
+    Some(line("certificates", result))
+}
+
+/// Can the upstream be reached from here without the gateway? On the gateway's own machine it must be; elsewhere it is a way
+/// past every policy, so it is a warning and no failure.
+async fn bypass(entry: &UpstreamEntry) -> Value {
+    let check = format!("{} bypass", entry.upstream.name);
+    let (address, shown) = match &entry.connection.address {
+        UpstreamAddress::Tcp { host, port } => {
+            (Address::Tcp { host: host.clone(), port: *port }, format!("{host}:{port}"))
+        }
+        UpstreamAddress::Unix(folder) => {
+            (Address::Unix(folder.join(".s.PGSQL.5432")), folder.display().to_string())
+        }
+    };
+    match Dialler::new().dial(&address, Duration::from_secs(3)).await {
+        Ok(_stream) => warning(
+            &check,
+            &format!("{shown} can be reached from here without the gateway"),
+            "fine on the gateway's own machine; elsewhere let a firewall or pg_hba.conf admit the gateway alone",
+        ),
+        Err(_) => line(&check, Ok(format!("{shown} cannot be reached from here without the gateway"))),
+    }
+}
+
 fn folder(state: &Path) -> Result<String, (String, &'static str)> {
     let shown = state.display().to_string();
     let metadata = std::fs::metadata(state)
         .map_err(|error| (format!("{shown}: {}", error.kind()), "create it, or set `gateway.state`"))?;
-    if metadata.permissions().mode() & 0o077 != 0 {
+    if metadata.permissions().mode() & 0o066 != 0 {
         return Err((format!("{shown} can be read by others"), "chmod 700 it: it holds the admin credential"));
     }
     let own = rustix::process::getuid().as_raw();
@@ -109,23 +184,24 @@ fn descriptors() -> Result<String, (String, &'static str)> {
     }
 }
 
-async fn gateway(globals: &Globals, lines: &mut Vec<Value>) {
+async fn gateway(globals: &Globals, configuration: Option<&Configuration>, lines: &mut Vec<Value>) {
     let client = match Client::new(globals) {
         Ok(client) => client.patient(Duration::from_secs(60)),
+        Err(failure) => {
+            lines.push(from_failure("gateway", &failure));
+            // Nothing listens yet: could it?
+            lines.extend(configuration.map(free_ports).unwrap_or_default());
+            return;
+        }
+    };
+    let status = match client.get("/v1/status").await {
+        Ok(status) => status,
         Err(failure) => return lines.push(from_failure("gateway", &failure)),
     };
-    match client.get("/v1/status").await {
-        Ok(status) => {
-            let version = status.get("version").map(output::scalar).unwrap_or_default();
-            let own = env!("CARGO_PKG_VERSION");
-            let result = if version.is_empty() || version == own {
-                Ok("answers".to_owned())
-            } else {
-                Err((format!("version {version}, and this is {own}"), "use the same version"))
-            };
-            lines.push(line("gateway", result));
-        }
-        Err(failure) => return lines.push(from_failure("gateway", &failure)),
+    lines.push(line("gateway", version(&status)));
+    lines.push(line("clock", clock(&status)));
+    for listener in status.get("listeners").map(output::items).unwrap_or_default() {
+        lines.push(listening(&listener).await);
     }
     let upstreams = match client.get("/v1/upstreams").await {
         Ok(answer) => output::items(&answer),
@@ -146,6 +222,58 @@ async fn gateway(globals: &Globals, lines: &mut Vec<Value>) {
             Err(failure) => lines.push(from_failure(&format!("upstream {name}"), &failure)),
         }
     }
+}
+
+fn version(status: &Value) -> Result<String, (String, &'static str)> {
+    let version = status.get("version").map(output::scalar).unwrap_or_default();
+    let own = env!("CARGO_PKG_VERSION");
+    if version == own {
+        Ok(format!("version {version} answers"))
+    } else {
+        Err((format!("version {version}, and this is {own}"), "use the same version"))
+    }
+}
+
+/// Tokens and grants expire by the gateway's clock.
+fn clock(status: &Value) -> Result<String, (String, &'static str)> {
+    let fix = "let NTP set the clock: tokens and grants expire by it";
+    let Some(theirs) = status.get("now").and_then(time::read) else {
+        return Err(("the gateway does not tell its time".to_owned(), fix));
+    };
+    let skew = time::now().millis().abs_diff(theirs.millis());
+    if skew > 5_000 {
+        return Err((format!("{skew} ms between the gateway's and this one"), fix));
+    }
+    if theirs.millis() < BUILT_AFTER {
+        return Err((format!("it says {theirs}, before this version was made"), fix));
+    }
+    Ok(format!("{skew} ms between the gateway's and this one"))
+}
+
+/// 2026-01-01: no right clock shows an earlier time.
+const BUILT_AFTER: i64 = 1_767_225_600_000;
+
+async fn listening(listener: &Value) -> Value {
+    let text = |member: &str| listener.get(member).map(output::scalar).unwrap_or_default();
+    let (check, address) = (format!("port {}", text("protocol")), text("address"));
+    let parsed: Option<SocketAddr> = address.parse().ok();
+    let Some(parsed) = parsed else { return line(&check, Err((address, "use the same version"))) };
+    let host = if parsed.ip().is_unspecified() { "127.0.0.1".to_owned() } else { parsed.ip().to_string() };
+    let dialled = Dialler::new().dial(&Address::Tcp { host, port: parsed.port() }, Duration::from_secs(3)).await;
+    let fix = "a firewall on this machine may keep clients from it";
+    line(&check, dialled.map(|_stream| format!("{address} answers")).map_err(|error| (error.to_string(), fix)))
+}
+
+/// Are the configured ports free?
+fn free_ports(configuration: &Configuration) -> Vec<Value> {
+    let postgres = configuration.postgres.as_ref().map(|listener| ("port postgres", listener.listen));
+    let ports = [Some(("port admin", configuration.admin.listen)), postgres];
+    let check = |(check, address): (&str, SocketAddr)| {
+        let bound = std::net::TcpListener::bind(address);
+        let fix = "stop what listens there, or configure another port";
+        line(check, bound.map(|_free| format!("{address} is free")).map_err(|error| (format!("{address}: {error}"), fix)))
+    };
+    ports.into_iter().flatten().map(check).collect()
 }
 
 fn from_failure(check: &str, failure: &Failure) -> Value {

@@ -6,7 +6,7 @@ use kernel::workload::Name;
 use serde_json::Value;
 use std::path::PathBuf;
 
-use crate::cli::client::{Client, state_folder};
+use crate::cli::client::{Client, named, state_folder};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::output;
@@ -54,9 +54,10 @@ pub(super) struct Variables(pub(super) Vec<(&'static str, Secret<String>)>);
 impl Access {
     /// Where the gateway listens, and the workload's credential.
     pub(super) async fn variables(&self, workload: &Name, globals: &Globals) -> Result<Variables, Failure> {
-        let status = Client::new(globals)?.get("/v1/status").await?;
+        let client = Client::new(globals)?;
+        let status = client.get("/v1/status").await?;
         let listener = listener(&status)?;
-        let token = self.token(workload, globals)?;
+        let token = self.token(workload, &client, globals).await?;
         let plain = |text: String| Secret::new(text);
         let mut variables = vec![
             ("PGHOST", plain(listener.host)),
@@ -80,7 +81,7 @@ impl Access {
         Ok(Variables(variables))
     }
 
-    fn token(&self, workload: &Name, globals: &Globals) -> Result<Secret<String>, Failure> {
+    async fn token(&self, workload: &Name, client: &Client, globals: &Globals) -> Result<Secret<String>, Failure> {
         if let Some(file) = &self.token_file {
             let text = std::fs::read_to_string(file).map_err(|error| {
                 let message = format!("the token in {} cannot be read: {}", file.display(), error.kind());
@@ -91,6 +92,9 @@ impl Access {
         if let Some(token) = variable("PARAPET_WORKLOAD_TOKEN") {
             return Ok(Secret::new(token));
         }
+        // The development issuer signs for any name; the login would be refused without a word of why.
+        let known = client.get(&format!("/v1/workloads/{workload}")).await;
+        named(known, "workload", workload.as_str(), "parapet workloads list")?;
         wiring::mint_development_token(&state_folder(globals), workload)?.ok_or_else(|| {
             let failure = Failure::new(Exit::NotAuthenticated, "PAR0313", format!("there is no token for {workload}"));
             failure.help("give `--token-file`, or set PARAPET_WORKLOAD_TOKEN to an attestation of a trusted issuer")

@@ -15,12 +15,14 @@ mod dev;
 mod doctor;
 mod env;
 pub(crate) mod exit;
-mod explain;
+pub(crate) mod explain;
 pub(crate) mod globals;
 mod help;
 mod id;
 pub(crate) mod output;
+pub(crate) mod page;
 mod policy;
+pub(crate) mod proof;
 mod run;
 mod serve;
 mod sessions;
@@ -107,7 +109,7 @@ impl Command {
             Self::Sessions(command) => command.execute(globals).await,
             Self::Approvals(command) => command.execute(globals).await,
             Self::Audit(command) => command.execute(globals).await,
-            Self::Config(command) => command.execute(globals),
+            Self::Config(command) => command.execute(globals).await,
             Self::Doctor(command) => command.execute(globals).await,
             Self::Completions(command) => command.execute(),
             Self::Version(command) => command.execute(globals),

@@ -76,7 +76,7 @@ fn folders(paths: Vec<PathBuf>, layers: &Layers, globals: &Globals) -> Result<Re
     if !paths.is_empty() {
         return Ok(Ok(paths));
     }
-    match crate::config::load(layers.sources()) {
+    match crate::config::load(layers.running_sources(globals)) {
         Ok(configuration) => Ok(Ok(configuration.policy_folders)),
         Err(problems) => Ok(Err(refused(globals, &problems))),
     }

@@ -16,7 +16,7 @@ use crate::cli::env::{Access, workload};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::style::{Styled, Tone};
-use crate::cli::{output, time};
+use crate::cli::{output, style, time};
 
 /// Run a command as a workload, through the gateway
 #[derive(Debug, Args)]
@@ -52,8 +52,7 @@ impl Run {
         command.env_remove("PARAPET_TOKEN").env_remove("PARAPET_WORKLOAD_TOKEN");
         let child = match command.spawn() {
             Ok(child) => child,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(not_started(127, &error)),
-            Err(error) => return Err(not_started(126, &error)),
+            Err(error) => return Err(not_started(program, &error)),
         };
         drop(variables);
         let status = supervise(child).await?;
@@ -67,8 +66,14 @@ fn command(program: &std::ffi::OsStr) -> tokio::process::Command {
     tokio::process::Command::new(program)
 }
 
-fn not_started(code: u8, error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Child(code), "PAR0301", format!("the command cannot be started: {}", error.kind()))
+/// The shell's rule: 127 for what is not there, 126 for what cannot be run.
+fn not_started(program: &std::ffi::OsStr, error: &std::io::Error) -> Failure {
+    let program = style::plain(&program.to_string_lossy());
+    let (code, why) = match error.kind() {
+        std::io::ErrorKind::NotFound => (127, "there is no such command".to_owned()),
+        kind => (126, format!("it cannot be executed: {kind}")),
+    };
+    Failure::new(Exit::Child(code), "PAR0301", format!("`{program}`: {why}"))
 }
 
 /// CI starts the gateway and the job at once: the job waits.
@@ -159,7 +164,13 @@ fn line(entry: &Value) -> String {
     let part = |pointer: &str| entry.pointer(pointer).map(output::scalar).unwrap_or_default();
     let policy = entry.pointer("/reason/policy").or_else(|| entry.pointer("/by/policy")).map(output::scalar);
     let by = policy.map(|policy| format!("by \"{policy}\"")).unwrap_or_default();
-    format!("{} on {}  {by}  {}", part("/operations/0/action"), part("/operations/0/resource"), part("/decision"))
+    let verb = entry.pointer("/operations/0/verb").or_else(|| entry.pointer("/operations/0/action"));
+    let verb = verb.map(output::scalar).unwrap_or_default();
+    match part("/operations/0/resource") {
+        // What cannot be understood asks for nothing in particular.
+        resource if resource.is_empty() => format!("cannot be decided  {}", part("/decision")),
+        resource => format!("{verb} on {resource}  {by}  {}", part("/decision")),
+    }
 }
 
 fn report(globals: &Globals, map_denied: bool, status: ExitStatus, summary: Result<Summary, Failure>) -> Exit {

@@ -1,9 +1,10 @@
 //! `parapet serve`: runs the gateway with a configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::cli::client;
 use crate::cli::config::{self as config_command, refused};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
@@ -37,6 +38,17 @@ impl Layers {
     pub(super) fn sources(&self) -> Sources {
         let file = self.file.clone().or_else(|| variable("PARAPET_CONFIG").map(PathBuf::from));
         Sources::discover(file.as_deref(), &self.settings)
+    }
+
+    /// Reads every layer; where no file is named and none is here, that of the `demo` or `dev` that runs now stands in.
+    pub(super) fn running_sources(&self, globals: &Globals) -> Sources {
+        let named = self.file.is_some() || variable("PARAPET_CONFIG").is_some();
+        let generated = client::state_folder(globals).join("parapet.toml");
+        if named || Path::new("parapet.toml").exists() || !generated.is_file() {
+            return self.sources();
+        }
+        output::note(globals, &format!("the configuration is {}", generated.display()));
+        Sources::discover(Some(&generated), &self.settings)
     }
 }
 

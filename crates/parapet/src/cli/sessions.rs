@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::cli::client::Client;
+use crate::cli::client::{Client, named};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::output::{self, Column, Listing, Shape};
@@ -63,17 +63,28 @@ impl Sessions {
             }
             Verb::Show { session } => {
                 let session = id::read(&session)?;
-                let answer = Client::new(globals)?.get(&format!("/v1/sessions/{session}")).await?;
+                let answer = Client::new(globals)?.get(&format!("/v1/sessions/{session}")).await;
+                let answer = named(answer, "session", &session, "parapet sessions list")?;
                 output::data(&LISTING.render_one("parapet.session/v1", &answer, globals));
             }
             Verb::Kill { session, reason } => {
-                let session = id::read(&session)?;
+                let named_as = id::read(&session)?;
                 let client = Client::new(globals)?;
+                let found = client.get(&format!("/v1/sessions/{named_as}")).await;
+                let found = named(found, "session", &named_as, "parapet sessions list")?;
+                let part = |member: &str| found.get(member).map(output::scalar).unwrap_or_default();
+                // By its id from here on: another session may be the last by the time of the answer.
+                let session = id::read(&part("id"))?;
                 output::confirm(
                     globals,
-                    &format!("This cuts {session}: its statement is cancelled and its transaction rolled back."),
+                    &format!(
+                        "This cuts {session} of {} to {}: its statement is cancelled and its transaction rolled back.",
+                        part("workload"),
+                        part("upstream")
+                    ),
                 )?;
-                client.post(&format!("/v1/sessions/{session}/kill"), &json!({ "reason": reason })).await?;
+                let answer = client.post(&format!("/v1/sessions/{session}/kill"), &json!({ "reason": reason })).await;
+                named(answer, "session", &session, "parapet sessions list")?;
                 changed(globals, style::Tone::Bad, &format!("{session} is cut"), "parapet sessions list");
             }
         }

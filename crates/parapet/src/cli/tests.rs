@@ -207,7 +207,7 @@ fn a_decision_is_laid_out() {
     let undecided = json!({ "workload": "deploy", "verdict": "deny", "reason": { "why": "cannot_decide", "code": "unknown_relation" } });
     let text: String = [denied, masked, held, undecided]
         .iter()
-        .map(|answer| plain(&explain::decision(answer, &globals(Format::Table))) + "\n")
+        .map(|answer| plain(&page::decision(answer, &globals(Format::Table))) + "\n")
         .collect();
     // How long ago it was depends on the day.
     let text: String = text.lines().map(|line| line.split("  (").next().unwrap().to_owned() + "\n").collect();

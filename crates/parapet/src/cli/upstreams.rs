@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::client::Client;
+use crate::cli::client::{Client, named};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::id;
@@ -57,7 +57,8 @@ impl Upstreams {
             Verb::Test { upstream } => {
                 let name = id::read(&upstream)?;
                 let client = Client::new(globals)?.patient(Duration::from_secs(60));
-                let answer = client.post(&format!("/v1/upstreams/{name}/test"), &json!({})).await?;
+                let answer = client.post(&format!("/v1/upstreams/{name}/test"), &json!({})).await;
+                let answer = named(answer, "upstream", &name, "parapet upstreams list")?;
                 let (text, passed) = checks(&answer, globals);
                 output::data(&text);
                 Ok(if passed { Exit::Done } else { Exit::Unreachable })
@@ -77,7 +78,12 @@ pub(super) fn checks(answer: &Value, globals: &Globals) -> (String, bool) {
     let mut rows = Vec::new();
     for check in &list {
         let text = |member: &str| check.get(member).filter(|value| !value.is_null()).map(output::scalar);
-        let (tone, word) = if passed(check) { (Tone::Good, "✓ passed") } else { (Tone::Bad, "✗ failed") };
+        let warns = check.get("warning").and_then(Value::as_bool).unwrap_or(false);
+        let (tone, word) = match (passed(check), warns) {
+            (true, false) => (Tone::Good, "✓ passed"),
+            (true, true) => (Tone::Waiting, "◷ warning"),
+            (false, _) => (Tone::Bad, "✗ failed"),
+        };
         let detail = text("detail").unwrap_or_default();
         rows.push(vec![
             (tone, word.to_owned()),

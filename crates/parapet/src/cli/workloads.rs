@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::cli::client::Client;
+use crate::cli::client::{Client, named};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::output::{self, Column, Listing, Shape};
@@ -58,6 +58,8 @@ pub(super) const LISTING: Listing = Listing {
         Column::new("GROUPS", &["/groups"]).shape(Shape::List).wide(),
         Column::new("RISK", &["/risk"]).wide(),
         Column::new("PURPOSE", &["/purpose"]).wide(),
+        Column::new("WHY", &["/standing/reason"]).wide(),
+        Column::new("BY", &["/standing/by"]).wide(),
     ],
 };
 
@@ -70,7 +72,8 @@ impl Workloads {
             }
             Verb::Show { workload } => {
                 let name = id::read(&workload)?;
-                let answer = Client::new(globals)?.get(&format!("/v1/workloads/{name}")).await?;
+                let answer = Client::new(globals)?.get(&format!("/v1/workloads/{name}")).await;
+                let answer = named(answer, "workload", &name, "parapet workloads list")?;
                 output::data(&LISTING.render_one("parapet.workload/v1", &answer, globals));
             }
             Verb::Quarantine { workload, reason } => {
@@ -80,7 +83,8 @@ impl Workloads {
                     globals,
                     &format!("This denies everything that {name} asks from now on, and cuts its live sessions."),
                 )?;
-                client.post(&format!("/v1/workloads/{name}/quarantine"), &json!({ "reason": reason })).await?;
+                let answer = client.post(&format!("/v1/workloads/{name}/quarantine"), &json!({ "reason": reason })).await;
+                named(answer, "workload", &name, "parapet workloads list")?;
                 changed(
                     globals,
                     style::Tone::Bad,
@@ -92,7 +96,8 @@ impl Workloads {
                 let name = id::read(&workload)?;
                 let client = Client::new(globals)?;
                 output::confirm(globals, &format!("This lets {name} act again, as policies permit."))?;
-                client.post(&format!("/v1/workloads/{name}/release"), &json!({ "reason": reason })).await?;
+                let answer = client.post(&format!("/v1/workloads/{name}/release"), &json!({ "reason": reason })).await;
+                named(answer, "workload", &name, "parapet workloads list")?;
                 changed(
                     globals,
                     style::Tone::Good,

@@ -55,6 +55,14 @@ pub(crate) const STARTER: [(&str, &str); 6] = [
     ("no-exfiltration.cedar", include_str!("../../../../policies/starter/no-exfiltration.cedar")),
     ("schema-needs-dba.cedar", include_str!("../../../../policies/starter/schema-needs-dba.cedar")),
 ];
+/// The pack's tests, so that `parapet policy test` runs in the demo as it would in a repository.
+const TESTS: [(&str, &str); 3] = [
+    ("tests.yaml", include_str!("../../../../policies/starter/tests.yaml")),
+    ("fixtures.yaml", include_str!("../../../../policies/starter/fixtures.yaml")),
+    ("schema.sql", include_str!("../../../../policies/starter/schema.sql")),
+];
+/// In a state folder that is kept: the next demo leaves it alone.
+const KEPT: &str = "kept";
 /// What the demo's own workloads may do.
 const PERMITS: (&str, &str) = ("demo.cedar", include_str!("../../../../policies/starter/demo.cedar"));
 
@@ -85,7 +93,11 @@ pub(crate) async fn run(options: DemoOptions) -> anyhow::Result<Exit> {
     }
     wiring::until_stopped().await?;
     gateway.stop().await;
-    output::message("stopped; nothing is left");
+    if options.keep {
+        output::message(&format!("stopped; the state is in {}", folder.display()));
+    } else {
+        output::message("stopped; nothing is left");
+    }
     Ok(Exit::Done)
 }
 
@@ -97,13 +109,17 @@ fn root() -> PathBuf {
 fn clean_stale() {
     for entry in fs::read_dir(root()).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix("parapet-demo-")) else { continue };
-        let Some(pid) = pid.parse().ok().and_then(rustix::process::Pid::from_raw) else { continue };
-        if rustix::process::test_kill_process(pid).is_err() {
+        if name.to_str().and_then(is_running) == Some(false) && !entry.path().join(KEPT).exists() {
             // Somebody else's folder stays.
             let _left = fs::remove_dir_all(entry.path());
         }
     }
+}
+
+/// Does the demo run that made the folder of this name? None if no demo made it.
+fn is_running(name: &str) -> Option<bool> {
+    let pid = name.strip_prefix("parapet-demo-")?.parse().ok()?;
+    Some(rustix::process::test_kill_process(rustix::process::Pid::from_raw(pid)?).is_ok())
 }
 
 fn new_state(keep: bool) -> anyhow::Result<State> {
@@ -112,7 +128,15 @@ fn new_state(keep: bool) -> anyhow::Result<State> {
         .mode(0o700)
         .create(&folder)
         .with_context(|| format!("cannot make the state folder {}", folder.display()))?;
+    if keep {
+        fs::write(folder.join(KEPT), "")?;
+    }
     Ok(State { folder, keep })
+}
+
+/// The port, or any other if it is taken: the first five minutes must not end at a busy port.
+pub(crate) fn free_port(preferred: u16) -> u16 {
+    if std::net::TcpListener::bind(("127.0.0.1", preferred)).is_ok() { preferred } else { 0 }
 }
 
 fn sources(folder: &Path) -> Sources {
@@ -135,7 +159,7 @@ pub(crate) fn configuration(folder: &Path) -> anyhow::Result<crate::config::Conf
 fn prepare(folder: &Path, upstream: &shop::Upstream, any_port: bool) -> anyhow::Result<()> {
     let policies = folder.join("policies");
     fs::create_dir(&policies)?;
-    for (name, text) in STARTER.into_iter().chain([PERMITS]) {
+    for (name, text) in STARTER.into_iter().chain([PERMITS]).chain(TESTS) {
         fs::write(policies.join(name), text)?;
     }
     dev_issuer::ensure(folder)?;
@@ -164,12 +188,13 @@ fn banner(ready: &Ready, folder: &Path, server: Option<&postgres::Server>, upstr
         None => format!("postgres at {}:{}", upstream.host, upstream.port),
     };
     let postgres = ready.postgres.map(|address| address.to_string()).unwrap_or_default();
+    let fate = if folder.join(KEPT).exists() { "kept" } else { "deleted on exit" };
     output::message(&format!(
-        "parapet {}  (loopback only, throw-away state in {}, deleted on exit)\n\n  \
+        "parapet {}  (loopback only, state in {}, {fate})\n\n  \
          upstream   shop-db    {started}\n  \
          gateway    {postgres} postgres\n  \
          admin      http://{}   (token in {})\n  \
-         policies   pack \"starter\": {} policies\n\n  \
+         policies   pack \"starter\": {} policies   (parapet policy test runs their tests)\n\n  \
          1 mask        parapet demo run mask        select name, email, card from customers\n  \
          2 block       parapet demo run block       drop table orders\n  \
          3 approve     parapet demo run approve     alter table orders add column note text\n  \
@@ -194,11 +219,12 @@ pub(crate) fn running() -> anyhow::Result<PathBuf> {
         .collect();
     match (folders.pop(), folders.is_empty()) {
         (Some(only), true) => Ok(only),
-        (Some(_), false) => bail!("several demos run; say which with `--state`"),
+        (Some(_), false) => bail!("several demos run; say which with `--state-folder`"),
         (None, _) => bail!("no demo runs; start one with `parapet demo`"),
     }
 }
 
 fn is_demo(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("parapet-demo-"))
+    // What a killed demo left behind is none.
+    path.file_name().and_then(|name| name.to_str()).and_then(is_running) == Some(true)
 }

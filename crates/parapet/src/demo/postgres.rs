@@ -109,14 +109,19 @@ impl Server {
 
     fn run(binary: &Path, data: &Path, folder: &Path, account: Option<(u32, u32)>, port: u16) -> anyhow::Result<Child> {
         let log = fs::File::create(folder.join("log"))?;
-        let mut child = command(&binary.join("postgres"), account)
+        let mut child = command(Path::new("/bin/sh"), account)
+            .args(["-c", WATCHED, "sh"])
+            .arg(binary.join("postgres"))
             .arg("-D")
             .arg(data)
             .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-k"])
             .arg(folder)
             .args(["-c", "fsync=off", "-c", "max_connections=100"])
+            .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
+            // Ctrl-C is for the demo: the gateway ends before its upstream.
+            .process_group(0)
             .spawn()
             .context("postgres could not be started")?;
         let pid_file = data.join("postmaster.pid");
@@ -131,7 +136,7 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(25));
         }
-        let _ended = child.kill();
+        end(&mut child);
         bail!("postgres was not ready within 5 s; its log is {}", folder.join("log").display())
     }
 
@@ -153,13 +158,29 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // SIGQUIT ends a server at once; its folder goes with the demo.
-        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
-            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
-        }
-        let _reaped = self.child.wait();
+        end(&mut self.child);
         let _owned = (&self.folder, self.account);
     }
+}
+
+/// Runs the server until standard input ends, and then ends it at once (SIGQUIT: its folder goes with the demo). The other
+/// end is the demo's: it ends with the demo, also if the demo is killed and can tidy up nothing.
+const WATCHED: &str =
+    r#"exec 3<&0; "$@" </dev/null 3<&- & server=$!; (read -r _ <&3; kill -QUIT $server) & exec 3<&-; wait $server"#;
+
+/// Ends the server and waits until it has.
+fn end(child: &mut Child) {
+    drop(child.stdin.take());
+    for _ in 0..200 {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    if let Some(group) = rustix::process::Pid::from_raw(child.id().cast_signed()) {
+        let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let _reaped = child.wait();
 }
 
 #[expect(clippy::disallowed_methods, reason = "the demo starts its own PostgreSQL and its clients")]

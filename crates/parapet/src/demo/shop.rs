@@ -85,7 +85,7 @@ ANALYZE;";
 
 /// The demo's `parapet.toml`.
 pub(super) fn configuration(folder: &Path, upstream: &Upstream, admin_hash: &str, any_port: bool) -> String {
-    let (postgres, admin) = if any_port { (0, 0) } else { (15432, 18000) };
+    let (postgres, admin) = if any_port { (0, 0) } else { (super::free_port(15432), super::free_port(18000)) };
     let folder_text = folder.display();
     let (host, port, database, user) = (&upstream.host, upstream.port, &upstream.database, &upstream.user);
     let mut text = format!(

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use crate::cli::client::Client;
 use crate::cli::exit::Exit;
 use crate::cli::globals::Globals;
-use crate::cli::output;
+use crate::cli::proof::Proof;
+use crate::cli::style::{Styled, Tone};
+use crate::cli::{output, page};
 use crate::wiring;
 
 /// One step of the demo.
@@ -30,7 +32,8 @@ pub(crate) enum DemoStep {
 
 /// What a client printed, and how it ended.
 struct Seen {
-    text: String,
+    out: String,
+    err: String,
     success: bool,
 }
 
@@ -54,7 +57,7 @@ pub(super) async fn tour(folder: &Path) -> anyhow::Result<Exit> {
         ("2 block", block(folder, &client).await?),
         ("3 approve", approve(folder, &client).await?),
         ("4 quarantine", quarantine(folder, &client).await?),
-        ("5 explain", explain(&client).await?),
+        ("5 explain", explain(folder, &client).await?),
     ];
     output::message("");
     for (step, as_expected) in outcomes {
@@ -64,23 +67,26 @@ pub(super) async fn tour(folder: &Path) -> anyhow::Result<Exit> {
     Ok(if all { Exit::Done } else { Exit::Failed })
 }
 
+fn globals(folder: &Path) -> Globals {
+    Globals { state: Some(folder.to_path_buf()), ..Globals::default() }
+}
+
 fn client(folder: &Path) -> anyhow::Result<Client> {
-    let globals = Globals { state: Some(folder.to_path_buf()), ..Globals::default() };
-    Client::new(&globals).map_err(|failure| anyhow::anyhow!(failure.to_string()))
+    Client::new(&globals(folder)).map_err(|failure| anyhow::anyhow!(failure.to_string()))
 }
 
 async fn mask(folder: &Path, client: &Client) -> anyhow::Result<bool> {
     let sql = "select name, email, card from customers order by id limit 3";
     let seen = psql(folder, client, "reporting", sql).await?;
-    show_operator(client).await?;
-    let leaked = seen.text.contains("@example.com") && seen.text.contains("customer1@example.com");
-    Ok(seen.success && seen.text.contains("***") && !leaked)
+    let recorded = show_operator(folder, client).await?;
+    let leaked = seen.out.contains("@example.com");
+    Ok(seen.success && recorded && seen.out.contains("***") && !leaked)
 }
 
 async fn block(folder: &Path, client: &Client) -> anyhow::Result<bool> {
     let seen = psql(folder, client, "triage-bot", "drop table orders").await?;
-    show_operator(client).await?;
-    Ok(!seen.success && seen.text.contains("blocked by policy"))
+    let recorded = show_operator(folder, client).await?;
+    Ok(!seen.success && recorded && seen.err.contains("blocked by policy"))
 }
 
 async fn approve(folder: &Path, client: &Client) -> anyhow::Result<bool> {
@@ -98,8 +104,8 @@ async fn approve(folder: &Path, client: &Client) -> anyhow::Result<bool> {
     let (seen, approved) = tokio::join!(psql(folder, client, "deploy", sql), approving);
     approved?;
     let seen = seen?;
-    show_operator(client).await?;
-    Ok(seen.success && seen.text.contains("approval required") && seen.text.contains("ALTER TABLE"))
+    let recorded = show_operator(folder, client).await?;
+    Ok(seen.success && recorded && seen.err.contains("approval required") && seen.out.contains("ALTER TABLE"))
 }
 
 async fn wait_for_approval(client: &Client) -> anyhow::Result<String> {
@@ -116,28 +122,47 @@ async fn wait_for_approval(client: &Client) -> anyhow::Result<String> {
 
 async fn quarantine(folder: &Path, client: &Client) -> anyhow::Result<bool> {
     let sql = "select * from customers; ".repeat(12);
-    let seen = psql_quietly(folder, client, "dump-job", sql.trim_end()).await?;
+    let seen = run_psql(folder, client, "dump-job", sql.trim_end(), "select * from customers; …").await?;
+    output::message(&format!("… {} lines, and then:", seen.out.lines().count()));
+    output::message(seen.err.trim_end());
+    let recorded = show_operator(folder, client).await?;
     let again = psql(folder, client, "dump-job", "select 1").await?;
     let workload = get(client, "/v1/workloads/dump-job").await?;
     let status = workload.get("status").and_then(Value::as_str).unwrap_or_default();
-    output::message(&format!("\n  recorded  dump-job is {status}"));
-    Ok(!seen.success && !again.success && status == "quarantined")
+    output::message(&format!("\n  workload  dump-job is {status}   parapet workloads show dump-job"));
+    Ok(!seen.success && recorded && !again.success && status == "quarantined")
 }
 
-async fn explain(client: &Client) -> anyhow::Result<bool> {
+async fn explain(folder: &Path, client: &Client) -> anyhow::Result<bool> {
     output::message("\n$ parapet explain last");
-    let decision = get(client, "/v1/decisions/last").await?;
-    let text = decision.pointer("/explanation/text").and_then(Value::as_str).map(str::to_owned);
-    output::message(&text.unwrap_or_else(|| serde_json::to_string_pretty(&decision).unwrap_or_default()));
-    Ok(decision.pointer("/explanation/policies").is_some())
+    let globals = globals(folder);
+    let mut decision = get(client, "/v1/decisions/last").await?;
+    let proof = crate::cli::explain::proof_of(&decision, &globals);
+    decision["proof"] = proof.as_ref().map(Proof::json).unwrap_or_default();
+    output::message(page::decision(&decision, &globals).trim_end());
+    Ok(decision.pointer("/explanation/policies").is_some() && matches!(proof, Some(Proof::Verified { .. })))
 }
 
-/// Shows what stands in the log about the last decision.
-async fn show_operator(client: &Client) -> anyhow::Result<()> {
+/// Shows what stands in the log about the last decision, and whether that is proved.
+async fn show_operator(folder: &Path, client: &Client) -> anyhow::Result<bool> {
     let decision = get(client, "/v1/decisions/last").await?;
-    let member = |name: &str| decision.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
-    output::message(&format!("\n  recorded  {} {} {}", member("decision"), member("workload"), member("verdict")));
-    Ok(())
+    let member = |name: &str| decision.get(name).map(output::scalar).unwrap_or_default();
+    let proof = crate::cli::explain::proof_of(&decision, &globals(folder));
+    let (place, mark) = match &proof {
+        Some(Proof::Verified { leaf, entries }) => {
+            let leaf = leaf.get(..12).unwrap_or(leaf);
+            (format!("leaf {leaf}, in a log of {entries}"), Styled(Tone::Good, "✓ verified locally").to_string())
+        }
+        Some(Proof::Failed(why)) => (why.clone(), Styled(Tone::Bad, "✗ failed").to_string()),
+        Some(Proof::NotTried(_)) | None => (String::new(), "not verified".to_owned()),
+    };
+    output::message(&format!(
+        "\n  recorded  {} {}   seq {}, {place}  {mark}",
+        member("verdict"),
+        member("decision"),
+        member("seq")
+    ));
+    Ok(matches!(proof, Some(Proof::Verified { .. })))
 }
 
 async fn get(client: &Client, path: &str) -> anyhow::Result<Value> {
@@ -146,21 +171,11 @@ async fn get(client: &Client, path: &str) -> anyhow::Result<Value> {
 
 async fn psql(folder: &Path, client: &Client, workload: &str, sql: &str) -> anyhow::Result<Seen> {
     let seen = run_psql(folder, client, workload, sql, sql).await?;
-    output::message(seen.text.trim_end());
+    output::message(format!("{}{}", seen.err, seen.out).trim_end());
     Ok(seen)
 }
 
-async fn psql_quietly(folder: &Path, client: &Client, workload: &str, sql: &str) -> anyhow::Result<Seen> {
-    let mut seen = run_psql(folder, client, workload, sql, "select * from customers; …").await?;
-    let lines = seen.text.lines().count();
-    let last: Vec<&str> = seen.text.lines().rev().take(3).collect();
-    output::message(&format!("… {lines} lines …"));
-    last.iter().rev().for_each(|line| output::message(line));
-    seen.text.clear();
-    Ok(seen)
-}
-
-/// Runs psql as a workload; what it prints on both streams, in order of streams.
+/// Runs psql as a workload; what it prints on each stream.
 async fn run_psql(folder: &Path, client: &Client, workload: &str, sql: &str, shown: &str) -> anyhow::Result<Seen> {
     let status = get(client, "/v1/status").await?;
     let listeners = status.get("listeners").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -171,7 +186,7 @@ async fn run_psql(folder: &Path, client: &Client, workload: &str, sql: &str, sho
         .and_then(Value::as_str)
         .context("the gateway has no PostgreSQL listener")?;
     let (host, port) = address.rsplit_once(':').context("the listener has no port")?;
-    output::message(&format!("\n$ psql -h {host} -p {port} -U {workload} shop -c '{shown}'"));
+    output::message(&format!("\n$ psql -h {host} -p {port} -U {workload} shop-db -c '{shown}'"));
     let name: Name = workload.parse()?;
     let token: Secret<String> = wiring::mint_development_token(folder, &name)?.context("the demo has no issuer")?;
     #[expect(clippy::disallowed_methods, reason = "the demo runs the user's own client")]
@@ -188,6 +203,6 @@ async fn run_psql(folder: &Path, client: &Client, workload: &str, sql: &str, sho
         .await
         .context("psql did not end within a minute")?
         .context("psql could not be started; install a PostgreSQL client")?;
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
-    Ok(Seen { text, success: output.status.success() })
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Seen { out: text(&output.stdout), err: text(&output.stderr), success: output.status.success() })
 }

@@ -16,14 +16,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kernel::circumstances::{Circumstances, SessionHistory};
-use kernel::policy::{Evaluation, PolicyFile, Problem, Snapshot, SnapshotParts, evaluate};
+use kernel::policy::{Evaluation, PolicyFile, Problem, Snapshot, SnapshotParts};
 use kernel::time::Timestamp;
 use kernel::trust::Trust;
-use kernel::verdict::{DenyReason, Undecidable};
+use kernel::verdict::DenyReason;
 use kernel::workload::{Name, Workload};
 use wire::postgres::refuse::Sqlstate;
-use wire::sql::{Catalogue, analyse};
+use wire::sql::Catalogue;
 
+use crate::dry_run;
 use crate::policy_test::file::{Expected, Fixtures, Test};
 pub(crate) use crate::policy_test::report::Report;
 
@@ -222,39 +223,19 @@ fn decide(snapshot: &Snapshot, test: &Test, catalogue: &Catalogue) -> Result<Dec
     let others = snapshot.workloads().filter(|other| other.name != workload).map(|other| Workload::clone(other));
     let snapshot = &snapshot.with_workloads(2, others.chain([given]).collect());
     let around = circumstances(test)?;
-    let analysis = match analyse(&test.sql, catalogue, &upstream) {
-        Ok(analysis) => analysis,
-        Err(refused) => return Ok(undecidable(refused.why, snapshot)),
-    };
-    if analysis.operations.is_empty() {
-        return Ok(undecidable(Undecidable::UnsupportedMessage, snapshot));
-    }
-    let evaluation = evaluate(snapshot, &workload, &upstream, &analysis.operations, &around);
+    let dry_run::DryRun { evaluation, analysis, .. } =
+        dry_run::run(snapshot, catalogue, &workload, &upstream, &test.sql, &around);
+    let operations = analysis.map(|analysis| analysis.operations).unwrap_or_default();
     let masked = |(index, mask, _): &(usize, kernel::verdict::Mask, Arc<str>)| {
-        let operation = analysis.operations.get(*index)?;
+        let operation = operations.get(*index)?;
         Some((operation.resource.path.join("."), mask.as_str()))
     };
     let masks = evaluation.terms.masks.iter().filter_map(masked).collect();
-    let deciding = analysis.operations.get(evaluation.operation);
+    // What cannot be decided was decided by no operation.
+    let decided = !matches!(evaluation.reason, Some(DenyReason::CannotDecide(_)));
+    let deciding = operations.get(evaluation.operation).filter(|_| decided);
     let what = deciding.map(|operation| format!("{} on {}", operation.action.as_str(), operation.resource));
     Ok(Decided { masks, what: what.unwrap_or_default(), evaluation })
-}
-
-/// What the wire would refuse before it asks any policy.
-fn undecidable(why: Undecidable, snapshot: &Snapshot) -> Decided {
-    Decided {
-        evaluation: Evaluation {
-            verdict: "deny",
-            reason: Some(DenyReason::CannotDecide(why)),
-            deciding: None,
-            approval: None,
-            operation: 0,
-            terms: kernel::verdict::Terms::default(),
-            bundle: snapshot.bundle().digest().clone(),
-        },
-        masks: Vec::new(),
-        what: String::new(),
-    }
 }
 
 fn circumstances(test: &Test) -> Result<Circumstances, &'static str> {

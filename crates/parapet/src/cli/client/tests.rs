@@ -9,7 +9,7 @@ fn at() -> SocketAddr {
 #[test]
 fn a_status_becomes_an_exit_code() {
     for (status, exit) in [
-        (400, Exit::Invalid),
+        (400, Exit::Usage),
         (401, Exit::NotAuthenticated),
         (403, Exit::Denied),
         (404, Exit::Failed),
