@@ -11,7 +11,7 @@ use kernel::policy::{Explanation, Snapshot, explain, explanation_text};
 use kernel::resource::{Resource, ResourceKind};
 use kernel::time::Timestamp;
 use kernel::verdict::Around;
-use kernel::workload::Name;
+use kernel::workload::{Name, Workload, WorkloadStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -44,8 +44,13 @@ pub(crate) fn explanation(snapshot: &Snapshot, entry: &Value) -> Option<Value> {
     if operations.is_empty() {
         return None;
     }
-    let workload = snapshot.workload(&recorded.workload)?;
-    let explanation = explain(snapshot, workload, &operations, &around(&recorded)?);
+    let mut workload = Workload::clone(snapshot.workload(&recorded.workload)?);
+    if entry.pointer("/reason/why").and_then(Value::as_str) != Some("standing") {
+        // It was in good standing then. What it did may have ended that, and that would hide why.
+        workload.status = WorkloadStatus::Active;
+        workload.expires = None;
+    }
+    let explanation = explain(snapshot, &workload, &operations, &around(&recorded)?);
     let mut value = described(&explanation);
     let then = entry.get("bundle").and_then(Value::as_str).unwrap_or_default();
     if then != &**snapshot.bundle().digest() {
