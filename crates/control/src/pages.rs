@@ -51,7 +51,6 @@ fn page(parts: &ControlParts, headers: &HeaderMap, prefix: &str, id: &str, text:
 
 /// Nothing but an id may come back: the text is pasted into terminals.
 fn is_id(prefix: &str, id: &str) -> bool {
-    id.strip_prefix(prefix).is_some_and(|rest| {
-        (1..=32).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    })
+    id.strip_prefix(prefix)
+        .is_some_and(|rest| (1..=32).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }

@@ -113,7 +113,7 @@ fn workload(text: &str, owner: &str) -> Workload {
         environment: name("production"),
         purpose: "sorts tickets".to_owned(),
         groups: BTreeSet::new(),
-        expires: Some(START),
+        expires: Some(Timestamp::from_millis(START.millis() + 86_400_000)),
         status: WorkloadStatus::Active,
         risk: 0,
     }

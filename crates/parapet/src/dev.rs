@@ -101,7 +101,10 @@ fn prepare(state: &Path, urls: &[String]) -> anyhow::Result<Vec<String>> {
         let upstream = Upstream::parse(url)?;
         let name = format!("{}-db", upstream.database.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-"));
         if names.contains(&name) {
-            bail!("two upstreams have the database `{}`; run a `dev` for each, with `--state-folder`", upstream.database);
+            bail!(
+                "two upstreams have the database `{}`; run a `dev` for each, with `--state-folder`",
+                upstream.database
+            );
         }
         let secret = state.join(format!("{name}.password"));
         dev_issuer::write_private(&secret, upstream.password.as_bytes())?;

@@ -1,6 +1,6 @@
 //! Workloads: who they are and where they stand, quarantine and release.
 
-use kernel::workload::{Name, Workload};
+use kernel::workload::{Name, Workload, WorkloadStatus};
 use serde_json::{Value, json};
 
 use super::{list as list_of, object, time};
@@ -41,6 +41,8 @@ fn view(context: &Context, workload: &Workload) -> Value {
     let sessions = context.parts.sessions.list();
     let standings = context.parts.workloads.standings();
     let standing = standings.workloads.get(&workload.name).filter(|standing| standing.status.is_some());
+    let status = standing.and_then(|standing| standing.status).unwrap_or(workload.status);
+    let expired = workload.expires.is_some_and(|expires| expires <= context.parts.clock.now());
     json!({
         "name": workload.name,
         "owner": workload.owner,
@@ -49,7 +51,7 @@ fn view(context: &Context, workload: &Workload) -> Value {
         "purpose": workload.purpose,
         "groups": workload.groups,
         "expires": workload.expires.map(time),
-        "status": standing.and_then(|standing| standing.status).unwrap_or(workload.status),
+        "status": if expired && status == WorkloadStatus::Active { json!("expired") } else { json!(status) },
         "risk": workload.risk,
         "sessions": sessions.iter().filter(|session| session.workload == workload.name).count(),
         "standing": standing.map(|standing| json!({

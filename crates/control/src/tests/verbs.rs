@@ -10,7 +10,7 @@ async fn workloads_are_quarantined_and_released() {
     assert_eq!(house.call("ann", "POST", "/v1/workloads/triage/quarantine", reason.clone()).await.0, 200);
     let (_, shown) = house.get("eve", "/v1/workloads/triage").await;
     assert_eq!((&shown["status"], &shown["standing"]["by"]), (&json!("quarantined"), &json!("ann@example.com")));
-    assert_eq!((&shown["expires"], &shown["sessions"]), (&json!("2026-11-21T04:00:00.000Z"), &json!(2)));
+    assert_eq!((&shown["expires"], &shown["sessions"]), (&json!("2026-11-22T04:00:00.000Z"), &json!(2)));
     let (status, answer) = house.call("ann", "POST", "/v1/workloads/triage/quarantine", reason.clone()).await;
     assert_eq!((status, &answer["code"]), (409, &json!("PAR0310")));
     assert_eq!(house.call("ann", "POST", "/v1/workloads/triage/release", reason.clone()).await.0, 200);
@@ -215,5 +215,27 @@ async fn serves_on_loopback_until_it_is_stopped() {
     assert_eq!(serve(everywhere, parts, std::future::pending()).await, Err(ServeError::NotLoopback));
     for dir in [dir, other] {
         std::fs::remove_dir_all(dir).unwrap();
+    }
+}
+
+/// Links in refusals are opened without a token, by browsers, on ids that may not exist: nothing is told but the command.
+#[tokio::test]
+async fn links_lead_to_a_command_and_tell_nothing() {
+    let house = house().await;
+    for (path, host, expected, said) in [
+        ("/d/dec_01JX8ZQ3", "127.0.0.1:1", 200, "parapet explain dec_01JX8ZQ3"),
+        ("/a/apr_01JX8ZQ3", "127.0.0.1:1", 200, "parapet approvals approve apr_01JX8ZQ3"),
+        ("/d/dec_01JX8ZQ3", "evil.example", 421, ""),
+        ("/d/apr_01JX8ZQ3", "127.0.0.1:1", 404, ""),
+        ("/d/dec_", "127.0.0.1:1", 404, ""),
+        ("/d/dec_1%0A", "127.0.0.1:1", 404, ""),
+        ("/d/dec_%3Cb%3E", "127.0.0.1:1", 404, ""),
+    ] {
+        let request = Request::get(path).header(header::HOST, host).body(Body::empty()).unwrap();
+        let response = house.service.call(request).await.unwrap();
+        assert_eq!(response.status(), expected, "{path} {host}");
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+        let bytes = to_bytes(response.into_body(), 1 << 16).await.unwrap();
+        assert!(String::from_utf8_lossy(&bytes).contains(said), "{path}");
     }
 }

@@ -95,10 +95,12 @@ fn issuer(issuer: &Issuer) -> Value {
         JwksSource::Url(url) => Ok(format!("keys at {url}, fetched at a login")),
         JwksSource::File(path) => match std::fs::read(path) {
             Err(error) => Err((format!("{}: {}", path.display(), error.kind()), "the gateway's user must read it")),
-            Ok(text) => match serde_json::from_slice::<Value>(&text).ok().as_ref().and_then(|set| set.get("keys")?.as_array()) {
-                Some(keys) if !keys.is_empty() => Ok(format!("{} keys in {}", keys.len(), path.display())),
-                _ => Err((format!("{} holds no keys", path.display()), "put the issuer's JWK set there")),
-            },
+            Ok(text) => {
+                match serde_json::from_slice::<Value>(&text).ok().as_ref().and_then(|set| set.get("keys")?.as_array()) {
+                    Some(keys) if !keys.is_empty() => Ok(format!("{} keys in {}", keys.len(), path.display())),
+                    _ => Err((format!("{} holds no keys", path.display()), "put the issuer's JWK set there")),
+                }
+            }
         },
     };
     line(&check, result)
@@ -129,9 +131,7 @@ async fn bypass(entry: &UpstreamEntry) -> Value {
         UpstreamAddress::Tcp { host, port } => {
             (Address::Tcp { host: host.clone(), port: *port }, format!("{host}:{port}"))
         }
-        UpstreamAddress::Unix(folder) => {
-            (Address::Unix(folder.join(".s.PGSQL.5432")), folder.display().to_string())
-        }
+        UpstreamAddress::Unix(folder) => (Address::Unix(folder.join(".s.PGSQL.5432")), folder.display().to_string()),
     };
     match Dialler::new().dial(&address, Duration::from_secs(3)).await {
         Ok(_stream) => warning(
@@ -271,7 +271,10 @@ fn free_ports(configuration: &Configuration) -> Vec<Value> {
     let check = |(check, address): (&str, SocketAddr)| {
         let bound = std::net::TcpListener::bind(address);
         let fix = "stop what listens there, or configure another port";
-        line(check, bound.map(|_free| format!("{address} is free")).map_err(|error| (format!("{address}: {error}"), fix)))
+        line(
+            check,
+            bound.map(|_free| format!("{address} is free")).map_err(|error| (format!("{address}: {error}"), fix)),
+        )
     };
     ports.into_iter().flatten().map(check).collect()
 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use kernel::verdict::Undecidable;
 use serde_json::Value;
 
 use crate::cli::globals::{Format, Globals, TimeFormat};
@@ -37,7 +38,8 @@ pub(crate) fn decision(answer: &Value, globals: &Globals) -> String {
     page.row("near misses", near_misses(answer));
     page.row("approval", text("/approval").map(|id| format!("{id}   parapet approvals show {id}")));
     page.row("grant", text("/grant"));
-    page.row("note", text("/explanation/note").or_else(|| text("/explanation/circumstances")));
+    let circumstances = text("/explanation/circumstances").map(|said| format!("circumstances: {said}"));
+    page.row("note", text("/explanation/note").or(circumstances));
     page.row("proof", proof(answer));
     page.text
 }
@@ -83,6 +85,8 @@ fn headline(answer: &Value) -> String {
         let part = |member: &str| operation.get(member).filter(|value| !value.is_null()).map(scalar);
         let verb = part("verb").or_else(|| part("action")).unwrap_or_default();
         let _infallible = write!(line, "  {verb} on {}", part("resource").unwrap_or_default());
+    } else if let Some(why) = undecidable(answer) {
+        let _infallible = write!(line, "  cannot decide ({})", why.code());
     }
     if let Some(at) = answer.get("at").and_then(time::read) {
         let now = time::now();
@@ -159,16 +163,19 @@ fn why(answer: &Value) -> String {
 }
 
 fn cannot_decide(answer: &Value) -> String {
-    // Tagged by the reason's name, as a member or as a value.
-    let members = answer.get("reason").and_then(Value::as_object);
-    let mut words = members.into_iter().flatten().flat_map(|(name, value)| [Some(name.as_str()), value.as_str()]);
-    let known = words.find_map(|word| {
-        let word = word?;
-        kernel::verdict::Undecidable::ALL
+    let words = |why: Undecidable| format!("{} ({})", why.explanation(), why.code());
+    undecidable(answer).map_or_else(|| "for a reason of another version".to_owned(), words)
+}
+
+/// Tagged by the reason's name, as a member or as a value.
+fn undecidable(answer: &Value) -> Option<Undecidable> {
+    let members = answer.get("reason")?.as_object()?;
+    let mut words = members.iter().flat_map(|(name, value)| [Some(name.as_str()), value.as_str()]).flatten();
+    words.find_map(|word| {
+        Undecidable::ALL
             .into_iter()
             .find(|why| serde_json::to_value(why).is_ok_and(|value| value.as_str() == Some(word)))
-    });
-    known.map_or_else(|| "for a reason of another version".to_owned(), |why| format!("{} ({})", why.explanation(), why.code()))
+    })
 }
 
 fn masks(answer: &Value) -> Option<String> {
@@ -200,7 +207,9 @@ fn ways_out(answer: &Value) -> Vec<String> {
     } else if answer.pointer("/reason/why").and_then(Value::as_str) == Some("policy") {
         match ways.last_mut() {
             Some(last) => last.push_str("; a plain block is not lifted by a grant"),
-            None => ways.push("never: the forbid has no condition, and a plain block is not lifted by a grant".to_owned()),
+            None => {
+                ways.push("only outside the scope of the forbid; a plain block is not lifted by a grant".to_owned())
+            }
         }
     }
     ways

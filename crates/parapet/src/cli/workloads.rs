@@ -83,7 +83,8 @@ impl Workloads {
                     globals,
                     &format!("This denies everything that {name} asks from now on, and cuts its live sessions."),
                 )?;
-                let answer = client.post(&format!("/v1/workloads/{name}/quarantine"), &json!({ "reason": reason })).await;
+                let answer =
+                    client.post(&format!("/v1/workloads/{name}/quarantine"), &json!({ "reason": reason })).await;
                 named(answer, "workload", &name, "parapet workloads list")?;
                 changed(
                     globals,

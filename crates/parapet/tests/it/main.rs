@@ -14,6 +14,7 @@
 mod audit;
 mod bed;
 mod cli;
+mod commands;
 mod docs;
 mod identity;
 mod life;
