@@ -94,6 +94,12 @@ pub struct Facts {
     /// Was the statement asked for by EXPLAIN without ANALYZE, so that it does not run?
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub explain_only: bool,
-    /// How many statements the client sent in one message.
+    /// How many statements the client sent in one message; zero for what is no statement.
+    #[serde(skip_serializing_if = "is_zero")]
     pub statements: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde wants")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

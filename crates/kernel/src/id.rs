@@ -65,6 +65,11 @@ macro_rules! typed_id {
                 Self(compose(now, random))
             }
 
+            /// When it was made, to the millisecond.
+            pub fn at(&self) -> Timestamp {
+                Timestamp::from_millis((self.0 >> 38) as i64)
+            }
+
             /// The 16 characters after the prefix.
             pub fn letters(&self) -> [u8; 16] {
                 encode(self.0)
@@ -142,6 +147,7 @@ mod tests {
         assert!(early < late && early.to_string() < late.to_string());
         assert_eq!(early.to_string().parse(), Ok(early));
         assert_eq!(early.to_string().len(), 20);
+        assert_eq!(early.at(), Timestamp::from_millis(1_795_233_600_000));
     }
 
     #[test]

@@ -7,12 +7,12 @@ mod memo;
 
 use std::sync::Arc;
 
-use crate::audit::{VerdictSummary, decision_body};
+use crate::audit::{DecisionBody, VerdictSummary, decision_body};
 use crate::circumstances::Circumstances;
 use crate::policy::Snapshot;
 use crate::policy::evaluate::{Finding, Outcome, decide};
 use crate::trust::Authenticated;
-use crate::verdict::{Around, Ask, Deny, DenyReason, Permit, Request, Subject, Undecidable, Verdict};
+use crate::verdict::{Around, Ask, Deny, DenyReason, Permit, Request, Subject, Terms, Undecidable, Verdict};
 use crate::workload::Standing;
 
 pub use memo::Memo;
@@ -121,7 +121,7 @@ fn subject(
     who: &Authenticated,
     request: Request,
     deciding_operation: usize,
-    audit_body: Arc<str>,
+    audit_body: Arc<DecisionBody>,
 ) -> (Subject, crate::verdict::Content) {
     let Request { decision, session, upstream, operations, shape: _, content } = request;
     let subject = Subject {
@@ -139,7 +139,13 @@ fn subject(
     (subject, content)
 }
 
-fn verdict(snapshot: &Snapshot, who: &Authenticated, request: Request, known: &Remembered, body: Arc<str>) -> Verdict {
+fn verdict(
+    snapshot: &Snapshot,
+    who: &Authenticated,
+    request: Request,
+    known: &Remembered,
+    body: Arc<DecisionBody>,
+) -> Verdict {
     let (subject, content) = subject(snapshot, who, request, known.deciding_operation, body);
     let terms = known.terms.clone();
     match &known.finding {
@@ -156,32 +162,37 @@ impl Remembered {
         let Outcome { finding, terms, deciding_operation, reads } = outcome;
         let terms = Arc::new(terms);
         let template = request.content.template.clone();
-        let mut new = Self { finding, terms, deciding_operation, reads, template, body: "".into() };
-        new.body = new.body_for(snapshot, who, request);
-        new
+        let body = body_for(&finding, &terms, snapshot, who, request);
+        Self { finding, terms, deciding_operation, reads, template, body }
     }
 
     /// The same answer for a request of the same shape that is written otherwise.
     fn written_as(&self, snapshot: &Snapshot, who: &Authenticated, request: &Request) -> Self {
         let template = request.content.template.clone();
-        Self { template, body: self.body_for(snapshot, who, request), ..self.clone() }
+        Self { template, body: body_for(&self.finding, &self.terms, snapshot, who, request), ..self.clone() }
     }
+}
 
-    fn body_for(&self, snapshot: &Snapshot, who: &Authenticated, request: &Request) -> Arc<str> {
-        let summary = match &self.finding {
-            Finding::Permit => VerdictSummary::Permit { terms: &self.terms },
-            Finding::Ask { deciding, .. } => VerdictSummary::Ask { by: deciding },
-            Finding::Deny(reason) => VerdictSummary::Deny { reason },
-        };
-        decision_body(
-            who.workload(),
-            &request.upstream,
-            snapshot.bundle().digest(),
-            &summary,
-            &request.operations,
-            &request.content.template,
-        )
-    }
+fn body_for(
+    finding: &Finding,
+    terms: &Terms,
+    snapshot: &Snapshot,
+    who: &Authenticated,
+    request: &Request,
+) -> Arc<DecisionBody> {
+    let summary = match finding {
+        Finding::Permit => VerdictSummary::Permit { terms },
+        Finding::Ask { deciding, .. } => VerdictSummary::Ask { by: deciding },
+        Finding::Deny(reason) => VerdictSummary::Deny { reason },
+    };
+    decision_body(
+        who.workload(),
+        &request.upstream,
+        snapshot.bundle().digest(),
+        &summary,
+        &request.operations,
+        &request.content.template,
+    )
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::audit::{AppendError, Batch, LeafIndex};
 use crate::circumstances::{Circumstances, SessionHistory};
 use crate::facts::Facts;
 use crate::id::{DecisionId, SessionId};
 use crate::operation::{Action, Operation};
 use crate::policy::{Disclosure, Mode, PolicyFile, Snapshot, SnapshotParts, Upstream};
+use crate::ports::{AuditLog, PortFuture};
 use crate::resource::{Resource, ResourceKind};
 use crate::time::Timestamp;
 use crate::trust::{Authenticated, Trust, TrustRule, VerifiedAttestation};
@@ -129,5 +131,43 @@ pub(crate) fn request(shape: u128, operations: &[Operation]) -> Request {
             template: "select $1".into(),
             values: Vec::new(),
         },
+    }
+}
+
+/// A log in memory, which fails when it is told to.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    entries: std::sync::Mutex<Vec<Vec<u8>>>,
+    fails: std::sync::atomic::AtomicBool,
+}
+
+impl Log {
+    pub(crate) fn fail(&self, fails: bool) {
+        self.fails.store(fails, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    pub(crate) fn entries(&self) -> Vec<Vec<u8>> {
+        self.entries.lock().expect("no panic").clone()
+    }
+}
+
+impl AuditLog for Log {
+    fn append<'a>(&'a self, batch: &'a Batch) -> PortFuture<'a, Result<LeafIndex, AppendError>> {
+        let mut entries = self.entries.lock().expect("no panic");
+        let first = LeafIndex(entries.len() as u64);
+        let fails = self.fails.load(std::sync::atomic::Ordering::Relaxed);
+        if !fails {
+            entries.extend(batch.entries().map(<[u8]>::to_vec));
+        }
+        Box::pin(std::future::ready(if fails { Err(AppendError::Unwritable) } else { Ok(first) }))
+    }
+}
+
+/// What a future yields that has nothing to wait for.
+pub(crate) fn finish<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("it waits"),
     }
 }

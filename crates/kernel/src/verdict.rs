@@ -63,6 +63,12 @@ pub struct Limits {
     pub bytes: Option<u64>,
 }
 
+impl Limits {
+    fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A policy that decided, as people are told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Deciding {
@@ -254,16 +260,21 @@ impl Content {
     }
 }
 
-/// What a judgement found for a request that may pass: which values are masked, and how much may leave.
+/// What a judgement found for a request that may pass: which values are masked, and how much may leave. Written without the
+/// members that are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Terms {
     /// For each masked operation (by its index), how, and by which policy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub masks: Vec<(usize, Mask, Arc<str>)>,
     /// The caps on the response.
+    #[serde(skip_serializing_if = "Limits::are_none")]
     pub limits: Limits,
     /// Policies that would have blocked, held or masked, but are being rolled out, or whose upstream observes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub observed: Vec<Deciding>,
     /// The permits that matched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub permits: Vec<Arc<str>>,
 }
 
@@ -279,8 +290,8 @@ pub struct Subject {
     pub(crate) deciding_operation: usize,
     /// The digest of the policy bundle that was asked.
     pub(crate) bundle: Arc<str>,
-    /// What the audit entry says besides ids and time, encoded once per shape: see `audit::entry`.
-    pub(crate) audit_body: Arc<str>,
+    /// What the audit entry says besides ids and time, encoded once for each answer that the session remembers.
+    pub(crate) audit_body: Arc<crate::audit::DecisionBody>,
     /// It prepares a request and runs nothing.
     pub(crate) prepares: bool,
     /// What was true around it, for the entry of what did not simply pass.

@@ -1,6 +1,10 @@
 //! Entries that go to the log together: encoded back to back, so that a request of several decisions costs one write.
 
+use std::sync::Arc;
+
+use crate::audit::body::DecisionBody;
 use crate::audit::entry::{self, Entry};
+use crate::id::DecisionId;
 use crate::time::Timestamp;
 use crate::verdict::{Ask, Deny, Permit};
 
@@ -51,30 +55,58 @@ impl Batch {
 }
 
 /// Verdicts that wait to be entered, with their encoded entries. `Pending::enter` turns them into receipts.
+///
+/// A permit whose body stands in an earlier entry is entered in short. Because only what waits here knows what reaches the
+/// log, references are made here: to entries that were appended, or to one before in the same batch.
 #[derive(Debug, Default)]
 pub struct Pending {
     pub(crate) batch: Batch,
     pub(crate) permits: Vec<Permit>,
     pub(crate) denials: Vec<Deny>,
+    /// Bodies that this batch holds in full for the first time, with their decisions.
+    pub(super) first: Vec<(Arc<DecisionBody>, DecisionId)>,
 }
 
 impl Pending {
     /// Adds a permit, which is held until it is entered.
     pub fn permit(&mut self, permit: Permit, now: Timestamp) {
+        let like = self.like(&permit);
         let grant = permit.grant;
-        self.push(entry::Event::Decision { subject: &permit.subject, grant, approval: None }, now);
+        self.push(entry::Event::Decision { subject: &permit.subject, grant, approval: None, like }, now);
         self.permits.push(permit);
+    }
+
+    /// The decision whose entry holds this permit's body. If there is none, the permit's own entry becomes that.
+    fn like(&mut self, permit: &Permit) -> Option<DecisionId> {
+        // A pipeline repeats one of its last statements, if any.
+        const LATEST: usize = 8;
+        let (subject, body) = (&permit.subject, &permit.subject.audit_body);
+        if permit.grant.is_some() || subject.around.is_some() || body.short().is_none() {
+            return None;
+        }
+        let waiting = || {
+            let mut latest = self.first.iter().rev().take(LATEST);
+            latest.find(|(first, _)| Arc::ptr_eq(first, body)).map(|(_, decision)| *decision)
+        };
+        let like = body.entered().or_else(waiting);
+        if like.is_none() {
+            self.first.push((body.clone(), subject.decision));
+        }
+        like
     }
 
     /// Adds a denial, which is held until it is entered.
     pub fn deny(&mut self, deny: Deny, now: Timestamp) {
-        self.push(entry::Event::Decision { subject: &deny.subject, grant: None, approval: None }, now);
+        self.push(entry::Event::Decision { subject: &deny.subject, grant: None, approval: None, like: None }, now);
         self.denials.push(deny);
     }
 
     /// Adds an ask, which stays with the caller: it is answered later.
     pub fn ask(&mut self, ask: &Ask, approval: crate::id::ApprovalId, now: Timestamp) {
-        self.push(entry::Event::Decision { subject: &ask.subject, grant: None, approval: Some(approval) }, now);
+        self.push(
+            entry::Event::Decision { subject: &ask.subject, grant: None, approval: Some(approval), like: None },
+            now,
+        );
     }
 
     /// Adds an event that is no verdict.

@@ -24,7 +24,11 @@ impl Pending {
         self.batch.clear();
         let permits = std::mem::take(&mut self.permits);
         let denials = std::mem::take(&mut self.denials);
+        let first = std::mem::take(&mut self.first);
         appended?;
+        for (body, decision) in first {
+            body.set_entered(decision);
+        }
         Ok(Entered {
             receipts: permits
                 .into_iter()

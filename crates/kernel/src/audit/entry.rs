@@ -1,17 +1,19 @@
 //! What an entry says, in its one canonical form: a JSON object with a fixed order of members, without white space.
 //!
-//! The first member is `"v":1`. A decision's constant part is encoded once for each shape of request (`decision_body`), so
-//! that the hot path copies bytes. Literals, row values, tokens and passwords never stand in an entry.
-
-use std::sync::Arc;
+//! The first member is `"v":1`. A decision's constant part, its body, is encoded once (`body.rs`), so that the hot path
+//! copies bytes. Literals, row values, tokens and passwords never stand in an entry. docs/reference/audit-log.md has it all.
+//!
+//! A decision's entry is `v at kind decision session`, then `prepares`, `grant`, `approval` and `around` where they apply,
+//! then the body: `workload upstream verdict bundle`, `terms` or `by` or `reason`, `operations statement`. A permit without
+//! grant and `around` whose body stands in an earlier entry of the same session and log is short: after `verdict` it has
+//! `"like":"dec_…"`, the decision of that entry, in place of the rest. Asks and denials are always in full.
 
 use serde::Serialize;
 
-use crate::id::{ApprovalId, GrantId, SessionId};
-use crate::operation::Operation;
+use crate::id::{ApprovalId, DecisionId, GrantId, SessionId};
 use crate::time::Timestamp;
 use crate::trust::Evidence;
-use crate::verdict::{Deciding, DenyReason, Subject, Terms};
+use crate::verdict::Subject;
 use crate::workload::{Name, Person};
 
 /// Something that happened, and when.
@@ -34,6 +36,8 @@ pub enum Event<'a> {
         grant: Option<(GrantId, ApprovalId)>,
         /// The approval that was asked for.
         approval: Option<ApprovalId>,
+        /// The decision whose entry holds the same body: then this one is short.
+        like: Option<DecisionId>,
     },
     /// A workload proved who it is, and a session began.
     Login {
@@ -73,7 +77,7 @@ pub enum Event<'a> {
     /// What became of a decision whose request was forwarded.
     Outcome {
         /// The decision.
-        decision: crate::id::DecisionId,
+        decision: DecisionId,
         /// `ok`, `error`, or why it was cut.
         outcome: &'a str,
         /// Rows that left.
@@ -110,103 +114,6 @@ pub enum Event<'a> {
     },
 }
 
-/// The constant part of a decision's entry: everything besides ids and time. Begins and ends without a comma.
-pub fn decision_body(
-    workload: &Name,
-    upstream: &Name,
-    bundle: &str,
-    verdict: &VerdictSummary<'_>,
-    operations: &[Operation],
-    template: &str,
-) -> Arc<str> {
-    #[derive(Serialize)]
-    struct Body<'b> {
-        workload: &'b Name,
-        upstream: &'b Name,
-        bundle: &'b str,
-        #[serde(flatten)]
-        verdict: &'b VerdictSummary<'b>,
-        operations: Vec<OperationSummary<'b>>,
-        statement: &'b str,
-    }
-    #[derive(Serialize)]
-    struct OperationSummary<'b> {
-        action: crate::operation::Action,
-        verb: &'static str,
-        kind: crate::resource::ResourceKind,
-        resource: String,
-        /// Only where a name holds a dot, so that `resource` can be read in two ways.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        path: Option<&'b [Arc<str>]>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        facts: Option<&'b crate::facts::Facts>,
-    }
-    // An entry must fit a leaf, whatever the statement: what is cut says so.
-    const MOST_OPERATIONS: usize = 64;
-    const LONGEST_STATEMENT: usize = 8192;
-    let mut last: Option<&Arc<crate::facts::Facts>> = None;
-    let mut summaries: Vec<OperationSummary<'_>> = operations
-        .iter()
-        .take(MOST_OPERATIONS)
-        .map(|operation| {
-            // Operations of one statement share their facts: they are written with the first.
-            let repeated = last.is_some_and(|facts| Arc::ptr_eq(facts, &operation.facts));
-            last = Some(&operation.facts);
-            OperationSummary {
-                action: operation.action,
-                verb: operation.verb,
-                kind: operation.resource.kind,
-                resource: operation.resource.to_string(),
-                path: operation
-                    .resource
-                    .path
-                    .iter()
-                    .any(|name| name.contains('.'))
-                    .then_some(&*operation.resource.path),
-                facts: (!repeated).then_some(&*operation.facts),
-            }
-        })
-        .collect();
-    if let (true, Some(cut)) = (operations.len() > MOST_OPERATIONS, summaries.last_mut()) {
-        cut.resource = format!("… {} more", operations.len() - MOST_OPERATIONS);
-    }
-    let mut end = template.len().min(LONGEST_STATEMENT);
-    while !template.is_char_boundary(end) {
-        end -= 1;
-    }
-    let body = Body {
-        workload,
-        upstream,
-        bundle,
-        verdict,
-        operations: summaries,
-        statement: template.get(..end).unwrap_or_default(),
-    };
-    let text = serde_json::to_string(&body).unwrap_or_default();
-    text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().into()
-}
-
-/// The verdict as an entry states it.
-#[derive(Debug, Serialize)]
-#[serde(tag = "verdict", rename_all = "snake_case")]
-pub enum VerdictSummary<'a> {
-    /// It passed, under these terms.
-    Permit {
-        /// The terms.
-        terms: &'a Terms,
-    },
-    /// It was held.
-    Ask {
-        /// The policy that asked.
-        by: &'a Deciding,
-    },
-    /// It was denied.
-    Deny {
-        /// Why.
-        reason: &'a DenyReason,
-    },
-}
-
 /// Appends the canonical bytes of an entry.
 pub(super) fn encode(entry: &Entry<'_>, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail; a member that cannot be serialized would leave the entry unreadable, and `verify`
@@ -219,7 +126,7 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json
     out.extend_from_slice(&entry.at.text());
     out.push(b'"');
     match &entry.event {
-        Event::Decision { subject, grant, approval } => {
+        Event::Decision { subject, grant, approval, like } => {
             // By hand: these stand in every entry of the hot path.
             out.extend_from_slice(b",\"kind\":\"decision\",\"decision\":\"dec_");
             out.extend_from_slice(&subject.decision.letters());
@@ -240,7 +147,15 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json
                 member(out, "around", around)?;
             }
             out.push(b',');
-            out.extend_from_slice(subject.audit_body.as_bytes());
+            match (like, subject.audit_body.short()) {
+                (Some(like), Some(short)) => {
+                    out.extend_from_slice(short.as_bytes());
+                    out.extend_from_slice(b",\"like\":\"dec_");
+                    out.extend_from_slice(&like.letters());
+                    out.push(b'"');
+                }
+                (None, _) | (_, None) => out.extend_from_slice(subject.audit_body.text().as_bytes()),
+            }
         }
         Event::Login { session, workload, evidence, upstream, source } => {
             member(out, "kind", "login")?;
@@ -294,9 +209,12 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json
     Ok(())
 }
 
-fn member<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T) -> Result<(), serde_json::Error> {
+pub(super) fn member<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T) -> Result<(), serde_json::Error> {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
     serde_json::to_writer(out, value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,16 +3,20 @@
 //! The leaf (an entry's canonical bytes and their hash) is kept apart from how and where a log stores it.
 
 mod batch;
+mod body;
 mod chain;
 mod enter;
 mod entry;
+mod like;
 mod record;
 mod verify;
 
 pub use batch::{Batch, Pending};
+pub use body::{DecisionBody, VerdictSummary, decision_body};
 pub use chain::{ChainHash, leaf_hash, next_chain_hash};
 pub use enter::Entered;
-pub use entry::{Entry, Event, VerdictSummary, decision_body};
+pub use entry::{Entry, Event};
+pub use like::{expand, full_permit, like, unexpanded};
 pub use record::{LONGEST_ENTRY, LONGEST_RECORD, Record, parse_chain, write_record};
 pub use verify::{RecordFault, Verifier};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use crate::audit::DecisionBody;
 use crate::circumstances::Circumstances;
 use crate::policy::KnownUpstream;
 use crate::policy::Snapshot;
@@ -22,7 +23,7 @@ pub(super) struct Remembered {
     pub(super) deciding_operation: usize,
     pub(super) reads: Reads,
     pub(super) template: Arc<str>,
-    pub(super) body: Arc<str>,
+    pub(super) body: Arc<DecisionBody>,
 }
 
 /// For whom and by what the answers were found.

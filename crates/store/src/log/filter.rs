@@ -28,7 +28,7 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Earlier than this.
     pub until: Option<Timestamp>,
-    /// Stands anywhere in the entry's canonical text; ASCII letters of either case are equal.
+    /// Stands anywhere in the entry's canonical text, of a short entry in full; ASCII letters of either case are equal.
     pub text: Option<String>,
 }
 
@@ -45,15 +45,17 @@ pub enum Order {
 impl Filter {
     /// Can the entry match at all, judged by its bytes? Spares most of the parsing in a search for one decision.
     pub(super) fn may_match(&self, entry: &[u8]) -> bool {
-        let holds = |needle: &Option<String>| {
-            needle.as_ref().is_none_or(|needle| memchr::memmem::find(entry, needle.as_bytes()).is_some())
-        };
+        let find = |needle: &String| memchr::memmem::find(entry, needle.as_bytes());
+        let holds = |needle: &Option<String>| needle.as_ref().is_none_or(|needle| find(needle).is_some());
+        // Many entries may be like one decision: what an entry is about stands in it before what it is like.
+        let about = |at: usize| entry.get(..at).is_some_and(|before| before.ends_with(b"\"decision\":\""));
         // Ids and kinds stand in the canonical text as they are, without escapes.
-        [&self.kind, &self.decision, &self.session, &self.approval].into_iter().all(holds)
+        self.decision.as_ref().is_none_or(|decision| find(decision).is_some_and(about))
+            && [&self.kind, &self.session, &self.approval].into_iter().all(holds)
     }
 
-    /// Does the entry match?
-    pub fn matches(&self, entry: &Value, text: &[u8]) -> bool {
+    /// Does the entry match, by the members that a short entry has too?
+    pub(super) fn matches_own(&self, entry: &Value) -> bool {
         let is = |member: &str, wanted: &Option<String>| {
             wanted.as_ref().is_none_or(|wanted| entry.get(member).and_then(Value::as_str) == Some(wanted))
         };
@@ -69,7 +71,11 @@ impl Filter {
             && is("by", &self.by)
             && self.since.is_none_or(|since| at >= since.to_string().as_str())
             && self.until.is_none_or(|until| at < until.to_string().as_str())
-            && self.policy.as_ref().is_none_or(|policy| names_policy(entry, policy))
+    }
+
+    /// Does the entry match, by what it says in full?
+    pub(super) fn matches_body(&self, entry: &Value, text: &[u8]) -> bool {
+        self.policy.as_ref().is_none_or(|policy| names_policy(entry, policy))
             && self.text.as_ref().is_none_or(|wanted| contains(text, wanted.as_bytes()))
     }
 }

@@ -5,13 +5,15 @@
 //! - `lock`: held by the one process that writes
 //! - `*.torn`: a last record that a crash of the machine cut off, put aside when the log was opened
 //!
-//! `append.rs` writes, `open.rs` recovers, `sync.rs` makes durable, `verify.rs` proves, `search.rs` reads.
+//! `append.rs` writes, `open.rs` recovers, `sync.rs` makes durable, `verify.rs` proves, `search.rs` reads,
+//! `referred.rs` brings what short entries leave out.
 
 mod append;
 mod filter;
 mod head;
 mod lines;
 mod open;
+mod referred;
 mod search;
 mod segment;
 mod sync;

@@ -1,4 +1,4 @@
-//! Reads entries, newest or oldest first, in bounded memory. Does not verify: `verify.rs` does.
+//! Reads entries, newest or oldest first, in bounded memory. Short ones come in full. Does not verify: `verify.rs` does.
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kernel::audit::{ChainHash, Record};
+use kernel::audit::{ChainHash, Record, like};
 use kernel::id::DecisionId;
 use serde_json::Value;
 
 use super::filter::{Filter, Order};
 use super::lines::{Backwards, Forwards, Line};
+use super::referred::Referred;
 use super::segment::{self, Segment};
 
 /// An entry that was looked for.
@@ -21,7 +22,8 @@ pub struct Found {
     pub seq: u64,
     /// The chain after it.
     pub chain: ChainHash,
-    /// What it says.
+    /// What it says. An entry that is short in the log has the members of the one that it refers to, and keeps its `like`;
+    /// if that one is not there, `like_missing` is true.
     pub entry: Value,
 }
 
@@ -59,7 +61,8 @@ pub enum FindError {
 /// The entries of the log in `dir` that fit `filter`. Entries appended after the call may be missing.
 pub fn search(dir: &Path, filter: Filter, order: Order) -> Result<Search, SearchError> {
     let segments = segment::list(dir).map_err(|error| SearchError::Unreadable(error.kind()))?;
-    Ok(Search { segments: segments.into(), lines: None, filter, order, over: false, stop: None })
+    let referred = Some(Referred::new(segments.as_slice().into()));
+    Ok(Search { segments: segments.into(), lines: None, filter, order, over: false, stop: None, referred })
 }
 
 /// An iterator over entries. It ends after the first error.
@@ -71,6 +74,8 @@ pub struct Search {
     order: Order,
     over: bool,
     stop: Option<Arc<AtomicBool>>,
+    /// None for a search that leaves short entries as they are.
+    referred: Option<Referred>,
 }
 
 #[derive(Debug)]
@@ -130,11 +135,23 @@ impl Search {
                 continue;
             };
             let record = Record::parse(&line).ok_or_else(not_a_record)?;
-            if self.filter.may_match(record.entry) {
-                let entry = serde_json::from_slice(record.entry).map_err(|_| not_a_record())?;
-                if self.filter.matches(&entry, record.entry) {
-                    return Ok(Some(Found { seq: record.seq.0, chain: record.chain, entry }));
-                }
+            if let (Some(referred), Order::OldestFirst) = (&mut self.referred, self.order) {
+                referred.note(record.entry);
+            }
+            if !self.filter.may_match(record.entry) {
+                continue;
+            }
+            let mut entry: Value = serde_json::from_slice(record.entry).map_err(|_| not_a_record())?;
+            if !self.filter.matches_own(&entry) {
+                continue;
+            }
+            let mut text = std::borrow::Cow::Borrowed(record.entry);
+            if let (Some(referred), Some(first)) = (&mut self.referred, like(record.entry)) {
+                text = referred.expanded(record.entry, first, self.stop.as_deref()).map_err(unreadable)?.into();
+                entry = serde_json::from_slice(&text).map_err(|_| not_a_record())?;
+            }
+            if self.filter.matches_body(&entry, &text) {
+                return Ok(Some(Found { seq: record.seq.0, chain: record.chain, entry }));
             }
         }
     }
@@ -157,30 +174,38 @@ fn unreadable(error: io::Error) -> SearchError {
 
 /// The newest entry of the decision that `named` names: `last`, an id, or the beginning of exactly one id.
 pub fn find_decision(dir: &Path, named: &str) -> Result<Found, FindError> {
-    let decisions = Filter { kind: Some("decision".to_owned()), ..Filter::default() };
-    let whole = named.parse::<DecisionId>().is_ok();
-    if whole || named == "last" {
-        let decision = whole.then(|| named.to_owned());
-        let mut search = search(dir, Filter { decision, ..decisions }, Order::NewestFirst)?;
-        return Ok(search.next().ok_or(FindError::None)??);
+    if named == "last" {
+        return newest(dir, None);
+    }
+    if named.parse::<DecisionId>().is_ok() {
+        return newest(dir, Some(named.to_owned()));
     }
     if named.len() <= DecisionId::PREFIX.len() || !named.starts_with(DecisionId::PREFIX) {
         return Err(FindError::NotAnId);
     }
-    let mut one: Option<Found> = None;
-    for found in search(dir, decisions, Order::NewestFirst)? {
+    // A decision that was held stands there twice: when it was asked, and when it was granted or not.
+    let mut one: Option<String> = None;
+    let all = search(dir, decisions(None), Order::NewestFirst)?;
+    for found in (Search { referred: None, ..all }) {
         let found = found?;
-        let id = |found: &Found| found.entry.get("decision").and_then(Value::as_str).map(str::to_owned);
-        if id(&found).is_some_and(|id| id.starts_with(named)) {
+        let id = found.entry.get("decision").and_then(Value::as_str);
+        if let Some(id) = id.filter(|id| id.starts_with(named)) {
             match &one {
-                // A decision that was held stands there twice: when it was asked, and when it was granted or not.
-                Some(first) if id(first) != id(&found) => return Err(FindError::Ambiguous),
+                Some(first) if first != id => return Err(FindError::Ambiguous),
                 Some(_) => {}
-                None => one = Some(found),
+                None => one = Some(id.to_owned()),
             }
         }
     }
-    one.ok_or(FindError::None)
+    newest(dir, Some(one.ok_or(FindError::None)?))
+}
+
+fn decisions(decision: Option<String>) -> Filter {
+    Filter { kind: Some("decision".to_owned()), decision, ..Filter::default() }
+}
+
+fn newest(dir: &Path, decision: Option<String>) -> Result<Found, FindError> {
+    Ok(search(dir, decisions(decision), Order::NewestFirst)?.next().ok_or(FindError::None)??)
 }
 
 #[cfg(test)]
