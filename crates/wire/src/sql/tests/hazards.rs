@@ -59,7 +59,7 @@ fn stacked_statements_pl08() {
     let analysis = understood("COMMIT; DROP TABLE users");
     assert_eq!(
         analysis.operations.iter().map(|operation| operation.action).collect::<Vec<_>>(),
-        [Action::SqlTransaction, Action::SqlDrop]
+        [Action::SqlEnd, Action::SqlDrop]
     );
     assert!(analysis.operations.iter().all(|operation| operation.facts.statements == 2));
     assert_eq!(analysis.statements[1].operations, 1..2);
