@@ -7,14 +7,14 @@
 # Groups: fmt, clippy, deny   style and supply chain
 #         unit, proofs, tidy  without servers; proofs are the programs that must not compile
 #         policy              the shipped policy packs' own tests
-#         postgres, identity, audit, life, parity, cli, docs      real servers, stock clients
+#         postgres, identity, audit, life, parity, cli, commands, docs      real servers, stock clients
 #
 # All groups run, whatever fails. What is missing on the machine is installed first (scripts/install.sh says what and why).
 # On two cores a cold run takes about half an hour, nearly all of it compiling.
 set -uo pipefail
 cd "$(dirname "$0")"
 
-ALL=(fmt deny clippy unit proofs tidy policy postgres identity audit life parity cli docs)
+ALL=(fmt deny clippy unit proofs tidy policy postgres identity audit life parity cli commands docs)
 groups=("$@")
 [ ${#groups[@]} -eq 0 ] && groups=("${ALL[@]}")
 for group in "${groups[@]}"; do
@@ -31,7 +31,7 @@ fi
 sets=(build)
 for group in "${groups[@]}"; do
   case $group in
-    postgres | identity | audit | life | parity | cli | docs) sets=(build postgres drivers) ;;
+    postgres | identity | audit | life | parity | cli | commands | docs) sets=(build postgres drivers) ;;
   esac
 done
 scripts/install.sh "${sets[@]}" || exit 1
@@ -100,7 +100,7 @@ done
 
 echo
 [ ${#broken[@]} -gt 0 ] && echo "failed: ${broken[*]}"
-if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ] && [[ " ${groups[*]} " =~ \ (unit|proofs|tidy|policy|postgres|identity|audit|life|parity|cli|docs)\  ]]; then
+if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ] && [[ " ${groups[*]} " =~ \ (unit|proofs|tidy|policy|postgres|identity|audit|life|parity|cli|commands|docs)\  ]]; then
   echo "no test ran"
   failed=1
 fi
