@@ -26,7 +26,12 @@ const WORKLOADS: [(&str, &str); 2] = [("local-script", "service"), ("local-agent
 
 const PERMITS: &str = r#"// Written by `parapet dev`: the two local workloads may do everything.
 @id("dev-permits")
-permit (principal, action, resource) when { ["local-script", "local-agent"].contains(principal.name) };
+permit (
+  principal,
+  action,
+  resource
+)
+when { ["local-script", "local-agent"].contains(principal.name) };
 "#;
 
 /// Runs until stopped.
@@ -48,6 +53,9 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
     gateway.stop().await;
     if options.ephemeral {
         fs::remove_dir_all(&state)?;
+        output::message("stopped; nothing is left");
+    } else {
+        output::message(&format!("stopped; the state stays in {}", state.display()));
     }
     Ok(())
 }

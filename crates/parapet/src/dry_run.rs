@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use wire::mask::MaskPlan;
 use wire::sql::{Analysis, Catalogue, analyse};
 
-use crate::recorded::described;
+use crate::recorded::{described, set};
 
 /// What would be decided, and about what.
 pub(crate) struct DryRun {
@@ -93,13 +93,13 @@ impl DryRun {
             "statement": self.analysis.as_ref().map(|analysis| analysis.template.to_string()),
         });
         if let Some(reason) = &self.evaluation.reason {
-            entry["reason"] = serde_json::to_value(reason).unwrap_or_default();
+            set(&mut entry, "reason", serde_json::to_value(reason).unwrap_or_default());
         }
         if let Some(deciding) = &self.evaluation.deciding {
-            entry["by"] = serde_json::to_value(deciding).unwrap_or_default();
+            set(&mut entry, "by", serde_json::to_value(deciding).unwrap_or_default());
         }
         if let Some(explanation) = &self.explanation {
-            entry["explanation"] = explanation.clone();
+            set(&mut entry, "explanation", explanation.clone());
         }
         entry
     }

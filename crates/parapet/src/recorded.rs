@@ -54,18 +54,29 @@ pub(crate) fn explanation(snapshot: &Snapshot, entry: &Value) -> Option<Value> {
     let mut value = described(&explanation);
     let then = entry.get("bundle").and_then(Value::as_str).unwrap_or_default();
     if then != &**snapshot.bundle().digest() {
-        value["note"] = json!("policies have changed since; this is how they would decide now");
+        set(&mut value, "note", json!("policies have changed since; this is how they would decide now"));
     }
     if recorded.around.is_none() {
-        value["circumstances"] = json!("not recorded for what simply passed; counters and address are taken as zero");
+        set(
+            &mut value,
+            "circumstances",
+            json!("not recorded for what simply passed; counters and address are taken as zero"),
+        );
     }
     Some(value)
+}
+
+/// Gives an object a member.
+pub(crate) fn set(object: &mut Value, member: &str, value: impl Into<Value>) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(member.to_owned(), value.into());
+    }
 }
 
 /// An explanation as a tree and as text.
 pub(crate) fn described(explanation: &Explanation) -> Value {
     let mut value = serde_json::to_value(explanation).unwrap_or_default();
-    value["text"] = Value::String(explanation_text(explanation));
+    set(&mut value, "text", Value::String(explanation_text(explanation)));
     value
 }
 

@@ -11,6 +11,7 @@ use crate::cli::globals::Globals;
 use crate::cli::output::{self, Column, Listing, Shape};
 use crate::cli::style::{Styled, Tone};
 use crate::config::{Raw, Sources, variable};
+use crate::recorded::set;
 
 /// Verify and search the audit log
 #[derive(Debug, Args)]
@@ -89,10 +90,10 @@ fn for_people(mut entry: Value) -> Value {
     let Some(members) = entry.as_object_mut() else { return entry };
     let mut shown = json!({});
     if observed {
-        shown["outcome"] = Value::from("observed");
+        set(&mut shown, "outcome", Value::from("observed"));
     }
     if let Some(policy) = policy {
-        shown["policy"] = policy;
+        set(&mut shown, "policy", policy);
         members.remove("by");
     }
     members.insert("shown".to_owned(), shown);

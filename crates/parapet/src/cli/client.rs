@@ -144,6 +144,12 @@ fn address(state: &Path) -> Result<SocketAddr, Failure> {
     let text = match variable("PARAPET_ADMIN") {
         Some(text) => text,
         None => std::fs::read_to_string(state.join("admin.addr")).map_err(|_| {
+            let demos = crate::demo::all_running().len();
+            if demos > 1 {
+                let message = format!("{demos} demos run, and it is not said which one is meant");
+                return Failure::new(Exit::Unreachable, "PAR0304", message)
+                    .help("name its folder with `--state-folder`");
+            }
             let message = format!("no gateway runs with the state folder {}", state.display());
             let failure = Failure::new(Exit::Unreachable, "PAR0304", message);
             failure.help("start one with `parapet serve`, `dev` or `demo`, or name its folder with `--state-folder`")

@@ -58,8 +58,7 @@ impl Config {
                 output::data(&explained(globals, &lines));
                 if !problems.is_empty() {
                     let count = problems.len();
-                    let plural = if count == 1 { "" } else { "s" };
-                    output::note(globals, &format!("{count} mistake{plural}: see `parapet config check`"));
+                    output::note(globals, &format!("{}: see `parapet config check`", output::count(count, "mistake")));
                 }
                 Ok(Exit::Done)
             }
@@ -120,11 +119,11 @@ pub(super) fn accepted(globals: &Globals, configuration: &Configuration) -> Stri
         );
     }
     format!(
-        "{}: {} upstreams, {} workloads, {} trust rules, {} people\n",
+        "{}: {}, {}, {}, {} people\n",
         crate::cli::style::Styled(Tone::Good, "✓ the configuration is valid"),
-        configuration.upstreams.len(),
-        configuration.workloads.len(),
-        configuration.trust.len(),
+        output::count(configuration.upstreams.len(), "upstream"),
+        output::count(configuration.workloads.len(), "workload"),
+        output::count(configuration.trust.len(), "trust rule"),
         configuration.people.len(),
     )
 }

@@ -2,7 +2,6 @@
 
 use clap::{Args, Subcommand};
 
-use crate::cli::client;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::demo::{self, DemoOptions, DemoStep};
@@ -37,7 +36,15 @@ enum Verb {
 impl Demo {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         match self.verb {
-            Some(Verb::Run { step }) => Ok(demo::run_step(step, &client::state_folder(globals)).await?),
+            Some(Verb::Run { step }) => {
+                let folder = match &globals.state {
+                    Some(folder) => folder.clone(),
+                    None => {
+                        demo::running().map_err(|why| Failure::new(Exit::Unreachable, "PAR0304", why.to_string()))?
+                    }
+                };
+                Ok(demo::run_step(step, &folder).await?)
+            }
             None => {
                 let options = DemoOptions { upstream: self.upstream, keep: self.keep, tour: self.tour };
                 Ok(demo::run(options).await?)

@@ -44,15 +44,15 @@ impl Doctor {
         let configuration = match load(self.layers.running_sources(globals)) {
             Ok(configuration) => Some(configuration),
             Err(problems) => {
-                let count = problems.views().len();
-                let plural = if count == 1 { "" } else { "s" };
-                lines.push(line("configuration", Err((format!("{count} mistake{plural}"), "parapet config check"))));
+                let mistakes = output::count(problems.views().len(), "mistake");
+                lines.push(line("configuration", Err((mistakes, "parapet config check"))));
                 None
             }
         };
         if let Some(configuration) = &configuration {
-            let (upstreams, workloads) = (configuration.upstreams.len(), configuration.workloads.len());
-            lines.push(line("configuration", Ok(format!("{upstreams} upstreams, {workloads} workloads"))));
+            let upstreams = output::count(configuration.upstreams.len(), "upstream");
+            let workloads = output::count(configuration.workloads.len(), "workload");
+            lines.push(line("configuration", Ok(format!("{upstreams}, {workloads}"))));
             lines.push(line("policies", policies(configuration)));
             lines.extend(configuration.issuers.iter().map(issuer));
             lines.extend(certificate(configuration));
@@ -83,6 +83,7 @@ fn policies(configuration: &Configuration) -> Result<String, (String, &'static s
     let bundle =
         kernel::policy::Bundle::load(&files).map_err(|problems| (format!("{} mistakes", problems.len()), fix))?;
     match report.failed() {
+        0 if report.outcomes.is_empty() => Ok(format!("{} policies, without tests", bundle.policies().len())),
         0 => Ok(format!("{} policies, {} tests passed", bundle.policies().len(), report.outcomes.len())),
         failed => Err((format!("{failed} tests failed"), "parapet policy test")),
     }
@@ -97,7 +98,9 @@ fn issuer(issuer: &Issuer) -> Value {
             Err(error) => Err((format!("{}: {}", path.display(), error.kind()), "the gateway's user must read it")),
             Ok(text) => {
                 match serde_json::from_slice::<Value>(&text).ok().as_ref().and_then(|set| set.get("keys")?.as_array()) {
-                    Some(keys) if !keys.is_empty() => Ok(format!("{} keys in {}", keys.len(), path.display())),
+                    Some(keys) if !keys.is_empty() => {
+                        Ok(format!("{} in {}", output::count(keys.len(), "key"), path.display()))
+                    }
                     _ => Err((format!("{} holds no keys", path.display()), "put the issuer's JWK set there")),
                 }
             }

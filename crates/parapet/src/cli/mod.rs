@@ -27,7 +27,7 @@ mod run;
 mod serve;
 mod sessions;
 pub(crate) mod style;
-mod time;
+pub(crate) mod time;
 mod upstreams;
 mod version;
 mod workloads;

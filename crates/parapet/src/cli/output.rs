@@ -18,6 +18,12 @@ pub(crate) fn data(text: &str) {
     let _closed_pipe = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
+/// A number of things: `1 upstream`, `2 upstreams`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 /// Writes a message to stderr.
 pub(crate) fn message(text: &str) {
     let mut stderr = anstream::stderr().lock();

@@ -28,7 +28,7 @@ pub(crate) fn decision(answer: &Value, globals: &Globals) -> String {
     page.row("why", Some(why(answer)));
     page.row("reason", text("/reason/reason").or_else(|| text("/by/reason")));
     page.row("hint", text("/reason/hint").or_else(|| text("/by/hint")));
-    page.row("observed", list(answer, "/terms/observed", ", ", |observed| observed.get("policy").map(scalar)));
+    page.row("observed", observed(answer));
     page.row("masks", masks(answer));
     page.row("limit", text("/terms/limits/rows").map(|rows| format!("{rows} rows")));
     page.sources(answer);
@@ -168,7 +168,7 @@ fn cannot_decide(answer: &Value) -> String {
 }
 
 /// Tagged by the reason's name, as a member or as a value.
-fn undecidable(answer: &Value) -> Option<Undecidable> {
+pub(crate) fn undecidable(answer: &Value) -> Option<Undecidable> {
     let members = answer.get("reason")?.as_object()?;
     let mut words = members.iter().flat_map(|(name, value)| [Some(name.as_str()), value.as_str()]).flatten();
     words.find_map(|word| {
@@ -185,6 +185,17 @@ fn masks(answer: &Value) -> Option<String> {
         let resource = operations.get(index).and_then(|operation| operation.get("resource")).map(scalar)?;
         let column = resource.rsplit('.').next().unwrap_or(&resource).to_owned();
         Some(format!("{column} {} by \"{}\"", scalar(mask.get(1)?), scalar(mask.get(2)?)))
+    })
+}
+
+/// What policies under observation would have done.
+fn observed(answer: &Value) -> Option<String> {
+    let told = answer.pointer("/explanation/policies").and_then(Value::as_array);
+    list(answer, "/terms/observed", ", ", |observed| {
+        let policy = observed.get("policy")?;
+        let known = told.and_then(|told| told.iter().find(|told| told.get("policy") == Some(policy)));
+        let remedy = known.and_then(|known| known.get("remedy")).map(|remedy| format!(": {}", scalar(remedy)));
+        Some(format!("without observation \"{}\" decides{}", scalar(policy), remedy.unwrap_or_default()))
     })
 }
 

@@ -120,7 +120,11 @@ fn check(paths: &[PathBuf], globals: &Globals) -> Result<Exit, Failure> {
     }
     let valid = Styled(Tone::Good, "✓ the policies are valid");
     let digest = bundle.short_digest();
-    output::data(&format!("{valid}: {permits} permits, {forbids} forbids, {observed} observed, bundle {digest}\n"));
+    output::data(&format!(
+        "{valid}: {}, {}, {observed} observed, bundle {digest}\n",
+        output::count(permits, "permit"),
+        output::count(forbids, "forbid")
+    ));
     if permits == 0 {
         output::note(globals, "no policy permits anything: every request is denied");
     }

@@ -16,7 +16,7 @@ use crate::cli::env::{Access, workload};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::style::{Styled, Tone};
-use crate::cli::{output, style, time};
+use crate::cli::{output, page, style, time};
 
 /// Run a command as a workload, through the gateway
 #[derive(Debug, Args)]
@@ -50,12 +50,14 @@ impl Run {
         }
         // What the child is must not also be able to administer the gateway.
         command.env_remove("PARAPET_TOKEN").env_remove("PARAPET_WORKLOAD_TOKEN");
+        // Before there is a child: a signal that came between would end `run` and leave the child without a parent.
+        let signals = Signals::new()?;
         let child = match command.spawn() {
             Ok(child) => child,
             Err(error) => return Err(not_started(program, &error)),
         };
         drop(variables);
-        let status = supervise(child).await?;
+        let status = supervise(child, signals).await?;
         let summary = summary(&name, began, globals).await;
         Ok(report(globals, self.map_denied, status, summary))
     }
@@ -101,15 +103,10 @@ async fn wait_for_gateway(globals: &Globals) -> Result<(), Failure> {
 
 /// Waits for the child, and passes on what a supervisor sends. On a terminal Ctrl-C reaches the child by itself, as it is
 /// in the same process group: it is only kept from ending us before the child.
-async fn supervise(mut child: tokio::process::Child) -> Result<ExitStatus, Failure> {
+async fn supervise(mut child: tokio::process::Child, signals: Signals) -> Result<ExitStatus, Failure> {
     use std::io::IsTerminal as _;
     let on_terminal = std::io::stdin().is_terminal();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut quit = signal(SignalKind::quit())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut user1 = signal(SignalKind::user_defined1())?;
-    let mut user2 = signal(SignalKind::user_defined2())?;
+    let Signals { mut interrupt, mut quit, mut terminate, mut hangup, mut user1, mut user2 } = signals;
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
     loop {
         let forwarded = tokio::select! {
@@ -125,6 +122,29 @@ async fn supervise(mut child: tokio::process::Child) -> Result<ExitStatus, Failu
             // The child may be gone in this very moment; `wait` then says so.
             let _gone = rustix::process::kill_process(pid, signal);
         }
+    }
+}
+
+/// What a supervisor sends. Each is caught from here on.
+struct Signals {
+    interrupt: Signal,
+    quit: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    user1: Signal,
+    user2: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
     }
 }
 
@@ -168,7 +188,10 @@ fn line(entry: &Value) -> String {
     let verb = verb.map(output::scalar).unwrap_or_default();
     match part("/operations/0/resource") {
         // What cannot be understood asks for nothing in particular.
-        resource if resource.is_empty() => format!("cannot be decided  {}", part("/decision")),
+        resource if resource.is_empty() => {
+            let why = page::undecidable(entry).map(|why| format!(" ({})", why.code())).unwrap_or_default();
+            format!("cannot decide{why}  {}", part("/decision"))
+        }
         resource => format!("{verb} on {resource}  {by}  {}", part("/decision")),
     }
 }

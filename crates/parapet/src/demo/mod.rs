@@ -8,12 +8,12 @@ mod steps;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context as _, bail};
+use kernel::time::Timestamp;
 
 use crate::cli::exit::Exit;
-use crate::cli::output;
+use crate::cli::{output, time};
 use crate::config::{Sources, load};
 use crate::dev_issuer;
 use crate::wiring::{self, Origin, Ready};
@@ -72,7 +72,7 @@ pub(crate) async fn run(options: DemoOptions) -> anyhow::Result<Exit> {
     clean_stale();
     let state = new_state(options.keep)?;
     let folder = state.folder.clone();
-    let began = Instant::now();
+    let began = time::now();
     let (server, address) = match &options.upstream {
         Some(url) => (None, shop::Upstream::parse(url)?),
         None => {
@@ -177,13 +177,19 @@ pub(crate) fn admin_token(folder: &Path) -> anyhow::Result<String> {
     Ok(token.hash().to_string())
 }
 
-fn banner(ready: &Ready, folder: &Path, server: Option<&postgres::Server>, upstream: &shop::Upstream, began: Instant) {
+fn banner(
+    ready: &Ready,
+    folder: &Path,
+    server: Option<&postgres::Server>,
+    upstream: &shop::Upstream,
+    began: Timestamp,
+) {
     let started = match server {
         Some(server) => format!(
             "postgres {}, started from {}   (3 tables, 10 000 rows, {} ms)",
             server.version,
             server.binary.join("postgres").display(),
-            began.elapsed().as_millis()
+            time::now().since(began).as_millis()
         ),
         None => format!("postgres at {}:{}", upstream.host, upstream.port),
     };
@@ -212,16 +218,18 @@ fn banner(ready: &Ready, folder: &Path, server: Option<&postgres::Server>, upstr
 
 /// Is there exactly one demo running? Its state folder.
 pub(crate) fn running() -> anyhow::Result<PathBuf> {
-    let mut folders: Vec<PathBuf> = fs::read_dir(root())?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.join("admin.addr").is_file() && is_demo(path))
-        .collect();
+    let mut folders = all_running();
     match (folders.pop(), folders.is_empty()) {
         (Some(only), true) => Ok(only),
         (Some(_), false) => bail!("several demos run; say which with `--state-folder`"),
         (None, _) => bail!("no demo runs; start one with `parapet demo`"),
     }
+}
+
+/// The state folders of every demo that runs.
+pub(crate) fn all_running() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root()).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.join("admin.addr").is_file() && is_demo(path)).collect()
 }
 
 fn is_demo(path: &Path) -> bool {

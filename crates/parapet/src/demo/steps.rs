@@ -15,6 +15,7 @@ use crate::cli::globals::Globals;
 use crate::cli::proof::Proof;
 use crate::cli::style::{Styled, Tone};
 use crate::cli::{output, page};
+use crate::recorded::set;
 use crate::wiring;
 
 /// One step of the demo.
@@ -138,7 +139,7 @@ async fn explain(folder: &Path, client: &Client) -> anyhow::Result<bool> {
     let globals = globals(folder);
     let mut decision = get(client, "/v1/decisions/last").await?;
     let proof = crate::cli::explain::proof_of(&decision, &globals);
-    decision["proof"] = proof.as_ref().map(Proof::json).unwrap_or_default();
+    set(&mut decision, "proof", proof.as_ref().map(Proof::json).unwrap_or_default());
     output::message(page::decision(&decision, &globals).trim_end());
     Ok(decision.pointer("/explanation/policies").is_some() && matches!(proof, Some(Proof::Verified { .. })))
 }
