@@ -1,4 +1,5 @@
-//! How long an append to the audit log takes: entries of about 300 bytes, alone and in batches of eight. Prints nanoseconds.
+//! How long an append to the audit log takes: entries as long as a permit in short and in full, alone and in batches of
+//! eight. Prints nanoseconds.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
 use std::sync::Arc;
@@ -17,27 +18,29 @@ fn main() {
         let dir = std::env::temp_dir().join(format!("parapet-bench-append-{}", std::process::id()));
         let clock = Arc::new(StoppedClock::at(Timestamp::from_millis(1_795_233_600_000)));
         let (log, _) = DiskLog::open(&dir, LogOptions::default(), clock).await.unwrap();
-        for entries in [1u32, 8] {
-            let batch = batch(entries);
+        for (bytes, entries) in [(230, 1u32), (230, 8), (1000, 1), (1000, 8)] {
+            let batch = batch(bytes, entries);
             #[expect(clippy::disallowed_methods, reason = "measures")]
             let began = std::time::Instant::now();
             for _ in 0..ROUNDS / entries {
                 log.append(&batch).await.unwrap();
             }
             let each = began.elapsed().as_nanos() / u128::from(ROUNDS / entries);
-            println!("append of {entries}: {each} ns, {} ns an entry", each / u128::from(entries));
+            println!("append of {entries} of {bytes} bytes: {each} ns, {} ns an entry", each / u128::from(entries));
         }
         log.close().await;
         std::fs::remove_dir_all(&dir).unwrap();
     });
 }
 
-fn batch(entries: u32) -> Batch {
+fn batch(bytes: usize, entries: u32) -> Batch {
+    // The other members are 107 bytes.
+    let object = "o".repeat(bytes - 107);
     let mut batch = Batch::default();
-    let object = "o".repeat(220);
     for _ in 0..entries {
         let event = Event::Admin { by: None, action: "bench", object: &object, reason: None };
         batch.push(&Entry { at: Timestamp::from_millis(1_795_233_600_000), event });
     }
+    assert!(batch.entries().all(|entry| entry.len() == bytes));
     batch
 }
