@@ -28,7 +28,8 @@ const WORKER_STACK: usize = 16 << 20;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().thread_stack_size(WORKER_STACK).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().thread_stack_size(WORKER_STACK).enable_all().build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             let failure = cli::exit::Failure::from(error).help("the system gave no threads or no file descriptors");

@@ -83,7 +83,8 @@ pub(super) async fn log_in(
     };
     let Some(place) = guarded.place() else {
         let line = format!("upstream \"{}\" has as many sessions as it may [{}]", guarded.upstream.name, arrival.id);
-        tell(&mut channel, Sqlstate::TOO_MANY_CONNECTIONS, &line, Some("close sessions, or raise max_sessions")).await?;
+        tell(&mut channel, Sqlstate::TOO_MANY_CONNECTIONS, &line, Some("close sessions, or raise max_sessions"))
+            .await?;
         return Err(LoginError::Refused("too many sessions".to_owned()));
     };
     let begun = Session::begin(gateway.parts.clone(), arrival, who, guarded.upstream.name.clone(), super::PROTOCOL);

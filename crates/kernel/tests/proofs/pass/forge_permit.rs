@@ -1,6 +1,6 @@
 //! A permit comes from a judgement. The twin that may.
 
-use parapet_kernel::verdict::{Ask, Content, Permit, Verdict};
+use parapet_kernel::verdict::{Permit, Verdict};
 
 pub fn permit(verdict: Verdict) -> Option<Permit> {
     match verdict {
