@@ -85,6 +85,36 @@ fn every_kind_of_event_is_entered() {
     assert!(ran.code == 0 && ran.out.contains("agents-never-destroy"), "{ran:?}");
 }
 
+/// The log holds a repeated permit in short; who reads it by Parapet sees it in full.
+#[test]
+fn repeated_permits_are_short_and_read_in_full() {
+    let Some(bed) = Bed::start("audit-short") else { return };
+    let mut raw = bed.raw("reporting");
+    for number in 1..6 {
+        assert_eq!(raw::tags(&raw.query(&format!("select total from orders where id = -{number}"))), "TCZ");
+    }
+    let decisions: Vec<Value> = bed.gateway.entries().into_iter().filter(|entry| entry["kind"] == "decision").collect();
+    let [connect, first, again @ ..] = &*decisions else { panic!("{decisions:?}") };
+    assert!(connect.get("like").is_none() && first.get("like").is_none(), "{decisions:?}");
+    assert_eq!(again.len(), 4);
+    for entry in again {
+        assert_eq!(entry["like"], first["decision"]);
+        assert!(entry.get("statement").is_none() && entry.to_string().len() <= 250, "{entry}");
+    }
+    let last = again[3]["decision"].as_str().unwrap();
+    let ran = bed.gateway.cli(&["explain", last, "-o", "json"]);
+    let shown: Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    assert_eq!((&shown["statement"], &shown["bundle"]), (&first["statement"], &first["bundle"]));
+    assert_eq!((&shown["decision"], &shown["like"]), (&again[3]["decision"], &first["decision"]));
+    assert_eq!(shown["proof"]["verified"], true, "{ran:?}");
+    assert!(shown["explanation"].is_object(), "{ran:?}");
+    // What permits stands in the first entry alone, and all five are found by it.
+    let policy = first["terms"]["permits"][0].as_str().unwrap();
+    let ran = bed.gateway.cli(&["audit", "search", "--kind", "decision", "--policy", policy, "-o", "jsonl"]);
+    let found = ran.out.lines().filter(|line| line.contains(first["statement"].as_str().unwrap())).count();
+    assert_eq!(found, 5, "{ran:?}");
+}
+
 /// Flips a bit of every byte of a small log, cuts it, and drops, doubles and swaps its lines.
 #[test]
 fn every_change_is_found() {
