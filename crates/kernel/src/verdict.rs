@@ -371,17 +371,7 @@ impl Permit {
 
     /// Turns into a denial because its terms cannot be kept, such as a mask on a value that leaves in no maskable form.
     pub fn withheld(self, why: Undecidable) -> Deny {
-        let Self { mut subject, content, .. } = self;
-        let reason = DenyReason::CannotDecide(why);
-        subject.audit_body = crate::audit::decision_body(
-            &subject.workload,
-            &subject.upstream,
-            &subject.bundle,
-            &crate::audit::VerdictSummary::Deny { reason: &reason },
-            &subject.operations,
-            &content.template,
-        );
-        Deny { subject, reason, template: content.template }
+        Deny::instead(self.subject, DenyReason::CannotDecide(why), self.content.template)
     }
 }
 
@@ -448,17 +438,7 @@ impl Ask {
 
     /// Turns into a denial because nobody granted it.
     pub fn refused(self) -> Deny {
-        let Self { mut subject, content, deciding, .. } = self;
-        let reason = DenyReason::NotApproved(deciding);
-        subject.audit_body = crate::audit::decision_body(
-            &subject.workload,
-            &subject.upstream,
-            &subject.bundle,
-            &crate::audit::VerdictSummary::Deny { reason: &reason },
-            &subject.operations,
-            &content.template,
-        );
-        Deny { subject, reason, template: content.template }
+        Deny::instead(self.subject, DenyReason::NotApproved(self.deciding), self.content.template)
     }
 }
 
@@ -472,6 +452,19 @@ pub struct Deny {
 }
 
 impl Deny {
+    /// A denial in the place of another verdict: its entry says what became of the request.
+    fn instead(mut subject: Subject, reason: DenyReason, template: Arc<str>) -> Self {
+        subject.audit_body = crate::audit::decision_body(
+            &subject.workload,
+            &subject.upstream,
+            &subject.bundle,
+            &crate::audit::VerdictSummary::Deny { reason: &reason },
+            &subject.operations,
+            &template,
+        );
+        Self { subject, reason, template }
+    }
+
     /// What it is about.
     pub fn subject(&self) -> &Subject {
         &self.subject

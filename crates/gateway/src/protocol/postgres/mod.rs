@@ -89,7 +89,10 @@ impl PostgresGateway {
 
     /// Handles one connection from its first byte to its end.
     pub async fn handle(&self, stream: TcpStream, peer: SocketAddr) {
-        let greeting = match negotiate::greet(stream, self.tls.as_ref(), GREETING).await {
+        // Each phase in a box of its own that is gone before the next begins: thousands of idle sessions should not carry
+        // the memory of their logins.
+        let greeted = Box::pin(negotiate::greet(stream, self.tls.as_ref(), GREETING)).await;
+        let greeting = match greeted {
             Ok(greeting) => greeting,
             Err(error) => {
                 tracing::debug!(source = %peer, %error, "no greeting");
@@ -116,7 +119,8 @@ impl PostgresGateway {
                     self.turn_away(stream, Sqlstate::INVALID_AUTHORIZATION, &line).await;
                     return;
                 }
-                match Box::pin(login::log_in(self, arrival, stream, request)).await {
+                let logged_in = Box::pin(login::log_in(self, arrival, stream, request)).await;
+                match logged_in {
                     Ok(ready) => Box::pin(serve::serve(self, ready)).await,
                     Err(error) => tracing::debug!(session = %arrival.id, %error, "no session"),
                 }
