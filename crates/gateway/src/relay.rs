@@ -125,14 +125,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
 
     /// Sends now what the peer takes without waiting, and keeps the rest in order. Errors show at the next wait.
     pub fn send(&mut self, bytes: &[u8]) {
-        let mut context = Context::from_waker(Waker::noop());
-        if bytes.is_empty() {
-            // Errors show at the next wait.
-            let _flushed = self.poll_flush(&mut context);
-            return;
-        }
         let mut rest = bytes;
-        if self.waiting() == 0 {
+        if self.waiting() == 0 && !bytes.is_empty() {
+            let mut context = Context::from_waker(Waker::noop());
             while let Poll::Ready(Ok(taken)) = Pin::new(&mut self.stream).poll_write(&mut context, rest) {
                 rest = rest.get(taken..).unwrap_or_default();
                 if taken == 0 || rest.is_empty() {
@@ -287,7 +282,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin, U: AsyncRead + AsyncWrite + Unpin> Relay
 
     /// Sends what waits for the upstream, as far as it takes it without waiting.
     pub fn push_upstream(&mut self) {
-        self.upstream.send(&[]);
+        let mut context = Context::from_waker(Waker::noop());
+        // Errors show at the next wait.
+        let _flushed = self.upstream.poll_flush(&mut context);
     }
 
     /// Has the upstream closed, and is everything that it sent consumed?
