@@ -12,7 +12,6 @@ use kernel::ports::{Check, PortFuture, Snapshots as _, UpstreamProbe};
 use kernel::workload::Name;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use crate::config::Configuration;
 use crate::config::checked::{ListenerTls, UpstreamAddress};
@@ -43,8 +42,7 @@ pub(crate) fn serve(
 ) -> anyhow::Result<SocketAddr> {
     let configuration = house.configuration();
     let bound = listener.local_addr()?;
-    let (people, watched) = watch::channel(Arc::new(people(&configuration)));
-    let parts = control_parts(house, &configuration, postgres, watched, people);
+    let parts = control_parts(house, &configuration, postgres);
     let mut stopping = tasks.stopping();
     tasks.spawn("admin API", async move {
         if let Err(error) = control::serve(listener, parts, async move { stopping.begun().await }).await {
@@ -54,22 +52,15 @@ pub(crate) fn serve(
     Ok(bound)
 }
 
-fn control_parts(
-    house: &Arc<House>,
-    configuration: &Configuration,
-    postgres: Option<SocketAddr>,
-    watched: watch::Receiver<Arc<People>>,
-    people: watch::Sender<Arc<People>>,
-) -> ControlParts {
+fn control_parts(house: &Arc<House>, configuration: &Configuration, postgres: Option<SocketAddr>) -> ControlParts {
     let (explaining, deciding, listing, reloading) =
         (Arc::clone(house), Arc::clone(house), Arc::clone(house), Arc::clone(house));
-    let people = Arc::new(people);
     ControlParts {
         version: gateway::VERSION,
         began: house.clock.now(),
         listeners: listeners(configuration, postgres),
         hosts: hosts(configuration),
-        people: watched,
+        people: house.people.subscribe(),
         clock: Arc::clone(&house.clock),
         snapshots: house.publisher.clone(),
         sessions: house.sessions.clone(),
@@ -84,14 +75,10 @@ fn control_parts(
             Box::pin(async move { decide(&house, &request) })
         }),
         reload: Arc::new(move || {
-            let (house, people) = (Arc::clone(&reloading), Arc::clone(&people));
+            let house = Arc::clone(&reloading);
             Box::pin(async move {
                 match house.reload().await {
-                    Ok(()) => {
-                        let configuration = house.configuration();
-                        people.send_replace(Arc::new(self::people(&configuration)));
-                        Ok(json!({ "digest": configuration.digest }))
-                    }
+                    Ok(()) => Ok(json!({ "digest": house.configuration().digest })),
                     Err(problems) => Err(vec![Value::String(problems)]),
                 }
             })
@@ -99,7 +86,8 @@ fn control_parts(
     }
 }
 
-fn people(configuration: &Configuration) -> People {
+/// Who may call the API.
+pub(crate) fn people(configuration: &Configuration) -> People {
     let entries = configuration.people.iter().filter_map(|entry| {
         // Without a token nobody can call as this person; they still count as an owner or an approver elsewhere.
         let token = TokenHash::from_bytes(entry.token_hash?);

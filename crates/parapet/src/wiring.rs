@@ -23,6 +23,7 @@ use store::database::Database;
 use store::log::{DiskLog, LogOptions};
 use store::workloads::Workloads;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::clock::SystemClock;
 use crate::config::{Configuration, Problems};
@@ -74,6 +75,8 @@ pub(crate) struct House {
     pub(crate) dialler: Dialler,
     pub(crate) upstreams: Vec<Arc<Guarded>>,
     pub(crate) configuration: RwLock<Arc<Configuration>>,
+    /// Who may call the admin API; the newest value counts from the next call on.
+    pub(crate) people: watch::Sender<Arc<control::People>>,
     pub(crate) origin: Origin,
 }
 
@@ -99,6 +102,8 @@ impl House {
         match result {
             Ok(configuration) => {
                 tracing::info!(digest, "configuration loaded");
+                // Whatever caused the reload: a person who was removed may call no more.
+                self.people.send_replace(Arc::new(admin::people(&configuration)));
                 *self.configuration.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
                     Arc::new(configuration);
                 Ok(())
@@ -166,6 +171,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         sessions: Arc::clone(&sessions),
         dialler: dialler.clone(),
         upstreams: upstreams.clone(),
+        people: watch::Sender::new(Arc::new(admin::people(&configuration))),
         configuration: RwLock::new(Arc::new(configuration)),
         origin,
     });

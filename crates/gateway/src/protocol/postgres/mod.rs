@@ -67,16 +67,6 @@ impl PostgresGateway {
         Self { parts, issuers, dialler, tls, upstreams, cancel_keys: Arc::default() }
     }
 
-    /// The upstreams.
-    pub fn upstreams(&self) -> &[Arc<Guarded>] {
-        &self.upstreams
-    }
-
-    /// The dialler, for the gateway's own connections.
-    pub fn dialler(&self) -> &Dialler {
-        &self.dialler
-    }
-
     /// The upstream that a client means by a database name: an upstream's name, or the database of exactly one.
     fn resolve(&self, database: &str) -> Option<Arc<Guarded>> {
         let by_name = self.upstreams.iter().find(|guarded| guarded.upstream.name.as_str() == database);
