@@ -4,6 +4,7 @@
 //! Read `session.rs` first: it is the one security path that every protocol takes. The gateway knows neither the store nor
 //! the configuration; it meets the rest of the product through `kernel::ports`.
 
+pub mod lanes;
 pub mod listen;
 pub mod login;
 pub mod protocol;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::lanes::Lanes;
 use crate::tasks::Tasks;
 
 /// The first pause after an error that time may heal, such as too many open files. It doubles with each further error.
@@ -28,17 +29,27 @@ trait Arrivals: Send + 'static {
 }
 
 impl Arrivals for TcpListener {
-    type Connection = TcpStream;
+    // Bound to no runtime yet: the connection is served by another than the listener's.
+    type Connection = std::net::TcpStream;
 
-    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+    async fn accept(&mut self) -> io::Result<(std::net::TcpStream, SocketAddr)> {
         let (stream, peer) = TcpListener::accept(self).await?;
         // A gateway adds a hop; it must not add Nagle's delay too. A failure costs time only, and shows up again when the
         // connection is used.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        Ok((stream, peer))
+        Ok((stream.into_std()?, peer))
     }
+}
+
+/// Where tasks of the connections go.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Owns them.
+    pub tasks: Tasks,
+    /// Runs them.
+    pub lanes: Arc<Lanes>,
 }
 
 /// Accepts connections until the process stops, and runs `handler` for each as a task called `name`. Beyond `limit` open
@@ -46,20 +57,30 @@ impl Arrivals for TcpListener {
 pub async fn accept_loop<Handler, Handling>(
     listener: TcpListener,
     limit: usize,
-    tasks: Tasks,
+    host: Host,
     name: &'static str,
     handler: Handler,
 ) where
     Handler: Fn(TcpStream, SocketAddr) -> Handling + Send + Sync + 'static,
     Handling: Future<Output = ()> + Send + 'static,
 {
-    accept_from(listener, limit, tasks, name, handler).await;
+    let handler = Arc::new(handler);
+    let on_its_lane = move |connection, peer| {
+        let handler = Arc::clone(&handler);
+        async move {
+            match TcpStream::from_std(connection) {
+                Ok(stream) => handler(stream, peer).await,
+                Err(error) => tracing::warn!(listener = name, %error, "a connection cannot be served"),
+            }
+        }
+    };
+    accept_from(listener, limit, host, name, on_its_lane).await;
 }
 
 async fn accept_from<Source, Handler, Handling>(
     mut source: Source,
     limit: usize,
-    tasks: Tasks,
+    host: Host,
     name: &'static str,
     handler: Handler,
 ) where
@@ -68,7 +89,7 @@ async fn accept_from<Source, Handler, Handling>(
     Handling: Future<Output = ()> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-    let mut stopping = tasks.stopping();
+    let mut stopping = host.tasks.stopping();
     let mut overflow = Overflow::new(name);
     let mut pause = FIRST_PAUSE;
     loop {
@@ -86,8 +107,9 @@ async fn accept_from<Source, Handler, Handling>(
                     overflow.count();
                     continue;
                 };
+                let Some(lane) = host.lanes.least_busy() else { continue };
                 let handling = handler(connection, peer);
-                tasks.spawn(name, async move {
+                host.tasks.spawn_on(&lane, name, async move {
                     let _place = place;
                     handling.await;
                 });

@@ -139,6 +139,7 @@ impl Session {
             protocol,
             source: arrival.source,
             began: now,
+            until: who.until(),
         });
         let around = Circumstances {
             now,

@@ -6,12 +6,16 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use kernel::id::{DecisionId, SessionId};
 use kernel::ports::{Clock, LiveSessions, SessionView, Snapshots};
 use kernel::time::Timestamp;
 use kernel::workload::{Name, Standing};
 use tokio::sync::Notify;
+
+/// How often it is looked whether a session's proof has ended.
+const EXPIRY_EVERY: Duration = Duration::from_millis(250);
 
 /// Why a session is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,8 @@ pub struct SessionStart {
     pub source: std::net::IpAddr,
     /// When it began.
     pub began: Timestamp,
+    /// When its proof or its workload ends, if ever.
+    pub until: Option<Timestamp>,
 }
 
 /// One open session, as others see it.
@@ -203,6 +209,22 @@ impl Sessions {
                 }
             }
             snapshots.changed(seen).await;
+        }
+    }
+
+    /// Cuts the sessions whose proof has ended. Never returns.
+    ///
+    /// One task looks at all of them: a timer for each session would be set on the thread that moves its data, and make
+    /// every wait there dearer.
+    pub async fn expire(&self, clock: &dyn Clock) {
+        loop {
+            tokio::time::sleep(EXPIRY_EVERY).await;
+            let now = clock.now();
+            for live in self.locked().values() {
+                if live.start.until.is_some_and(|until| until <= now) {
+                    live.cut(Cut::Revoked);
+                }
+            }
         }
     }
 

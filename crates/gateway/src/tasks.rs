@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -70,7 +71,15 @@ impl Tasks {
     }
 
     /// Runs `work` as a task of its own. While the process drains, new work is dropped instead, and logged.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_on(&Handle::current(), name, work);
+    }
+
+    /// Runs `work` as [`Self::spawn`] does, on another runtime.
+    pub fn spawn_on(&self, runtime: &Handle, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let mut table = self.shared.table();
         if table.closed {
             tracing::info!(task = name, "not started, since the gateway is stopping");
@@ -81,11 +90,7 @@ impl Tasks {
         table.tasks.insert(id, Task { name, abort: None });
         self.shared.running.send_modify(|running| *running += 1);
         let registered = Registered { id, shared: Arc::clone(&self.shared) };
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place that spawns: the task is owned, named and drained"
-        )]
-        let handle = tokio::spawn(async move {
+        let handle = runtime.spawn(async move {
             // Also dropped when the task is cut, so that the table never names a task that is gone.
             let _registered = registered;
             caught(name, work).await;

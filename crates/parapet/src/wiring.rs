@@ -5,10 +5,12 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use gateway::listen::accept_loop;
+use gateway::lanes::Lanes;
+use gateway::listen::{Host, accept_loop};
 use gateway::protocol::postgres::{Guarded, PostgresGateway};
 use gateway::session::Parts;
 use gateway::sessions::{Cut, Sessions};
@@ -28,7 +30,7 @@ use tokio::sync::watch;
 use crate::clock::SystemClock;
 use crate::config::{Configuration, Problems};
 use crate::snapshots::Publisher;
-use crate::{admin, dev_issuer, logs, parts};
+use crate::{WORKER_STACK, admin, dev_issuer, logs, parts};
 
 /// Where the configuration comes from, for a reload: how to read it, and the files that it stands in.
 pub(crate) struct Origin {
@@ -56,6 +58,8 @@ pub(crate) struct Ready {
 pub(crate) struct Running {
     ready: Ready,
     tasks: Tasks,
+    /// Sessions run there until they are drained.
+    _lanes: Arc<Lanes>,
     sessions: Arc<Sessions>,
     desk: Arc<Desk>,
     log: Arc<DiskLog>,
@@ -176,6 +180,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         origin,
     });
     let tasks = Tasks::new();
+    let lanes = Arc::new(Lanes::start(thread::available_parallelism()?, WORKER_STACK)?);
     follow(&tasks, &house);
     let configuration = house.configuration();
     let admin = admin::bind(&configuration).await?;
@@ -194,7 +199,8 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
             let issuers = Arc::new(parts::issuers(&configuration, &dialler, &clock)?);
             let tls = parts::server_tls(listener, &state).await?;
             let gateway = Arc::new(PostgresGateway::new(parts, issuers, dialler.clone(), tls, upstreams));
-            Some(listen_postgres(&tasks, gateway, listener.listen).await?)
+            let host = Host { tasks: tasks.clone(), lanes: Arc::clone(&lanes) };
+            Some(listen_postgres(host, gateway, listener.listen).await?)
         }
     };
     // The first statement should not find an empty catalogue.
@@ -206,7 +212,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let ready = Ready { admin, postgres, policies };
     announce(&state, &ready)?;
     tracing::info!(%admin, ?postgres, policies, "ready");
-    Ok(Running { ready, tasks, sessions, desk, log, database, drain: configuration.gateway.drain, state })
+    Ok(Running { ready, tasks, _lanes: lanes, sessions, desk, log, database, drain: configuration.gateway.drain, state })
 }
 
 fn make_folder(folder: &Path) -> anyhow::Result<()> {
@@ -257,6 +263,8 @@ fn follow(tasks: &Tasks, house: &Arc<House>) {
     background(tasks, "session cutter", async move {
         following.sessions.follow(&*following.publisher, &*following.clock).await;
     });
+    let expiring = Arc::clone(house);
+    background(tasks, "session expiry", async move { expiring.sessions.expire(&*expiring.clock).await });
     for upstream in &house.upstreams {
         let (upstream, dialler) = (Arc::clone(upstream), house.dialler.clone());
         background(tasks, "catalogue", async move { upstream.follow(&dialler).await });
@@ -266,14 +274,15 @@ fn follow(tasks: &Tasks, house: &Arc<House>) {
 }
 
 async fn listen_postgres(
-    tasks: &Tasks,
+    host: Host,
     gateway: Arc<PostgresGateway>,
     address: SocketAddr,
 ) -> anyhow::Result<SocketAddr> {
     const MOST_CONNECTIONS: usize = 10_000;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
-    let accept = accept_loop(listener, MOST_CONNECTIONS, tasks.clone(), "postgres session", move |stream, peer| {
+    let tasks = host.tasks.clone();
+    let accept = accept_loop(listener, MOST_CONNECTIONS, host, "postgres session", move |stream, peer| {
         let gateway = Arc::clone(&gateway);
         async move { gateway.handle(stream, peer).await }
     });

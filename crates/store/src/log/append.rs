@@ -1,11 +1,11 @@
-//! Appends to the log: a hash, one buffered write, no await and no formatting. When the future of an append resolves, the
+//! Appends to the log: a hash, one copy, no await and no formatting. When the future of an append resolves, the
 //! records are in the kernel's page cache, so that no death of the process loses them.
 //!
 //! After a failed write nothing is appended until the log was recovered as on opening: fail closed. After a failed fdatasync
 //! nothing is appended any more, because the system may have dropped records and would not say so twice.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use super::head::Head;
 use super::open::{self, OpenError, Opened};
 use super::sync;
+use super::tail::Tail;
 
 /// How a log is kept.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,14 @@ pub struct LogOptions {
 impl Default for LogOptions {
     fn default() -> Self {
         Self { segment_bytes: 64 << 20, sync_every: Duration::from_secs(1) }
+    }
+}
+
+impl LogOptions {
+    fn tail(&self, file: File, length: u64) -> Tail {
+        // The last batch of a segment may reach beyond its end.
+        const LAST_BATCH: u64 = 1 << 20;
+        Tail::new(file, length, self.segment_bytes.saturating_add(LAST_BATCH))
     }
 }
 
@@ -62,10 +71,9 @@ impl std::fmt::Debug for Shared {
 
 #[derive(Debug)]
 struct Writer {
-    file: Arc<File>,
+    tail: Tail,
     /// Full segments that are not forced to the disk yet.
     full: Vec<Arc<File>>,
-    length: u64,
     size: u64,
     chain: ChainHash,
     /// What is in `head.json`.
@@ -112,9 +120,8 @@ impl DiskLog {
         let (dir, lock, ready) = blocking.await.map_err(|_| OpenError::Unusable(io::ErrorKind::Other))??;
         let opened = ready.opened;
         let writer = Writer {
-            file: Arc::new(ready.file),
+            tail: options.tail(ready.file, ready.length),
             full: Vec::new(),
-            length: ready.length,
             size: ready.size,
             chain: ready.chain,
             durable: ready.size,
@@ -160,6 +167,9 @@ impl DiskLog {
     pub async fn close(&self) {
         if let Ok(mut writer) = self.shared.writer.lock() {
             writer.state = State::Over;
+            if let Err(error) = writer.tail.finish() {
+                tracing::warn!(kind = ?error.kind(), "space that was reserved for the audit log is not given back");
+            }
         }
         self.stop.send_replace(true);
         let mut keeper = self.keeper.lock().await;
@@ -182,7 +192,7 @@ impl Shared {
             return None;
         }
         let mut files = std::mem::take(&mut writer.full);
-        files.push(Arc::clone(&writer.file));
+        files.push(writer.tail.file());
         Some(Unsynced { files, size: writer.size, chain: writer.chain })
     }
 
@@ -215,9 +225,8 @@ impl Shared {
             writer.state = State::Over;
             return;
         }
-        writer.file = Arc::new(ready.file);
-        (writer.length, writer.size, writer.chain, writer.durable) =
-            (ready.length, ready.size, ready.chain, ready.size);
+        writer.tail = self.options.tail(ready.file, ready.length);
+        (writer.size, writer.chain, writer.durable) = (ready.size, ready.chain, ready.size);
         writer.state = State::Open;
         let mut note = Batch::default();
         let reason = if ready.opened.torn.is_some() {
@@ -259,17 +268,10 @@ impl Writer {
             write_record(LeafIndex(size), &chain, entry, &mut self.lines);
             size += 1;
         }
-        if self.length >= shared.options.segment_bytes && size > self.size {
+        if self.tail.length() >= shared.options.segment_bytes && size > self.size {
             self.begin_segment(shared).map_err(|_| self.break_off())?;
         }
-        if write_whole(&self.file, &self.lines).is_err() {
-            // What part of it was written is no record: nobody was told of it. If cutting it off fails too, opening will.
-            if let Err(error) = self.file.set_len(self.length) {
-                tracing::error!(kind = ?error.kind(), "a partly written audit record could not be cut off");
-            }
-            return Err(self.break_off());
-        }
-        self.length += self.lines.len() as u64;
+        self.tail.write(&self.lines).map_err(|_| self.break_off())?;
         self.size = size;
         self.chain = chain;
         // One huge batch must not hold its memory for ever.
@@ -280,9 +282,10 @@ impl Writer {
     }
 
     fn begin_segment(&mut self, shared: &Shared) -> io::Result<()> {
-        let next = Arc::new(open::create_segment(&shared.dir, self.size)?);
-        self.full.push(std::mem::replace(&mut self.file, next));
-        self.length = 0;
+        self.tail.finish()?;
+        let next = open::create_segment(&shared.dir, self.size)?;
+        let full = std::mem::replace(&mut self.tail, shared.options.tail(next, 0));
+        self.full.push(full.file());
         Ok(())
     }
 
@@ -290,11 +293,6 @@ impl Writer {
         self.state = State::Failed;
         AppendError::Unwritable
     }
-}
-
-/// One `write(2)`, and more only where the system takes less than all or is interrupted.
-fn write_whole(mut file: &File, bytes: &[u8]) -> io::Result<()> {
-    file.write_all(bytes)
 }
 
 #[cfg(test)]

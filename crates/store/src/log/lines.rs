@@ -17,6 +17,8 @@ pub(super) enum Line<'a> {
     Unfinished(&'a [u8]),
     /// Longer than any record.
     TooLong,
+    /// Space that is reserved for records to come: it begins with a zero, as no record does.
+    Reserved,
 }
 
 /// Reads lines from the start, or from an offset.
@@ -40,9 +42,12 @@ impl Forwards {
         self.offset
     }
 
-    /// The next line; `None` at the end of the file. After `TooLong` no more can be read.
+    /// The next line; `None` at the end of the file. After `TooLong` and `Reserved` no more can be read.
     pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
+        if self.file.fill_buf()?.first() == Some(&0) {
+            return Ok(Some(Line::Reserved));
+        }
         // One more byte than the longest record and its newline shows that there is more.
         let most = LONGEST_RECORD as u64 + 2;
         let read = (&mut self.file).take(most).read_until(b'\n', &mut self.line)?;
@@ -58,7 +63,26 @@ impl Forwards {
     }
 }
 
-/// Reads whole lines from the end. An unfinished last line is passed over.
+impl Forwards {
+    /// How many bytes follow, without the zeros at their end: what was begun in reserved space and not finished.
+    pub(super) fn begun(mut self) -> io::Result<u64> {
+        let (mut read, mut begun) = (0, 0);
+        loop {
+            let chunk = self.file.fill_buf()?;
+            if chunk.is_empty() {
+                return Ok(begun);
+            }
+            if let Some(last) = chunk.iter().rposition(|byte| *byte != 0) {
+                begun = read + last as u64 + 1;
+            }
+            let length = chunk.len();
+            read += length as u64;
+            self.file.consume(length);
+        }
+    }
+}
+
+/// Reads whole lines from the end. Reserved space, and a last line that is unfinished, are passed over.
 #[derive(Debug)]
 pub(super) struct Backwards {
     file: File,
@@ -92,6 +116,10 @@ impl Backwards {
                     Some(newline) => {
                         let mut line = self.held.split_off(newline + 1);
                         line.pop();
+                        if line.first() == Some(&0) {
+                            // Begun in reserved space and not finished.
+                            continue;
+                        }
                         return Ok(Some(line));
                     }
                     None if self.start == 0 => {
@@ -111,7 +139,7 @@ impl Backwards {
         }
     }
 
-    /// Puts the chunk before what is held in front of it.
+    /// Puts the chunk before what is held in front of it, without the zeros at the end of the file.
     fn read_chunk(&mut self) -> io::Result<()> {
         let length = self.start.min(CHUNK as u64);
         self.start -= length;
@@ -120,6 +148,10 @@ impl Backwards {
         (&mut self.file).take(length).read_to_end(&mut chunk)?;
         if chunk.len() as u64 != length {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        if self.held.is_empty() {
+            let records = chunk.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            chunk.truncate(records);
         }
         chunk.append(&mut self.held);
         self.held = chunk;

@@ -17,6 +17,7 @@ mod referred;
 mod search;
 mod segment;
 mod sync;
+mod tail;
 mod verify;
 
 pub use append::{DiskLog, LogOptions};

@@ -1,7 +1,8 @@
 //! Opens a log for writing: takes the lock, proves the last segment, and puts a torn last record aside.
 //!
 //! A crash of the process tears nothing that was acknowledged; a crash of the machine can tear what was written after the
-//! recorded head. So only a last record beyond the head may be bad. Any other bad record is an error, and nothing is written.
+//! recorded head, and leave zeros where pages did not reach the disk. So beyond the head a last record may be bad, or all
+//! that follows if there are zeros in it. Any other bad record is an error, and nothing is written.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kernel::audit::{ChainHash, Record, RecordFault, Verifier};
+use kernel::audit::{ChainHash, LONGEST_RECORD, Record, RecordFault, Verifier};
 use kernel::time::Timestamp;
 
 use super::head::{self, Head};
@@ -108,19 +109,15 @@ pub(super) fn recover(dir: &Path, now: Timestamp) -> Result<Ready, OpenError> {
     };
     let before = segments.len().checked_sub(2).and_then(|index| segments.get(index));
     let mut verifier = start_of(last, before)?;
-    let bad = walk(last, &mut verifier, &head)?;
-    let torn = match bad {
-        Some((offset, why)) if verifier.size() < head.size => {
-            return Err(fault(verifier.size(), last.name(), offset, why));
-        }
-        Some((offset, why)) => Some(put_aside(dir, last, verifier.size(), offset, why)?),
-        None => None,
-    };
-    let file = OpenOptions::new().append(true).open(&last.path)?;
-    let length = file.metadata()?.len();
+    let (length, bad) = walk(last, &mut verifier, &head)?;
     if verifier.size() < head.size {
-        return Err(fault(verifier.size(), last.name(), length, Why::ShorterThanHead { size: head.size }));
+        let why = bad.unwrap_or(Why::ShorterThanHead { size: head.size });
+        return Err(fault(verifier.size(), last.name(), length, why));
     }
+    let torn = bad.map(|why| put_aside(dir, last, verifier.size(), length, why)).transpose()?;
+    let file = OpenOptions::new().read(true).append(true).open(&last.path)?;
+    // What was reserved and not used.
+    file.set_len(length)?;
     // The process that wrote them may have died before it forced them to the disk; the head must not run ahead.
     if let Some(before) = before {
         File::open(&before.path)?.sync_data()?;
@@ -134,7 +131,7 @@ pub(super) fn recover(dir: &Path, now: Timestamp) -> Result<Ready, OpenError> {
 /// Makes a new, empty segment. It must not exist. Its name is durable after the next `sync_dir`.
 pub(super) fn create_segment(dir: &Path, first: u64) -> io::Result<File> {
     let path = Segment::new(dir, first).path;
-    OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)
+    OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)
 }
 
 fn fault(seq: u64, file: String, offset: u64, why: Why) -> OpenError {
@@ -158,8 +155,8 @@ fn start_of(segment: &Segment, before: Option<&Segment>) -> Result<Verifier, Ope
     Ok(Verifier::after(segment.first, record.chain))
 }
 
-/// Verifies a segment to its end, and says where it stops being good.
-fn walk(segment: &Segment, verifier: &mut Verifier, head: &Head) -> Result<Option<(u64, Why)>, OpenError> {
+/// Verifies a segment to its end, and says where its good records end, and why the next is bad if it is.
+fn walk(segment: &Segment, verifier: &mut Verifier, head: &Head) -> Result<(u64, Option<Why>), OpenError> {
     let mut lines = Forwards::open(&segment.path, 0)?;
     loop {
         let offset = lines.offset();
@@ -167,26 +164,34 @@ fn walk(segment: &Segment, verifier: &mut Verifier, head: &Head) -> Result<Optio
             return Err(fault(head.size.saturating_sub(1), segment.name(), offset, Why::OtherChain));
         }
         match lines.next()? {
-            None => return Ok(None),
+            None => return Ok((offset, None)),
             Some(Line::Whole(line)) => {
                 if let Err(fault) = verifier.accept(line) {
-                    return Ok(Some((offset, Why::Record(fault))));
+                    return Ok((offset, Some(Why::Record(fault))));
                 }
             }
-            Some(Line::Unfinished(_) | Line::TooLong) => return Ok(Some((offset, Why::CutOff))),
+            Some(Line::Unfinished(_) | Line::TooLong) => return Ok((offset, Some(Why::CutOff))),
+            Some(Line::Reserved) => {
+                let begun = lines.begun()? > 0;
+                return Ok((offset, begun.then_some(Why::CutOff)));
+            }
         }
     }
 }
 
-/// Moves the bad end of a segment to a file of its own, if it is a single record: more than one was no accident.
+/// Moves the bad end of a segment to a file of its own. If it is more than a single record, there must be zeros in it, as
+/// where a page was lost: otherwise it was no accident.
 fn put_aside(dir: &Path, segment: &Segment, seq: u64, offset: u64, why: Why) -> Result<Torn, OpenError> {
-    const LONGEST: u64 = 1 << 20;
     let mut file = OpenOptions::new().read(true).write(true).open(&segment.path)?;
     file.seek(SeekFrom::Start(offset))?;
+    // A segment is in bounds, so its end is.
     let mut rest = Vec::new();
-    (&mut file).take(LONGEST).read_to_end(&mut rest)?;
+    file.read_to_end(&mut rest)?;
+    let used = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    rest.truncate(used);
     let newline = rest.iter().position(|byte| *byte == b'\n');
-    if rest.len() as u64 == LONGEST || newline.is_some_and(|newline| newline + 1 != rest.len()) {
+    let several = rest.len() > LONGEST_RECORD + 1 || newline.is_some_and(|newline| newline + 1 != rest.len());
+    if several && !rest.contains(&0) {
         return Err(fault(seq, segment.name(), offset, why));
     }
     let kept_in = (0..1000u32)

@@ -191,7 +191,7 @@ fn time_after(segment: &Segment, offset: u64) -> io::Result<Option<At>> {
     }
     Ok(match lines.next()? {
         Some(Line::Whole(line)) => entry_of(line).and_then(at_of),
-        Some(Line::Unfinished(_) | Line::TooLong) | None => None,
+        Some(Line::Unfinished(_) | Line::TooLong | Line::Reserved) | None => None,
     })
 }
 

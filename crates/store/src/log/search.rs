@@ -122,7 +122,7 @@ impl Search {
                 Lines::Forwards(lines) => match lines.next().map_err(unreadable)? {
                     Some(Line::Whole(line)) => Some(std::borrow::Cow::Borrowed(line)),
                     Some(Line::TooLong) => return Err(not_a_record()),
-                    Some(Line::Unfinished(_)) | None => None,
+                    Some(Line::Unfinished(_) | Line::Reserved) | None => None,
                 },
                 Lines::Backwards(lines) => match lines.next() {
                     Ok(line) => line.map(std::borrow::Cow::Owned),

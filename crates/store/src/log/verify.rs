@@ -148,6 +148,14 @@ impl Walk {
                     self.unfinished = rest.len() as u64;
                     return Ok(());
                 }
+                Some(Line::Reserved) => match lines.begun()? {
+                    0 => return Ok(()),
+                    begun if self.verifier.size() >= self.head.size => {
+                        self.unfinished = begun;
+                        return Ok(());
+                    }
+                    _ => Why::CutOff,
+                },
                 Some(Line::Unfinished(_)) => Why::CutOff,
                 Some(Line::TooLong) => Why::Record(RecordFault::Unreadable),
             };

@@ -119,14 +119,13 @@ pub(super) struct Conversation<'g> {
     pub(super) holding: bool,
     /// The client has cancelled what is held.
     pub(super) cancelled: bool,
-    /// The gateway shuts down: the session ends when nothing runs.
-    draining: bool,
     /// The client shows notices while it waits (psql).
     pub(super) interactive: bool,
     process_id: u32,
     secret: Vec<u8>,
     cancels_seen: u64,
     word: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// The gateway shuts down: the session ends when nothing runs, or then.
     deadline: Option<Pin<Box<Sleep>>>,
     _cancel_key: Issued,
     _place: OwnedSemaphorePermit,
@@ -145,8 +144,6 @@ pub(super) async fn serve(gateway: &PostgresGateway, ready: Ready) {
 impl<'g> Conversation<'g> {
     fn new(gateway: &'g PostgresGateway, ready: Ready) -> Self {
         let Ready { session, client, client_read_ahead, upstream, guarded, cancel_key, application, place } = ready;
-        let now = session.clock().now();
-        let deadline = session.who().until().map(|until| Box::pin(tokio::time::sleep(until.since(now))));
         let word = next_word(&session);
         Self {
             gateway,
@@ -166,13 +163,12 @@ impl<'g> Conversation<'g> {
             grant: None,
             holding: false,
             cancelled: false,
-            draining: false,
             interactive: application == "psql",
             process_id: upstream.process_id,
             secret: upstream.secret,
             cancels_seen: session.live().cancels(),
             word,
-            deadline,
+            deadline: None,
             _cancel_key: cancel_key,
             _place: place,
             session,
@@ -204,8 +200,7 @@ impl<'g> Conversation<'g> {
             news = self.relay.wait(read_client) => Woken::News(news?),
         };
         match woken {
-            Woken::Deadline if self.draining => Err(End::Cut(Cut::Drained)),
-            Woken::Deadline => Err(End::Cut(Cut::Revoked)),
+            Woken::Deadline => Err(End::Cut(Cut::Drained)),
             Woken::Word => {
                 self.word = next_word(&self.session);
                 self.on_word().await?;
@@ -217,7 +212,7 @@ impl<'g> Conversation<'g> {
                 if self.relay.upstream_is_done() {
                     return Err(End::Upstream);
                 }
-                if self.draining && !self.is_busy() {
+                if self.deadline.is_some() && !self.is_busy() {
                     return Err(End::Cut(Cut::Drained));
                 }
                 if self.catalogue_changes && self.replies.waiting() == 0 {
@@ -261,7 +256,6 @@ impl<'g> Conversation<'g> {
         match self.session.live().is_cut() {
             // What runs may finish; then the session ends.
             Some(Cut::Drained) if self.is_busy() => {
-                self.draining = true;
                 self.deadline = Some(Box::pin(tokio::time::sleep(DRAIN)));
             }
             Some(cut) => return Err(End::Cut(cut)),

@@ -1,0 +1,57 @@
+//! The threads of the data path. Each has a single-threaded runtime and keeps the sessions that it was given, from the
+//! first byte to the last: nothing migrates, nothing is stolen, and no timer of another part of the product is set on
+//! them, because every look at the clock between two messages costs a session dearly.
+//!
+//! What takes long (the analysis of a huge statement, a file) goes to the blocking pool of the lane's runtime.
+
+use std::io;
+use std::num::NonZeroUsize;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+/// The lanes of a gateway. Dropping them ends their threads, and with them whatever still runs there.
+#[derive(Debug)]
+pub struct Lanes {
+    lanes: Vec<Lane>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    handle: Handle,
+    /// Never sent on: the thread ends when this is dropped.
+    _until: oneshot::Sender<()>,
+}
+
+impl Lanes {
+    /// Starts so many lanes, whose threads have stacks of `stack` bytes.
+    ///
+    /// # Errors
+    /// The system gives no threads or no file descriptors.
+    pub fn start(many: NonZeroUsize, stack: usize) -> io::Result<Self> {
+        let lanes = (0..many.get()).map(|number| Lane::start(number, stack)).collect::<io::Result<_>>()?;
+        Ok(Self { lanes })
+    }
+
+    /// Where the next session goes: the lane with the fewest tasks. `None` only if there are no lanes.
+    pub fn least_busy(&self) -> Option<Handle> {
+        let lane = self.lanes.iter().min_by_key(|lane| lane.handle.metrics().num_alive_tasks())?;
+        Some(lane.handle.clone())
+    }
+}
+
+impl Lane {
+    fn start(number: usize, stack: usize) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().thread_stack_size(stack).build()?;
+        let handle = runtime.handle().clone();
+        let (until, ended) = oneshot::channel();
+        std::thread::Builder::new().name(format!("lane-{number}")).stack_size(stack).spawn(move || {
+            // An error says that the sender was dropped, which is what is waited for.
+            let _dropped = runtime.block_on(ended);
+        })?;
+        Ok(Self { handle, _until: until })
+    }
+}
+
+#[cfg(test)]
+mod tests;

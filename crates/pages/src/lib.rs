@@ -1,0 +1,79 @@
+//! Writes to the end of a file through its pages in memory: what was put is in the kernel's page cache, as after `write(2)`,
+//! and survives the death of the process, for the price of a copy.
+//!
+//! The one crate with unsafe code, and this is all of it. It knows no format: `store` says what the bytes mean, forces them
+//! to the disk, and cuts off what was reserved and not used.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+/// How many bytes are reserved at a time: blocks of the disk, and pages of memory that are ready to be written.
+const STEP: usize = 256 * 1024;
+
+/// The pages of a file that this process alone writes.
+#[derive(Debug)]
+pub struct Pages {
+    file: File,
+    map: MmapRaw,
+    /// The file has blocks up to here: touching a page beyond the end of a file kills the process (SIGBUS).
+    ready: usize,
+}
+
+impl Pages {
+    /// Maps the first `most` bytes of a file, which is open for reading and writing and may be shorter.
+    ///
+    /// # Errors
+    /// The file's system cannot map files for writing, or there is no address space.
+    pub fn map(file: &File, most: usize) -> io::Result<Self> {
+        let file = file.try_clone()?;
+        let map = MmapOptions::new().len(most).map_raw(&file)?;
+        Ok(Self { file, map, ready: 0 })
+    }
+
+    /// Puts `bytes` at an offset at which the file holds zeros or ends. The first byte is put last: whoever finds a zero
+    /// there, the process having died, knows that the rest is not whole.
+    ///
+    /// # Errors
+    /// There is no space on the disk, the file may not grow, its system cannot reserve space, or the bytes do not fit into
+    /// what is mapped. Nothing was put then, but the file may be longer, by zeros.
+    pub fn put(&mut self, offset: usize, bytes: &[u8]) -> io::Result<()> {
+        let Some((first, rest)) = bytes.split_first() else { return Ok(()) };
+        let end = offset.checked_add(bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;
+        if end > self.ready {
+            self.reserve(end)?;
+        }
+        #[expect(unsafe_code, reason = "the map is shared with the file: no safe way leads there")]
+        // SAFETY: `offset..end` lies within the map, because `reserve` lets `ready` grow to `map.len()` at most, and within
+        // the file, because `reserve` has allocated its blocks up to `ready` and nobody cuts a file that is mapped below
+        // what is used (the store holds the folder's lock). `bytes` is borrowed memory of ours and does not overlap the map,
+        // which no reference ever points into. `&mut self` excludes other writers in this process; an `AtomicU8` has the
+        // layout of a `u8`.
+        unsafe {
+            let place = self.map.as_mut_ptr().add(offset);
+            std::ptr::copy_nonoverlapping(rest.as_ptr(), place.add(1), rest.len());
+            AtomicU8::from_ptr(place).store(*first, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, end: usize) -> io::Result<()> {
+        let most = self.map.len();
+        if end > most {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let ready = end.checked_next_multiple_of(STEP).map_or(most, |ready| ready.min(most));
+        rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, ready as u64)?;
+        // Faults taken together cost a fraction of what they cost one by one. Where the kernel cannot (before 5.14), they
+        // come one by one.
+        let start = self.ready - self.ready % STEP;
+        let _not_known = self.map.advise_range(Advice::PopulateWrite, start, ready - start);
+        self.ready = ready;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
