@@ -11,8 +11,9 @@ use kernel::verdict::Undecidable;
 
 use super::analyse::Walk;
 use super::analysis::Refused;
+use super::arguments::Guess;
 use super::collect::Plain;
-use super::functions::{self, Called};
+use super::functions::Called;
 use super::lineage::Lineage;
 use super::names::{boxed, constant_word, inner, plain_type, qualified, string, strings, unknown};
 use super::parse::{NodeEnum, pb};
@@ -52,8 +53,11 @@ impl Walk<'_> {
             NodeEnum::AConst(_)
             | NodeEnum::SetToDefault(_)
             | NodeEnum::CurrentOfExpr(_)
-            | NodeEnum::SqlvalueFunction(_)
-            | NodeEnum::MergeSupportFunc(_) => Lineage::clear(),
+            | NodeEnum::SqlvalueFunction(_) => Lineage::clear(),
+            NodeEnum::MergeSupportFunc(function) => {
+                self.since(17, function.location)?;
+                Lineage::clear()
+            }
             NodeEnum::ParamRef(parameter) => {
                 let number = u32::try_from(parameter.number).unwrap_or(0);
                 self.found.parameters = self.found.parameters.max(number);
@@ -61,9 +65,8 @@ impl Walk<'_> {
             }
             NodeEnum::ColumnRef(column) => self.column(column, scope)?,
             NodeEnum::AExpr(expr) => {
-                let seen = self.operator(&expr.name)?;
                 let mut lineage = self.union_of(&[&expr.lexpr, &expr.rexpr], scope)?;
-                lineage.unknown |= !seen;
+                lineage.unknown |= !self.operates(&expr.name, expr.lexpr.as_deref(), expr.rexpr.as_deref(), scope)?;
                 lineage
             }
             NodeEnum::BoolExpr(expr) => self.union(&expr.args, scope)?,
@@ -135,6 +138,7 @@ impl Walk<'_> {
         match found {
             Some((lineage, depth)) => {
                 self.touch(depth);
+                self.found.mention(&lineage, column.location);
                 Ok(lineage)
             }
             None if self.lenient => Ok(Lineage::clear()),
@@ -153,6 +157,7 @@ impl Walk<'_> {
             && let Some(lineage) = item.field(field)
         {
             self.touch(depth);
+            self.found.mention(&lineage, column.location);
             return Ok(lineage);
         }
         let mut lineage = self.union_of(&[&node.arg], scope)?;
@@ -171,7 +176,9 @@ impl Walk<'_> {
         let (Some(argument), Some(target)) = (&cast.arg, &cast.type_name) else { return unknown(cast.location) };
         let lineage = self.expr(argument, scope)?;
         let same = matches!(plain_type(target), Some("text" | "varchar")) && self.is_text(&lineage);
-        Ok(if same { lineage } else { lineage.derived() })
+        let mut lineage = if same { lineage } else { lineage.derived() };
+        lineage.unknown |= !self.casts_by(argument, target, scope);
+        Ok(lineage)
     }
 
     fn is_text(&self, lineage: &Lineage) -> bool {
@@ -228,9 +235,16 @@ impl Walk<'_> {
         else {
             return unknown(call.location);
         };
-        match functions::classify(self.context.catalogue, schema.as_deref(), &name) {
-            Called::Computes => {
-                let home = schema.as_deref().unwrap_or("pg_catalog");
+        if call.funcformat() == pb::CoercionForm::CoerceSqlSyntax && name == "system_user" {
+            // Before 16 it is the name of a column.
+            self.since(16, call.location)?;
+        }
+        if self.multiplies_rows(call, &name) {
+            self.found.infer(&arguments, Inference::Expression);
+        }
+        let guesses: Vec<Guess> = call.args.iter().map(|node| self.guess(node, scope)).collect();
+        match self.called(schema.as_deref(), &name, &guesses) {
+            Called::Computes(home) => {
                 self.found.functions.insert(format!("{home}.{name}").into());
                 Ok(arguments)
             }
@@ -238,14 +252,31 @@ impl Walk<'_> {
                 self.set_config(call)?;
                 Ok(Lineage::clear())
             }
-            Called::Judged(home, action) => {
+            Called::Judged(home, action, oid) => {
                 self.found.functions.insert(format!("{home}.{name}").into());
-                self.found.calls.insert((home, name.into()), action);
+                let key = (home, name.into());
+                self.found.called_at.entry(key.clone()).or_insert(call.location);
+                self.found.calls.insert(key, action);
+                if let Some(columns) = oid.and_then(|oid| self.look_into(oid)) {
+                    columns.iter().for_each(|column| arguments.add(column));
+                    if !call.args.iter().all(|node| self.is_one_value(node, scope)) {
+                        self.found.infer_lists();
+                    }
+                    return Ok(arguments.derived());
+                }
                 self.found.copy(&arguments);
                 arguments.unknown = true;
                 Ok(arguments)
             }
         }
+    }
+
+    /// Whether how many rows there are depends on the arguments: those of a set, but for an array whose length the text
+    /// tells.
+    fn multiplies_rows(&self, call: &pb::FuncCall, name: &str) -> bool {
+        let plain = |node: &pb::Node| matches!(node.node, Some(NodeEnum::AArrayExpr(_)));
+        let known = self.context.catalogue.functions(name);
+        known.iter().any(|function| function.returns_set) && !(name == "unnest" && call.args.iter().all(plain))
     }
 
     /// `set_config(name, value, is_local)` is SET: it is judged by the name, which must be a constant.
@@ -285,9 +316,11 @@ impl Walk<'_> {
             // Whether there is a row depends on the subquery's own conditions, which are noted as such.
             pb::SubLinkType::ExistsSublink => Ok(Lineage::clear()),
             pb::SubLinkType::AnySublink | pb::SubLinkType::AllSublink => {
-                let seen = self.operator(&link.oper_name)?;
                 lineage.add(&self.union_of(&[&link.testexpr], scope)?);
-                lineage.unknown |= !seen;
+                // `IN` is `= ANY`. The type of the other side is the subquery's.
+                let equals = [string_node("=")];
+                let name = if link.oper_name.is_empty() { equals.as_slice() } else { &link.oper_name };
+                lineage.unknown |= !self.operates(name, link.testexpr.as_deref(), Some(&any_node()), scope)?;
                 self.found.infer(&lineage, Inference::Join);
                 Ok(lineage)
             }
@@ -298,6 +331,16 @@ impl Walk<'_> {
             pb::SubLinkType::CteSublink | pb::SubLinkType::Undefined => unknown(link.location),
         }
     }
+}
+
+/// A name, as the grammar would have it.
+fn string_node(text: &str) -> pb::Node {
+    pb::Node { node: Some(NodeEnum::String(pb::String { sval: text.to_owned() })) }
+}
+
+/// A value of which nothing is known.
+fn any_node() -> pb::Node {
+    pb::Node { node: None }
 }
 
 /// The column name of `current_date` and its kin.

@@ -5,7 +5,9 @@ mod flows;
 mod hazards;
 mod introspection;
 mod operations;
+mod planted;
 mod refusals;
+mod selection;
 mod templates;
 
 use std::sync::LazyLock;
