@@ -356,6 +356,8 @@ impl Conversation<'_> {
             plans,
             statement: 0,
             rewriting: None,
+            copying: None,
+            portal: None,
             rows: 0,
             rows_sent: 0,
             bytes_sent: 0,
