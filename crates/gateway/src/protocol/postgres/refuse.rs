@@ -46,7 +46,10 @@ impl Conversation<'_> {
         let snapshot = self.session.snapshot();
         let workload = snapshot.workload(self.session.who().workload());
         let desk = Desk { url: self.session.public_url(), disclosure: self.session.disclosure() };
-        refusal::denied(deny, workload.map(|workload| &**workload), desk)
+        let told = refusal::denied(deny, workload.map(|workload| &**workload), desk);
+        // The beginning of the bundle's digest, as `explain` shows it: which policies those were.
+        let version: String = snapshot.bundle().digest().chars().take(12).collect();
+        Refused { policy: told.policy.map(|policy| format!("policy \"{policy}\" at version {version}")), ..told }
     }
 
     /// Enters a denial and answers the message with the given error.
