@@ -109,6 +109,11 @@ impl Setup {
         Self { disclosure: "id", ..self }
     }
 
+    /// With so many sessions of the upstream at most.
+    pub(crate) fn max_sessions(self, max_sessions: u32) -> Self {
+        Self { max_sessions, ..self }
+    }
+
     /// With these workloads instead.
     pub(crate) fn workloads(self, workloads: &'static [Registered]) -> Self {
         Self { workloads, ..self }
@@ -325,6 +330,11 @@ impl Gateway {
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         wait::until("the gateway to stop", Duration::from_secs(20), || self.child.try_wait().unwrap())
+    }
+
+    /// Tells it to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
     }
 
     /// Starts it again with the same state.

@@ -3,6 +3,7 @@
 mod cancel;
 mod copy;
 mod holds;
+mod limits;
 mod reads;
 mod refusals;
 mod transactions;
