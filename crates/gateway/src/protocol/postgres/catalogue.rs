@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest::{Context, SHA256};
+use kernel::operation::Operation;
 use kernel::ports::{Check, Clock};
 use kernel::verdict::Undecidable;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
