@@ -159,7 +159,11 @@ impl Walk<'_> {
             one @ [_] => one,
             _ => return self.qualified_operator(&words, left, right, scope),
         };
-        Ok(names.iter().fold(true, |computes, name| self.unqualified_operator(name, left, right, scope) && computes))
+        let mut computes = true;
+        for name in names {
+            computes &= self.unqualified_operator(name, left, right, scope);
+        }
+        Ok(computes)
     }
 
     fn qualified_operator(
@@ -186,7 +190,7 @@ impl Walk<'_> {
             self.found.calls.insert(key, Action::SqlCall);
             return Ok(false);
         }
-        Ok(functions.into_iter().fold(true, |computes, oid| self.calls_function(oid) && computes))
+        Ok(self.calls_each(&functions))
     }
 
     fn unqualified_operator(
@@ -232,7 +236,16 @@ impl Walk<'_> {
             .filter(|operator| self.may_take(operator, sides))
             .map(|operator| operator.function)
             .collect();
-        planted.into_iter().fold(true, |computes, oid| self.calls_function(oid) && computes)
+        self.calls_each(&planted)
+    }
+
+    /// Notes a call of each, since any of them may be chosen; true if all of them only compute.
+    fn calls_each(&mut self, functions: &[u32]) -> bool {
+        let mut computes = true;
+        for oid in functions {
+            computes &= self.calls_function(*oid);
+        }
+        computes
     }
 
     fn sides(&mut self, left: Option<&pb::Node>, right: Option<&pb::Node>, scope: &Scope<'_>) -> (Guess, Guess) {

@@ -87,7 +87,7 @@ impl Walk<'_> {
             if !candidates.is_empty() && candidates.iter().all(|function| only_computes(function)) {
                 return Called::Computes(home);
             }
-            let alone = schema.is_some() || own.filter(fits).next().is_none();
+            let alone = schema.is_some() || own.clone().find(fits).is_none();
             let only = match candidates.as_slice() {
                 [only] if alone => only.signature.as_ref(),
                 _ => None,
