@@ -108,6 +108,7 @@ fn statement(found: &Found, built: &Built, first: usize, range: Range<usize>) ->
         range,
         parameters: found.parameters,
         copy_format: found.copy_format,
+        copy_layout: found.copy_layout.clone(),
     }
 }
 
@@ -124,11 +125,21 @@ pub(super) struct Walk<'a> {
     pub(super) touched: u64,
     /// The views that are being expanded.
     pub(super) expanding: Vec<usize>,
+    /// The outermost level is the arguments of the function whose body this is.
+    pub(super) arguments_outside: bool,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(context: Context<'a>) -> Self {
-        Self { context, found: Found::new(), lenient: false, into_expected: false, touched: 0, expanding: Vec::new() }
+        Self {
+            context,
+            found: Found::new(),
+            lenient: false,
+            into_expected: false,
+            touched: 0,
+            expanding: Vec::new(),
+            arguments_outside: false,
+        }
     }
 
     /// One statement, by family.
@@ -170,6 +181,11 @@ impl<'a> Walk<'a> {
                 if self.define(other)? || self.maintain(other)? { Ok(Returned::None) } else { unknown(-1) }
             }
         }
+    }
+
+    /// A form that an older server does not know, or reads otherwise, is refused there (hazards PL04).
+    pub(super) fn since(&self, major: u32, location: i32) -> Result<(), Refused> {
+        if self.context.catalogue.server_major < major { unknown(location) } else { Ok(()) }
     }
 
     /// What a name in the text resolves to, or the refusal.

@@ -15,7 +15,6 @@ mod catalogue;
 mod collect;
 mod copy;
 mod copy_layout;
-mod copy_layout;
 mod define;
 mod delayed;
 mod explain;
@@ -51,7 +50,6 @@ pub use catalogue::{
 };
 pub use copy_layout::CopyLayout;
 pub use locate::{characters_before, locate};
-pub use copy_layout::CopyLayout;
 pub use template::Templates;
 
 #[cfg(test)]

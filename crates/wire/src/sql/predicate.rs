@@ -36,6 +36,16 @@ impl Truth {
         self.varies && !self.all
     }
 
+    /// It holds for every row.
+    fn always(self) -> bool {
+        self.all && !self.none
+    }
+
+    /// It holds for no row.
+    fn never(self) -> bool {
+        self.none && !self.all
+    }
+
     fn not(self) -> Self {
         Self { all: self.none, none: self.all, varies: self.varies }
     }
@@ -134,11 +144,11 @@ impl Walk<'_> {
             };
             let condition = self.filter(condition, scope)?;
             let result = self.filter(result, scope)?;
-            if !decided && !(condition.none && !condition.all) {
+            if !decided && !condition.never() {
                 varies |= condition.varies;
                 chosen.push(result);
             }
-            decided |= condition.all && !condition.varies && !condition.none;
+            decided |= condition.always();
         }
         let otherwise = match case.defresult.as_deref() {
             Some(node) => self.filter(node, scope)?,

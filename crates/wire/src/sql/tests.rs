@@ -4,6 +4,7 @@ mod bounded;
 mod flows;
 mod hazards;
 mod introspection;
+mod laws;
 mod operations;
 mod planted;
 mod refusals;

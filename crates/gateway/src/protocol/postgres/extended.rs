@@ -34,8 +34,10 @@ impl Conversation<'_> {
             let operations = Arc::clone(&analysis.operations);
             match self.session.judge_preparation(operations, analysis.shape, content) {
                 Verdict::Permit(permit) => self.session.add_permit(permit),
-                Verdict::Ask(ask) => return Err(Stop::Refuse(place(), Box::new(ask.refused()))),
-                Verdict::Deny(deny) => return Err(Stop::Refuse(place(), Box::new(deny))),
+                Verdict::Ask(ask) => {
+                    return Err(self.located(Stop::Refuse(place(), Box::new(ask.refused())), parse.text));
+                }
+                Verdict::Deny(deny) => return Err(self.located(Stop::Refuse(place(), Box::new(deny)), parse.text)),
             }
             None
         };
