@@ -52,6 +52,7 @@ impl Walk<'_> {
         let path = self.relation_path(named)?;
         let location = named.location;
         self.found.bounded = Some(true);
+        self.sets_off(place, Action::SqlInsert, location)?;
         self.found.write(Write { action: Action::SqlInsert, verb: "COPY", path, bounded: true, location });
         if let Some(condition) = &copy.where_clause {
             // It sees the rows that come in, not those that are there.
