@@ -128,6 +128,11 @@ impl Catalogue {
         self.relation_place(schema, name).and_then(|place| self.relations.get(place))
     }
 
+    /// The relations whose rows are read through that one, by schema and name.
+    pub(super) fn kin(&self, schema: &str, name: &str) -> Option<Arc<[(Arc<str>, Arc<str>)]>> {
+        self.relation(schema, name)?.kin.clone()
+    }
+
     pub(super) fn relation_place(&self, schema: &str, name: &str) -> Option<usize> {
         self.by_name.get(schema)?.get(name).copied()
     }

@@ -386,7 +386,11 @@ impl Build<'_> {
         facts: Arc<Facts>,
         location: i32,
     ) -> Operation {
-        let resource = Resource { kind, upstream: self.upstream.clone(), path: path.to_vec() };
+        let kin = match (kind, path) {
+            (ResourceKind::Table | ResourceKind::Column, [_, schema, name, ..]) => self.catalogue.kin(schema, name),
+            _ => None,
+        };
+        let resource = Resource { kind, upstream: self.upstream.clone(), path: path.to_vec(), kin };
         Operation { action, resource: Arc::new(resource), facts, verb, span: span(self.text, location) }
     }
 }

@@ -1,6 +1,7 @@
 //! PostgreSQL guarded end to end: stock clients and a client of bytes, through the real gateway, to a real server.
 
 mod cancel;
+mod catalogue;
 mod copy;
 mod holds;
 mod limits;

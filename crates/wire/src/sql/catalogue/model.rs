@@ -86,6 +86,8 @@ pub struct Relation {
     pub definition: Option<Arc<str>>,
     /// Every relation whose rows include its own, as places in the catalogue: parents by partition or inheritance.
     pub(in crate::sql) ancestors: Vec<usize>,
+    /// Its descendants, by schema and name; absent if there are none.
+    pub(in crate::sql) kin: Option<Arc<[(Arc<str>, Arc<str>)]>>,
     /// Every relation whose rows are among its own.
     pub(in crate::sql) descendants: Vec<usize>,
     pub(in crate::sql) delayed: Vec<Delayed>,

@@ -202,6 +202,7 @@ fn read_relation(database: &str, row: &CatalogueRow, names: &mut Names) -> Optio
         definition: None,
         ancestors: Vec::new(),
         descendants: Vec::new(),
+        kin: None,
         delayed: Vec::new(),
         expansion: OnceLock::new(),
         traced: OnceLock::new(),
@@ -299,6 +300,17 @@ fn inheritance(
         }
         if let Some(relation) = catalogue.relations.get_mut(child) {
             relation.ancestors = above;
+        }
+    }
+    for place in 0..catalogue.relations.len() {
+        let below = catalogue.relations.get(place).map(|relation| relation.descendants.as_slice()).unwrap_or_default();
+        if below.is_empty() {
+            continue;
+        }
+        let named = below.iter().filter_map(|child| catalogue.relations.get(*child));
+        let kin = named.map(|child| (child.schema.clone(), child.name.clone())).collect();
+        if let Some(relation) = catalogue.relations.get_mut(place) {
+            relation.kin = Some(kin);
         }
     }
     Ok(())
