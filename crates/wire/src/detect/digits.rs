@@ -221,7 +221,7 @@ fn is_ipv4(candidate: &Candidate<'_>) -> bool {
         && candidate.groups.iter().skip(1).all(|group| group.before == b'.')
         && candidate.groups.iter().all(|group| {
             let written = part(candidate.text, group.start, group.end);
-            let value = written.iter().fold(0, |value: u32, digit| value * 10 + u32::from(digit - b'0') % 10);
+            let value = written.iter().take(4).fold(0, |value: u32, digit| value * 10 + u32::from(digit - b'0'));
             written.len() <= 3 && value <= 255 && (written.len() == 1 || written.first() != Some(&b'0'))
         })
 }
