@@ -13,6 +13,7 @@ use kernel::workload::Name;
 use super::analysis::{Analysis, Refused, Statement};
 use super::catalogue::Catalogue;
 use super::collect::{Build, Built, Found, Returned};
+use super::lineage::Lineage;
 use super::names::{boxed, unknown};
 use super::parse::{self, NodeEnum, pb};
 use super::shape;
@@ -125,6 +126,10 @@ pub(super) struct Walk<'a> {
     pub(super) touched: u64,
     /// The views that are being expanded.
     pub(super) expanding: Vec<usize>,
+    /// How many tests of columns were walked so far.
+    pub(super) tests: u32,
+    /// What decides whether the expression that is walked is computed at all.
+    pub(super) guard: Lineage,
     /// The outermost level is the arguments of the function whose body this is.
     pub(super) arguments_outside: bool,
 }
@@ -138,6 +143,8 @@ impl<'a> Walk<'a> {
             into_expected: false,
             touched: 0,
             expanding: Vec::new(),
+            tests: 0,
+            guard: Lineage::clear(),
             arguments_outside: false,
         }
     }

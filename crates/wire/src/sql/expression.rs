@@ -12,6 +12,7 @@ use kernel::verdict::Undecidable;
 use super::analyse::Walk;
 use super::analysis::Refused;
 use super::arguments::Guess;
+use super::channel;
 use super::collect::Plain;
 use super::functions::Called;
 use super::lineage::Lineage;
@@ -40,7 +41,7 @@ impl Walk<'_> {
     }
 
     /// The union over nodes that may be absent.
-    fn union_of(&mut self, nodes: &[&Option<Box<pb::Node>>], scope: &Scope<'_>) -> Result<Lineage, Refused> {
+    pub(super) fn union_of(&mut self, nodes: &[&Option<Box<pb::Node>>], scope: &Scope<'_>) -> Result<Lineage, Refused> {
         let mut all = Lineage::clear();
         for node in nodes.iter().filter_map(|node| node.as_deref()) {
             all.add(&self.expr(node, scope)?);
@@ -65,19 +66,21 @@ impl Walk<'_> {
             }
             NodeEnum::ColumnRef(column) => self.column(column, scope)?,
             NodeEnum::AExpr(expr) => {
-                let mut lineage = self.union_of(&[&expr.lexpr, &expr.rexpr], scope)?;
+                let mut lineage = self.union_of(&[&expr.lexpr], scope)?;
+                let right = self.union_of(&[&expr.rexpr], scope)?;
+                lineage.add(&right);
                 lineage.unknown |= !self.operates(&expr.name, expr.lexpr.as_deref(), expr.rexpr.as_deref(), scope)?;
+                self.note_operator(&expr.name, &lineage, &right);
                 lineage
             }
-            NodeEnum::BoolExpr(expr) => self.union(&expr.args, scope)?,
+            NodeEnum::BoolExpr(expr) => {
+                let lineage = self.union(&expr.args, scope)?;
+                self.note_test(&lineage);
+                lineage
+            }
             NodeEnum::FuncCall(call) => self.call(call, scope)?,
             NodeEnum::SubLink(link) => self.sublink(link, scope)?,
-            NodeEnum::CaseExpr(case) => {
-                let mut lineage = self.union_of(&[&case.arg, &case.defresult], scope)?;
-                lineage.add(&self.union(&case.args, scope)?);
-                lineage
-            }
-            NodeEnum::CaseWhen(when) => self.union_of(&[&when.expr, &when.result], scope)?,
+            NodeEnum::CaseExpr(case) => self.case(case, scope)?,
             NodeEnum::CoalesceExpr(coalesce) => self.union(&coalesce.args, scope)?,
             NodeEnum::MinMaxExpr(least) => self.union(&least.args, scope)?,
             NodeEnum::NullTest(test) => self.union_of(&[&test.arg], scope)?,
@@ -174,7 +177,11 @@ impl Walk<'_> {
     /// A cast computes, but between `text` and `varchar` without a length it does not change the value.
     fn cast(&mut self, cast: &pb::TypeCast, scope: &Scope<'_>) -> Result<Lineage, Refused> {
         let (Some(argument), Some(target)) = (&cast.arg, &cast.type_name) else { return unknown(cast.location) };
+        let tests = self.tests;
         let lineage = self.expr(argument, scope)?;
+        if !matches!(plain_type(target), Some("text" | "varchar")) {
+            self.note_fallible(&lineage, tests);
+        }
         let same = matches!(plain_type(target), Some("text" | "varchar")) && self.is_text(&lineage);
         let mut lineage = if same { lineage } else { lineage.derived() };
         lineage.unknown |= !self.casts_by(argument, target, scope);
@@ -219,6 +226,7 @@ impl Walk<'_> {
 
     /// A function, aggregate or window function.
     pub(super) fn call(&mut self, call: &pb::FuncCall, scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        let tests = self.tests;
         let mut arguments = self.union(&call.args, scope)?;
         let ordered = self.order_arguments(&call.agg_order, scope)?;
         if call.agg_within_group {
@@ -238,6 +246,9 @@ impl Walk<'_> {
         if call.funcformat() == pb::CoercionForm::CoerceSqlSyntax && name == "system_user" {
             // Before 16 it is the name of a column.
             self.since(16, call.location)?;
+        }
+        if !channel::never_fails(&name) {
+            self.note_fallible(&arguments, tests);
         }
         if self.multiplies_rows(call, &name) {
             self.found.infer(&arguments, Inference::Expression);

@@ -12,6 +12,7 @@ mod arguments;
 mod bodies;
 mod builtin;
 mod catalogue;
+mod channel;
 mod collect;
 mod copy;
 mod copy_layout;

@@ -169,3 +169,31 @@ fn a_refusal_knows_its_place_also_for_shared_texts() {
         Some(11)
     );
 }
+
+#[test]
+fn an_error_is_a_channel_mk09() {
+    for (sql, twin) in [
+        (
+            "SELECT 1 / (CASE WHEN ssn LIKE '1%' THEN 1 ELSE 0 END) FROM users",
+            "SELECT CASE WHEN ssn LIKE '1%' THEN 1 ELSE 0 END FROM users",
+        ),
+        (
+            "SELECT (CASE WHEN ssn > '5' THEN 'x' ELSE '1' END)::int FROM users",
+            "SELECT (CASE WHEN name > '5' THEN 'x' ELSE '1' END)::int FROM users",
+        ),
+        (
+            "SELECT CASE WHEN ssn > '5' THEN 1 / (id - id) END FROM users",
+            "SELECT CASE WHEN ssn > '5' THEN id END FROM users",
+        ),
+        (
+            "SELECT chr(CASE WHEN ssn = 'a' THEN 0 ELSE 65 END) FROM users",
+            "SELECT upper(CASE WHEN ssn = 'a' THEN 'b' ELSE 'c' END) FROM users",
+        ),
+        ("SELECT substr('ab', (ssn > 'a')::int, 1)::int FROM users", "SELECT substr(ssn, 1, 2) FROM users"),
+        ("SELECT id % ascii(ssn) FROM users", "SELECT ssn::int FROM users"),
+        ("SELECT 1 / count(ssn) FROM users", "SELECT count(ssn)::int FROM users"),
+    ] {
+        assert!(ways(sql).contains(&"expression".to_owned()), "{sql}: {:?}", ways(sql));
+        assert_eq!(ways(twin), [""; 0], "{twin}");
+    }
+}
