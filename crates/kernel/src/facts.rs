@@ -20,8 +20,10 @@ pub enum Inference {
     Pattern,
     /// In ORDER BY.
     Order,
-    /// In GROUP BY, DISTINCT or a window's PARTITION BY.
+    /// In GROUP BY or a window's PARTITION BY.
     Group,
+    /// In DISTINCT, or in a UNION that drops equal rows.
+    Distinct,
     /// Compared with another column.
     Join,
     /// Any other use in a predicate.
@@ -37,6 +39,7 @@ impl Inference {
             Self::Pattern => "pattern",
             Self::Order => "order",
             Self::Group => "group",
+            Self::Distinct => "distinct",
             Self::Join => "join",
             Self::Expression => "expression",
         }

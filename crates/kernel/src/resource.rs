@@ -52,13 +52,17 @@ pub struct Resource {
     pub upstream: Name,
     /// The names from the database downwards; how many depends on `kind`.
     pub path: Vec<Arc<str>>,
+    /// For a table and its columns: the relations whose rows are read through it, such as its partitions, by schema and
+    /// name. Their classes are its classes too. Always the same for one path and one state of the catalogue.
+    #[serde(skip)]
+    pub kin: Option<Arc<[(Arc<str>, Arc<str>)]>>,
 }
 
 impl Resource {
     /// A resource of `upstream` with the given path below it.
     pub fn new<S: AsRef<str>>(kind: ResourceKind, upstream: &Name, path: impl IntoIterator<Item = S>) -> Self {
         let path = path.into_iter().map(|segment| Arc::from(segment.as_ref())).collect();
-        Self { kind, upstream: upstream.clone(), path }
+        Self { kind, upstream: upstream.clone(), path, kin: None }
     }
 
     /// The last name of the path: the upstream's own for the upstream.

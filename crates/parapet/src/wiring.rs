@@ -30,7 +30,7 @@ use tokio::sync::watch;
 use crate::clock::SystemClock;
 use crate::config::{Configuration, Problems};
 use crate::snapshots::Publisher;
-use crate::{WORKER_STACK, admin, dev_issuer, logs, parts};
+use crate::{WORKER_STACK, admin, descriptors, dev_issuer, logs, parts};
 
 /// Where the configuration comes from, for a reload: how to read it, and the files that it stands in.
 pub(crate) struct Origin {
@@ -147,6 +147,7 @@ pub(crate) async fn until_stopped() -> anyhow::Result<()> {
 
 /// Starts every part. When it returns, all listeners take connections.
 pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyhow::Result<Running> {
+    descriptors::raise_limit();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let state = configuration.gateway.state.clone();
     make_folder(&state)?;

@@ -1,13 +1,25 @@
 //! Masks: which cells of a result are replaced, decided by lineage and checked against what the server describes.
 //!
 //! A plan is made from an analysis and the terms of a permit, before anything is sent: what cannot be masked is refused
-//! then. `rows.rs` rewrites the rows, `cell.rs` knows the masks themselves. Kinds of mask come from policy; none is
-//! chosen here.
+//! then. `rows.rs` and `copy.rs` rewrite what comes; `kind.rs` says what a type is, `scalar.rs` and `array.rs` mask one value
+//! of it, `key.rs` and `permute.rs` are the cryptography, and `token.rs` knows masked values again. Which mask is for policy to say;
+//! what each does to each type stands in docs/reference/masks.md.
 //!
 //! Policies name columns. A mask on a table without one on its columns has no cells to act on.
 
-mod cell;
+mod array;
+mod copy;
+mod decimal;
+mod key;
+mod kind;
+mod moment;
+mod network;
+mod number;
+mod permute;
 mod rows;
+mod scalar;
+mod text;
+mod token;
 
 use std::sync::Arc;
 
@@ -15,9 +27,12 @@ use kernel::facts::Inference;
 use kernel::operation::{Action, Operation};
 use kernel::verdict::{Mask, Undecidable};
 
-use crate::sql::{Analysis, CopyFormat, Flow, Output, Outputs, Statement};
+use crate::sql::{Analysis, CopyFormat, CopyLayout, Flow, Output, Outputs, Statement};
 
-pub use cell::MaskKey;
+use rows::Column;
+
+pub use copy::CopyMask;
+pub use key::MaskKey;
 pub use rows::RowMask;
 
 /// The first object id that `initdb` does not give away: relations below it belong to the system.
@@ -32,6 +47,10 @@ pub struct DescribedField {
     pub column: i16,
     /// Object id of the type.
     pub type_oid: u32,
+    /// The type's modifier, −1 for none.
+    pub type_modifier: i32,
+    /// Whether values come in binary.
+    pub binary: bool,
 }
 
 /// What happens to one cell of each row.
@@ -47,6 +66,7 @@ pub struct MaskPlan {
     cells: Vec<Cell>,
     outputs: Outputs,
     policies: Vec<Arc<str>>,
+    layout: Option<Arc<CopyLayout>>,
 }
 
 impl MaskPlan {
@@ -81,13 +101,18 @@ impl MaskPlan {
             Outputs::None | Outputs::Named | Outputs::Text => Vec::new(),
         };
         let masked = cells.iter().any(|cell| *cell != Cell::Pass);
-        if masked && statement.copy_format.is_some_and(|format| format != CopyFormat::Text) {
+        let rewritten = match statement.copy_format {
+            None | Some(CopyFormat::Text) => true,
+            Some(CopyFormat::Other) => statement.copy_layout.is_some(),
+            Some(CopyFormat::Binary) => false,
+        };
+        if masked && !rewritten {
             return Err(Undecidable::CannotMask);
         }
         let mut policies: Vec<Arc<str>> = mine.iter().map(|(_, _, policy)| policy.clone()).collect();
         policies.sort();
         policies.dedup();
-        Ok(Some(Self { cells, outputs: statement.outputs.clone(), policies }))
+        Ok(Some(Self { cells, outputs: statement.outputs.clone(), policies, layout: statement.copy_layout.clone() }))
     }
 
     /// The policies that mask.
@@ -116,18 +141,43 @@ impl MaskPlan {
     /// As [`check_description`].
     pub fn described(&self, fields: &[DescribedField], key: &Arc<MaskKey>) -> Result<RowMask, Undecidable> {
         check_description(&self.outputs, fields)?;
-        let types = fields.iter().map(|field| Some(field.type_oid));
-        Ok(RowMask::new(&self.cells, types, key))
+        Ok(RowMask::new(self.columns(|place| fields.get(place).copied()), key))
     }
 
-    /// How rows are rewritten whose description was never seen, and rows of `COPY … TO STDOUT`: by the types of the
-    /// catalogue, and NULL where it does not say.
-    pub fn undescribed(&self, key: &Arc<MaskKey>) -> RowMask {
-        let types: Vec<Option<u32>> = match &self.outputs {
-            Outputs::Columns(outputs) => outputs.iter().map(|output| output.type_oid).collect(),
-            Outputs::None | Outputs::Named | Outputs::Text => Vec::new(),
+    /// How rows are rewritten that come without a description of their own: by what was described earlier, or by the
+    /// types of the catalogue, and NULL where neither says. `formats` are those of the Bind: none is text, one is for every
+    /// column, `true` is binary.
+    pub fn undescribed(&self, earlier: Option<&[DescribedField]>, formats: &[bool], key: &Arc<MaskKey>) -> RowMask {
+        let format = |place: usize| match formats {
+            [all] => *all,
+            _ => formats.get(place).copied().unwrap_or(false),
         };
-        RowMask::new(&self.cells, types.into_iter(), key)
+        let columns = self.columns(|place| {
+            let field = match earlier {
+                Some(fields) => fields.get(place).copied(),
+                None => self.catalogued(place),
+            };
+            field.map(|field| DescribedField { binary: format(place), ..field })
+        });
+        RowMask::new(columns, key)
+    }
+
+    /// How the lines of a `COPY … TO STDOUT` are rewritten.
+    pub fn copied(&self, key: &Arc<MaskKey>) -> CopyMask {
+        let layout = self.layout.as_deref().cloned().unwrap_or_else(CopyLayout::text);
+        CopyMask::new(self.columns(|place| self.catalogued(place)), layout, key)
+    }
+
+    fn columns(&self, described: impl Fn(usize) -> Option<DescribedField>) -> Vec<Column> {
+        let column = |(place, cell): (usize, &Cell)| Column::new(*cell, described(place).as_ref());
+        self.cells.iter().enumerate().map(column).collect()
+    }
+
+    /// What the catalogue says of a column.
+    fn catalogued(&self, place: usize) -> Option<DescribedField> {
+        let Outputs::Columns(outputs) = &self.outputs else { return None };
+        let type_oid = outputs.get(place)?.type_oid?;
+        Some(DescribedField { table_oid: 0, column: 0, type_oid, type_modifier: -1, binary: false })
     }
 }
 

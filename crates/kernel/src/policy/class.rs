@@ -61,7 +61,17 @@ pub(crate) fn classes(patterns: &[ClassPattern], resource: &Resource) -> BTreeSe
     }
     // Patterns leave the database out.
     let names = resource.path.get(1..).unwrap_or_default();
-    patterns.iter().filter(|pattern| pattern.matches(names)).map(|pattern| pattern.class.clone()).collect()
+    let mut found = BTreeSet::new();
+    let mut add = |names: &[Arc<str>]| {
+        found.extend(patterns.iter().filter(|pattern| pattern.matches(names)).map(|pattern| pattern.class.clone()));
+    };
+    add(names);
+    for (schema, table) in resource.kin.iter().flat_map(|kin| kin.iter()) {
+        let column = names.get(2).cloned();
+        let theirs: Vec<Arc<str>> = [schema.clone(), table.clone()].into_iter().chain(column).collect();
+        add(&theirs);
+    }
+    found
 }
 
 #[cfg(test)]

@@ -63,7 +63,9 @@ fn above(resource: &Resource) -> Option<Resource> {
         ResourceKind::Column => (ResourceKind::Table, 3),
     };
     let path = resource.path.get(..depth).unwrap_or(&resource.path).to_vec();
-    Some(Resource { kind, upstream: resource.upstream.clone(), path })
+    // A table is the same entity whether it is named itself or stands above a column.
+    let kin = resource.kin.clone().filter(|_| kind == ResourceKind::Table);
+    Some(Resource { kind, upstream: resource.upstream.clone(), path, kin })
 }
 
 /// A workload as Cedar sees it.

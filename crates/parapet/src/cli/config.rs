@@ -9,6 +9,7 @@ use crate::cli::globals::{Format, Globals};
 use crate::cli::output;
 use crate::cli::serve::Layers;
 use crate::cli::style::Tone;
+use crate::cli::yaml;
 use crate::config::{Configuration, Problems, Raw, explain, load};
 
 /// Check and explain the configuration
@@ -80,6 +81,7 @@ async fn reload(globals: &Globals) -> Result<Exit, Failure> {
 fn explained(globals: &Globals, lines: &[explain::Line]) -> String {
     match globals.format() {
         Format::Json => output::object("parapet.configuration/v1", &json!({ "items": lines })),
+        Format::Yaml => yaml::document("parapet.configuration/v1", &json!({ "items": lines })),
         Format::Jsonl => {
             let line =
                 |line| output::object("parapet.configuration/v1", &serde_json::to_value(line).unwrap_or_default());

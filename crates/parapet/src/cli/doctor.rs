@@ -176,9 +176,9 @@ fn log(folder: &Path) -> Result<String, (String, &'static str)> {
     }
 }
 
-/// A session takes two, so that many clients need many.
+/// A session takes two, so that many clients need many. The gateway raises its own limit to the hard one.
 fn descriptors() -> Result<String, (String, &'static str)> {
-    match rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+    match rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum {
         Some(limit) if limit < 4096 => {
             Err((format!("{limit} allowed"), "raise `ulimit -n`, or LimitNOFILE of the service"))
         }

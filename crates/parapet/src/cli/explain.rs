@@ -57,7 +57,7 @@ fn code(text: &str, globals: &Globals) -> Result<String, Failure> {
         return Err(failure.help("codes are listed in docs/reference/error-codes.md"));
     };
     Ok(match globals.format() {
-        Format::Json | Format::Jsonl => {
+        Format::Json | Format::Jsonl | Format::Yaml => {
             output::object("parapet.code/v1", &json!({ "code": code.code, "meaning": code.meaning, "hint": code.hint }))
         }
         Format::Id => format!("{}\n", code.code),

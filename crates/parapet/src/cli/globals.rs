@@ -16,6 +16,8 @@ pub(crate) enum Format {
     Json,
     /// One JSON object a line
     Jsonl,
+    /// YAML, one document
+    Yaml,
     /// Ids or names alone, one a line
     Id,
 }
@@ -88,9 +90,9 @@ impl Globals {
         if self.json { Format::Json } else { self.output }
     }
 
-    /// Is the output for programs?
+    /// Is the output for programs? Where a command has no YAML of its own, its JSON is YAML too.
     pub(crate) fn for_programs(&self) -> bool {
-        matches!(self.format(), Format::Json | Format::Jsonl)
+        matches!(self.format(), Format::Json | Format::Jsonl | Format::Yaml)
     }
 
     /// Makes `--color` hold for both streams; without it each stream decides by itself.

@@ -42,6 +42,7 @@ const FORMATTING: &str = "\
 -o wide    more columns
 -o json    one object; lists are in `items`; `schema` names the form, which only grows
 -o jsonl   one object a line
+-o yaml    the same as -o json, in YAML
 -o id      ids or names alone, one a line
 
 Data goes to stdout, messages to stderr. Times in JSON are RFC 3339 in UTC or milliseconds since

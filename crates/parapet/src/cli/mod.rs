@@ -31,6 +31,7 @@ pub(crate) mod time;
 mod upstreams;
 mod version;
 mod workloads;
+pub(crate) mod yaml;
 
 use clap::{Parser, Subcommand};
 

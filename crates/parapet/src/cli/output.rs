@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::{Format, Globals};
 use crate::cli::style::{Styled, Tone, plain};
-use crate::cli::time;
+use crate::cli::{time, yaml};
 
 /// Writes data to stdout. Who closed the pipe has seen enough: that is no failure.
 pub(crate) fn data(text: &str) {
@@ -168,6 +168,7 @@ impl Listing {
         let items = items(answer);
         match globals.format() {
             Format::Json => object(self.schema, &json!({ "items": items })),
+            Format::Yaml => yaml::document(self.schema, &json!({ "items": items })),
             Format::Jsonl => items.iter().map(|item| object(self.schema, item)).collect(),
             Format::Id => {
                 let id = |item: &Value| item.pointer(self.id).map(|id| scalar(id) + "\n");
@@ -224,6 +225,7 @@ impl Listing {
     pub(crate) fn render_one(&self, schema: &str, item: &Value, globals: &Globals) -> String {
         match globals.format() {
             Format::Json | Format::Jsonl => object(schema, item),
+            Format::Yaml => yaml::document(schema, item),
             Format::Id => item.pointer(self.id).map(|id| scalar(id) + "\n").unwrap_or_default(),
             Format::Table | Format::Wide => {
                 let title = item.pointer(self.id).map(scalar).unwrap_or_default();

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cli::globals::{Format, Globals, TimeFormat};
 use crate::cli::output::{self, scalar};
 use crate::cli::style::{Styled, Tone, plain};
-use crate::cli::time;
+use crate::cli::{time, yaml};
 
 /// The width of the labels.
 const LABEL: usize = 11;
@@ -18,6 +18,7 @@ const LABEL: usize = 11;
 pub(crate) fn decision(answer: &Value, globals: &Globals) -> String {
     match globals.format() {
         Format::Json | Format::Jsonl => return output::object("parapet.decision/v1", answer),
+        Format::Yaml => return yaml::document("parapet.decision/v1", answer),
         Format::Id => return answer.get("decision").map(scalar).unwrap_or_default() + "\n",
         Format::Table | Format::Wide => {}
     }

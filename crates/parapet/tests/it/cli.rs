@@ -71,6 +71,9 @@ fn lists_are_json_too() {
         let ran = bed.gateway.cli(&[noun, "list", "--json"]);
         let json: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{noun}: {ran:?}"));
         assert!(json["schema"].is_string(), "{noun}: {json}");
+        let yaml = bed.gateway.cli(&[noun, "list", "-o", "yaml"]);
+        let schema = json["schema"].as_str().unwrap_or_default();
+        assert!(yaml.out.starts_with(&format!("---\nschema: {schema}\nitems:")), "{noun}: {yaml:?}");
     }
     let sessions = bed.gateway.cli(&["sessions", "list", "-o", "id"]);
     let id = sessions.out.trim();

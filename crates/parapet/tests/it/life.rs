@@ -1,6 +1,8 @@
 //! What life does to a gateway: upstreams that are down, slow or gone, clients that do not read, sizes, many sessions,
 //! bad policies, stopping.
 
+mod people;
+
 use std::fs;
 use std::time::{Duration, Instant};
 

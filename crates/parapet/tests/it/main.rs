@@ -16,6 +16,7 @@ mod bed;
 mod cli;
 mod commands;
 mod docs;
+mod hazards;
 mod identity;
 mod life;
 mod parity;

@@ -13,6 +13,7 @@ use kernel::workload::Name;
 use super::analysis::{Analysis, Refused, Statement};
 use super::catalogue::Catalogue;
 use super::collect::{Build, Built, Found, Returned};
+use super::lineage::Lineage;
 use super::names::{boxed, unknown};
 use super::parse::{self, NodeEnum, pb};
 use super::shape;
@@ -108,6 +109,7 @@ fn statement(found: &Found, built: &Built, first: usize, range: Range<usize>) ->
         range,
         parameters: found.parameters,
         copy_format: found.copy_format,
+        copy_layout: found.copy_layout.clone(),
     }
 }
 
@@ -124,11 +126,27 @@ pub(super) struct Walk<'a> {
     pub(super) touched: u64,
     /// The views that are being expanded.
     pub(super) expanding: Vec<usize>,
+    /// How many tests of columns were walked so far.
+    pub(super) tests: u32,
+    /// What decides whether the expression that is walked is computed at all.
+    pub(super) guard: Lineage,
+    /// The outermost level is the arguments of the function whose body this is.
+    pub(super) arguments_outside: bool,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(context: Context<'a>) -> Self {
-        Self { context, found: Found::new(), lenient: false, into_expected: false, touched: 0, expanding: Vec::new() }
+        Self {
+            context,
+            found: Found::new(),
+            lenient: false,
+            into_expected: false,
+            touched: 0,
+            expanding: Vec::new(),
+            tests: 0,
+            guard: Lineage::clear(),
+            arguments_outside: false,
+        }
     }
 
     /// One statement, by family.
@@ -170,6 +188,11 @@ impl<'a> Walk<'a> {
                 if self.define(other)? || self.maintain(other)? { Ok(Returned::None) } else { unknown(-1) }
             }
         }
+    }
+
+    /// A form that an older server does not know, or reads otherwise, is refused there (hazards PL04).
+    pub(super) fn since(&self, major: u32, location: i32) -> Result<(), Refused> {
+        if self.context.catalogue.server_major < major { unknown(location) } else { Ok(()) }
     }
 
     /// What a name in the text resolves to, or the refusal.

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use kernel::operation::Operation;
 use kernel::verdict::Undecidable;
 
+use super::copy_layout::CopyLayout;
+
 /// Why a text is refused before any policy is asked, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .why.explanation())]
@@ -70,6 +72,8 @@ pub struct Statement {
     pub parameters: u32,
     /// The format of a COPY.
     pub copy_format: Option<CopyFormat>,
+    /// How a COPY … TO writes its lines, unless that is binary or cannot be read again.
+    pub copy_layout: Option<Arc<CopyLayout>>,
 }
 
 /// Where the columns of a result come from.

@@ -13,6 +13,7 @@ use kernel::workload::Name;
 
 use super::analysis::{Control, CopyFormat, Flow, Origin, Output, Outputs};
 use super::catalogue::Catalogue;
+use super::copy_layout::CopyLayout;
 use super::lineage::{ColumnId, Field, Lineage};
 
 /// A write to a relation.
@@ -50,6 +51,14 @@ pub(super) struct Found {
     /// Every function by name, as `schema.name`.
     pub(super) functions: BTreeSet<Arc<str>>,
     pub(super) infers: BTreeSet<(ColumnId, Inference)>,
+    /// Where a column was compared for equality with one value: at a second place it is a list of guesses.
+    equalities: BTreeMap<ColumnId, i32>,
+    /// Something unseen decides which rows exist.
+    infers_unknown: BTreeSet<Inference>,
+    /// Where columns are mentioned: first, and last so far.
+    mentions: BTreeMap<ColumnId, (i32, i32)>,
+    inferred_at: BTreeMap<(ColumnId, Inference), i32>,
+    pub(super) called_at: BTreeMap<(Arc<str>, Arc<str>), i32>,
     /// Columns whose value is stored or handed to code.
     pub(super) copied: BTreeSet<ColumnId>,
     /// Something unseen takes part in a stored value.
@@ -63,6 +72,7 @@ pub(super) struct Found {
     pub(super) limit: Option<u64>,
     pub(super) copy: Option<CopyDirection>,
     pub(super) copy_format: Option<CopyFormat>,
+    pub(super) copy_layout: Option<Arc<CopyLayout>>,
     pub(super) explain_only: bool,
     pub(super) changes_catalogue: bool,
     pub(super) control: Control,
@@ -79,6 +89,11 @@ impl Found {
             calls: BTreeMap::new(),
             functions: BTreeSet::new(),
             infers: BTreeSet::new(),
+            equalities: BTreeMap::new(),
+            infers_unknown: BTreeSet::new(),
+            mentions: BTreeMap::new(),
+            inferred_at: BTreeMap::new(),
+            called_at: BTreeMap::new(),
             copied: BTreeSet::new(),
             copied_unknown: false,
             passed: BTreeSet::new(),
@@ -89,6 +104,7 @@ impl Found {
             limit: None,
             copy: None,
             copy_format: None,
+            copy_layout: None,
             explain_only: false,
             changes_catalogue: false,
             control: Control::None,
@@ -110,7 +126,40 @@ impl Found {
 
     /// The columns decide which rows exist.
     pub(super) fn infer(&mut self, lineage: &Lineage, how: Inference) {
-        self.infers.extend(lineage.columns.iter().map(|id| (*id, how)));
+        for id in &lineage.columns {
+            self.infers.insert((*id, how));
+            if let Some((_, last)) = self.mentions.get(id) {
+                self.inferred_at.entry((*id, how)).or_insert(*last);
+            }
+        }
+        if lineage.unknown {
+            self.infers_unknown.insert(how);
+        }
+    }
+
+    /// The columns are compared for equality with one value. Each value is a guess, so that several in one statement are
+    /// what a list of them is.
+    pub(super) fn infer_equality(&mut self, lineage: &Lineage, location: i32) {
+        self.infer(lineage, Inference::Equality);
+        for id in &lineage.columns {
+            if *self.equalities.entry(*id).or_insert(location) != location {
+                self.infers.insert((*id, Inference::Range));
+            }
+        }
+    }
+
+    /// What is compared for equality so far is compared with more than one value: a body is called for each row.
+    pub(super) fn infer_lists(&mut self) {
+        let equal = self.infers.iter().filter(|(_, how)| *how == Inference::Equality);
+        let lists: Vec<_> = equal.map(|(id, _)| (*id, Inference::Range)).collect();
+        self.infers.extend(lists);
+    }
+
+    /// The text names these columns here.
+    pub(super) fn mention(&mut self, lineage: &Lineage, location: i32) {
+        for id in &lineage.columns {
+            self.mentions.entry(*id).or_insert((location, location)).1 = location;
+        }
     }
 
     /// The value is stored, or handed to code.
@@ -174,7 +223,8 @@ impl Build<'_> {
         }
         for ((schema, name), action) in &found.calls {
             let path = [self.catalogue.database.clone(), schema.clone(), name.clone()];
-            operations.push(self.operation(*action, "CALL", ResourceKind::Function, &path, facts.clone(), -1));
+            let location = found.called_at.get(&(schema.clone(), name.clone())).copied().unwrap_or(-1);
+            operations.push(self.operation(*action, "CALL", ResourceKind::Function, &path, facts.clone(), location));
         }
         for (relation, location) in &found.reads {
             let path = self.relation_path(*relation);
@@ -190,16 +240,18 @@ impl Build<'_> {
             places.insert(*id, self.first + operations.len());
             let path = self.column_path(*id);
             let (action, kind) = (Action::SqlSelect, ResourceKind::Column);
-            operations.push(self.operation(action, "SELECT", kind, &path, facts.clone(), -1));
+            let location = found.mentions.get(id).map_or(-1, |(first, _)| *first);
+            operations.push(self.operation(action, "SELECT", kind, &path, facts.clone(), location));
         }
         let mut inferring: BTreeMap<Inference, Arc<Facts>> = BTreeMap::new();
-        for (id, how) in &found.infers {
+        for (id, how) in &self.inferred(found) {
             let facts = inferring
                 .entry(*how)
                 .or_insert_with(|| Arc::new(Facts { inference: Some(*how), ..(*facts).clone() }))
                 .clone();
             let path = self.column_path(*id);
-            operations.push(self.operation(Action::SqlInfer, "SELECT", ResourceKind::Column, &path, facts, -1));
+            let location = found.inferred_at.get(&(*id, *how)).copied().unwrap_or(-1);
+            operations.push(self.operation(Action::SqlInfer, "SELECT", ResourceKind::Column, &path, facts, location));
         }
         if operations.is_empty() {
             // A statement that names nothing, such as `SELECT 1`, is judged as a read of the database.
@@ -235,14 +287,40 @@ impl Build<'_> {
             }
         }
         if unknown {
-            for (place, _) in &found.reads {
-                let Some(relation) = self.catalogue.relations.get(*place).filter(|known| !known.system) else {
-                    continue;
-                };
-                selected.extend((0..relation.columns.len()).map(|column| ColumnId { relation: *place, column }));
-            }
+            selected.extend(self.reach(found));
         }
         selected
+    }
+
+    /// The columns that decide which rows exist. Something unseen in a sample of values is every column in reach.
+    fn inferred(&self, found: &Found) -> BTreeSet<(ColumnId, Inference)> {
+        let mut infers = found.infers.clone();
+        if self.samples(found) {
+            let ways = &found.infers_unknown;
+            infers.extend(self.reach(found).flat_map(|id| ways.iter().map(move |how| (id, *how))));
+        }
+        infers
+    }
+
+    /// Whether a relation is read that holds samples of any column, such as `pg_stats`.
+    fn samples(&self, found: &Found) -> bool {
+        let relation = |place: &usize| self.catalogue.relations.get(*place);
+        let mut reads = found.reads.iter().filter_map(|(place, _)| relation(place));
+        reads.any(|read| super::system::is_sensitive(&read.schema, &read.name))
+    }
+
+    /// Every column that something unseen may hold: those of the relations that are read, and where samples of values are
+    /// read, of all relations (hazards MK05).
+    fn reach(&self, found: &Found) -> impl Iterator<Item = ColumnId> {
+        let samples = self.samples(found);
+        let relations = self.catalogue.relations.iter().enumerate().filter(|(_, relation)| !relation.system);
+        let reached = relations
+            .filter(|(place, _)| samples || found.reads.iter().any(|(read, _)| read == place))
+            .map(|(place, relation)| (place, relation.columns.len()))
+            .collect::<Vec<_>>();
+        reached
+            .into_iter()
+            .flat_map(|(relation, columns)| (0..columns).map(move |column| ColumnId { relation, column }))
     }
 
     fn output(&self, lineage: &Lineage, places: &BTreeMap<ColumnId, usize>) -> Output {
@@ -308,7 +386,11 @@ impl Build<'_> {
         facts: Arc<Facts>,
         location: i32,
     ) -> Operation {
-        let resource = Resource { kind, upstream: self.upstream.clone(), path: path.to_vec() };
+        let kin = match (kind, path) {
+            (ResourceKind::Table | ResourceKind::Column, [_, schema, name, ..]) => self.catalogue.kin(schema, name),
+            _ => None,
+        };
+        let resource = Resource { kind, upstream: self.upstream.clone(), path: path.to_vec(), kin };
         Operation { action, resource: Arc::new(resource), facts, verb, span: span(self.text, location) }
     }
 }

@@ -1,5 +1,7 @@
 //! COPY: rows in from the client, rows out to the client, and files and programs of the server.
 
+use std::sync::Arc;
+
 use kernel::facts::CopyDirection;
 use kernel::operation::Action;
 use kernel::verdict::Undecidable;
@@ -7,6 +9,7 @@ use kernel::verdict::Undecidable;
 use super::analyse::Walk;
 use super::analysis::{Control, CopyFormat, Refused};
 use super::collect::{Returned, Write};
+use super::copy_layout::CopyLayout;
 use super::lineage::{Field, Lineage};
 use super::names::{boxed, option_flag, option_word, options, strings, unknown};
 use super::parse::{NodeEnum, pb};
@@ -18,6 +21,9 @@ impl Walk<'_> {
         self.found.shareable = false;
         self.found.tag = "COPY";
         self.found.copy_format = Some(copy_format(&copy.options)?);
+        if !copy.is_from {
+            self.found.copy_layout = CopyLayout::of(&copy.options)?.map(Arc::new);
+        }
         let on_server = copy.is_program || !copy.filename.is_empty();
         if on_server {
             // A file or a program of the server: the columns count as stored, since they leave where no mask reaches.
@@ -46,6 +52,7 @@ impl Walk<'_> {
         let path = self.relation_path(named)?;
         let location = named.location;
         self.found.bounded = Some(true);
+        self.sets_off(place, Action::SqlInsert, location)?;
         self.found.write(Write { action: Action::SqlInsert, verb: "COPY", path, bounded: true, location });
         if let Some(condition) = &copy.where_clause {
             // It sees the rows that come in, not those that are there.

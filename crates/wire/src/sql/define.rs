@@ -72,6 +72,7 @@ impl Walk<'_> {
             NodeEnum::RenameStmt(rename) => self.rename(rename)?,
             NodeEnum::AlterObjectSchemaStmt(alter) => {
                 self.found.tag = "ALTER";
+                self.loses_label(alter.relation.as_ref(), None)?;
                 self.object(
                     Action::SqlAlter,
                     "ALTER SET SCHEMA",
@@ -315,6 +316,7 @@ impl Walk<'_> {
                 _ => (Action::SqlAlter, "ALTER TABLE"),
             };
             self.on_relation(action, verb, object, named)?;
+            self.relabels(command, named)?;
             if let Some(definition) = command.def.as_deref() {
                 self.definition(definition)?;
             }
@@ -334,6 +336,9 @@ impl Walk<'_> {
             | Type::ObjectTrigger
             | Type::ObjectRule => {
                 let Some(named) = &rename.relation else { return unknown(-1) };
+                if kind == Type::ObjectColumn {
+                    self.loses_label(Some(named), Some(&rename.subname))?;
+                }
                 self.on_relation(Action::SqlAlter, "RENAME", object_word(kind), named)
             }
             Type::ObjectRole => {
@@ -347,6 +352,10 @@ impl Walk<'_> {
             Type::ObjectDatabase | Type::ObjectTablespace => {
                 self.plain(Action::SqlAdminister, "RENAME", object_word(kind), &rename.subname);
                 Ok(())
+            }
+            Type::ObjectTable | Type::ObjectView | Type::ObjectMatview | Type::ObjectForeignTable => {
+                self.loses_label(rename.relation.as_ref(), None)?;
+                self.object(Action::SqlAlter, "RENAME", kind, rename.relation.as_ref(), rename.object.as_deref())
             }
             _ => self.object(Action::SqlAlter, "RENAME", kind, rename.relation.as_ref(), rename.object.as_deref()),
         }

@@ -11,8 +11,10 @@ use kernel::verdict::Undecidable;
 
 use super::analyse::Walk;
 use super::analysis::Refused;
+use super::arguments::Guess;
+use super::channel;
 use super::collect::Plain;
-use super::functions::{self, Called};
+use super::functions::Called;
 use super::lineage::Lineage;
 use super::names::{boxed, constant_word, inner, plain_type, qualified, string, strings, unknown};
 use super::parse::{NodeEnum, pb};
@@ -39,7 +41,7 @@ impl Walk<'_> {
     }
 
     /// The union over nodes that may be absent.
-    fn union_of(&mut self, nodes: &[&Option<Box<pb::Node>>], scope: &Scope<'_>) -> Result<Lineage, Refused> {
+    pub(super) fn union_of(&mut self, nodes: &[&Option<Box<pb::Node>>], scope: &Scope<'_>) -> Result<Lineage, Refused> {
         let mut all = Lineage::clear();
         for node in nodes.iter().filter_map(|node| node.as_deref()) {
             all.add(&self.expr(node, scope)?);
@@ -52,8 +54,11 @@ impl Walk<'_> {
             NodeEnum::AConst(_)
             | NodeEnum::SetToDefault(_)
             | NodeEnum::CurrentOfExpr(_)
-            | NodeEnum::SqlvalueFunction(_)
-            | NodeEnum::MergeSupportFunc(_) => Lineage::clear(),
+            | NodeEnum::SqlvalueFunction(_) => Lineage::clear(),
+            NodeEnum::MergeSupportFunc(function) => {
+                self.since(17, function.location)?;
+                Lineage::clear()
+            }
             NodeEnum::ParamRef(parameter) => {
                 let number = u32::try_from(parameter.number).unwrap_or(0);
                 self.found.parameters = self.found.parameters.max(number);
@@ -61,20 +66,21 @@ impl Walk<'_> {
             }
             NodeEnum::ColumnRef(column) => self.column(column, scope)?,
             NodeEnum::AExpr(expr) => {
-                let seen = self.operator(&expr.name)?;
-                let mut lineage = self.union_of(&[&expr.lexpr, &expr.rexpr], scope)?;
-                lineage.unknown |= !seen;
+                let mut lineage = self.union_of(&[&expr.lexpr], scope)?;
+                let right = self.union_of(&[&expr.rexpr], scope)?;
+                lineage.add(&right);
+                lineage.unknown |= !self.operates(&expr.name, expr.lexpr.as_deref(), expr.rexpr.as_deref(), scope)?;
+                self.note_operator(&expr.name, &lineage, &right);
                 lineage
             }
-            NodeEnum::BoolExpr(expr) => self.union(&expr.args, scope)?,
+            NodeEnum::BoolExpr(expr) => {
+                let lineage = self.union(&expr.args, scope)?;
+                self.note_test(&lineage);
+                lineage
+            }
             NodeEnum::FuncCall(call) => self.call(call, scope)?,
             NodeEnum::SubLink(link) => self.sublink(link, scope)?,
-            NodeEnum::CaseExpr(case) => {
-                let mut lineage = self.union_of(&[&case.arg, &case.defresult], scope)?;
-                lineage.add(&self.union(&case.args, scope)?);
-                lineage
-            }
-            NodeEnum::CaseWhen(when) => self.union_of(&[&when.expr, &when.result], scope)?,
+            NodeEnum::CaseExpr(case) => self.case(case, scope)?,
             NodeEnum::CoalesceExpr(coalesce) => self.union(&coalesce.args, scope)?,
             NodeEnum::MinMaxExpr(least) => self.union(&least.args, scope)?,
             NodeEnum::NullTest(test) => self.union_of(&[&test.arg], scope)?,
@@ -135,6 +141,7 @@ impl Walk<'_> {
         match found {
             Some((lineage, depth)) => {
                 self.touch(depth);
+                self.found.mention(&lineage, column.location);
                 Ok(lineage)
             }
             None if self.lenient => Ok(Lineage::clear()),
@@ -153,6 +160,7 @@ impl Walk<'_> {
             && let Some(lineage) = item.field(field)
         {
             self.touch(depth);
+            self.found.mention(&lineage, column.location);
             return Ok(lineage);
         }
         let mut lineage = self.union_of(&[&node.arg], scope)?;
@@ -169,9 +177,15 @@ impl Walk<'_> {
     /// A cast computes, but between `text` and `varchar` without a length it does not change the value.
     fn cast(&mut self, cast: &pb::TypeCast, scope: &Scope<'_>) -> Result<Lineage, Refused> {
         let (Some(argument), Some(target)) = (&cast.arg, &cast.type_name) else { return unknown(cast.location) };
+        let tests = self.tests;
         let lineage = self.expr(argument, scope)?;
+        if !matches!(plain_type(target), Some("text" | "varchar")) {
+            self.note_fallible(&lineage, tests);
+        }
         let same = matches!(plain_type(target), Some("text" | "varchar")) && self.is_text(&lineage);
-        Ok(if same { lineage } else { lineage.derived() })
+        let mut lineage = if same { lineage } else { lineage.derived() };
+        lineage.unknown |= !self.casts_by(argument, target, scope);
+        Ok(lineage)
     }
 
     fn is_text(&self, lineage: &Lineage) -> bool {
@@ -212,6 +226,7 @@ impl Walk<'_> {
 
     /// A function, aggregate or window function.
     pub(super) fn call(&mut self, call: &pb::FuncCall, scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        let tests = self.tests;
         let mut arguments = self.union(&call.args, scope)?;
         let ordered = self.order_arguments(&call.agg_order, scope)?;
         if call.agg_within_group {
@@ -228,9 +243,19 @@ impl Walk<'_> {
         else {
             return unknown(call.location);
         };
-        match functions::classify(self.context.catalogue, schema.as_deref(), &name) {
-            Called::Computes => {
-                let home = schema.as_deref().unwrap_or("pg_catalog");
+        if call.funcformat() == pb::CoercionForm::CoerceSqlSyntax && name == "system_user" {
+            // Before 16 it is the name of a column.
+            self.since(16, call.location)?;
+        }
+        if !channel::never_fails(&name) {
+            self.note_fallible(&arguments, tests);
+        }
+        if self.multiplies_rows(call, &name) {
+            self.found.infer(&arguments, Inference::Expression);
+        }
+        let guesses: Vec<Guess> = call.args.iter().map(|node| self.guess(node, scope)).collect();
+        match self.called(schema.as_deref(), &name, &guesses) {
+            Called::Computes(home) => {
                 self.found.functions.insert(format!("{home}.{name}").into());
                 Ok(arguments)
             }
@@ -238,14 +263,31 @@ impl Walk<'_> {
                 self.set_config(call)?;
                 Ok(Lineage::clear())
             }
-            Called::Judged(home, action) => {
+            Called::Judged(home, action, oid) => {
                 self.found.functions.insert(format!("{home}.{name}").into());
-                self.found.calls.insert((home, name.into()), action);
+                let key = (home, name.into());
+                self.found.called_at.entry(key.clone()).or_insert(call.location);
+                self.found.calls.insert(key, action);
+                if let Some(columns) = oid.and_then(|oid| self.look_into(oid)) {
+                    columns.iter().for_each(|column| arguments.add(column));
+                    if !call.args.iter().all(|node| self.is_one_value(node, scope)) {
+                        self.found.infer_lists();
+                    }
+                    return Ok(arguments.derived());
+                }
                 self.found.copy(&arguments);
                 arguments.unknown = true;
                 Ok(arguments)
             }
         }
+    }
+
+    /// Whether how many rows there are depends on the arguments: those of a set, but for an array whose length the text
+    /// tells.
+    fn multiplies_rows(&self, call: &pb::FuncCall, name: &str) -> bool {
+        let plain = |node: &pb::Node| matches!(node.node, Some(NodeEnum::AArrayExpr(_)));
+        let known = self.context.catalogue.functions(name);
+        known.iter().any(|function| function.returns_set) && !(name == "unnest" && call.args.iter().all(plain))
     }
 
     /// `set_config(name, value, is_local)` is SET: it is judged by the name, which must be a constant.
@@ -285,9 +327,11 @@ impl Walk<'_> {
             // Whether there is a row depends on the subquery's own conditions, which are noted as such.
             pb::SubLinkType::ExistsSublink => Ok(Lineage::clear()),
             pb::SubLinkType::AnySublink | pb::SubLinkType::AllSublink => {
-                let seen = self.operator(&link.oper_name)?;
                 lineage.add(&self.union_of(&[&link.testexpr], scope)?);
-                lineage.unknown |= !seen;
+                // `IN` is `= ANY`. The type of the other side is the subquery's.
+                let equals = [string_node("=")];
+                let name = if link.oper_name.is_empty() { equals.as_slice() } else { &link.oper_name };
+                lineage.unknown |= !self.operates(name, link.testexpr.as_deref(), Some(&any_node()), scope)?;
                 self.found.infer(&lineage, Inference::Join);
                 Ok(lineage)
             }
@@ -298,6 +342,16 @@ impl Walk<'_> {
             pb::SubLinkType::CteSublink | pb::SubLinkType::Undefined => unknown(link.location),
         }
     }
+}
+
+/// A name, as the grammar would have it.
+fn string_node(text: &str) -> pb::Node {
+    pb::Node { node: Some(NodeEnum::String(pb::String { sval: text.to_owned() })) }
+}
+
+/// A value of which nothing is known.
+fn any_node() -> pb::Node {
+    pb::Node { node: None }
 }
 
 /// The column name of `current_date` and its kin.

@@ -8,7 +8,7 @@ use super::analyse::Walk;
 use super::analysis::Refused;
 use super::catalogue::RelationKind;
 use super::functions;
-use super::lineage::{Field, Lineage, table_fields};
+use super::lineage::{Field, Lineage};
 use super::names::{boxed, inner, qualified, string, strings, unknown};
 use super::parse::{NodeEnum, pb};
 use super::query::{figure_name, rename};
@@ -100,28 +100,18 @@ impl Walk<'_> {
     pub(super) fn relation_fields(&mut self, place: usize, location: i32) -> Result<Vec<Field>, Refused> {
         let catalogue = self.context.catalogue;
         let Some(relation) = catalogue.relations.get(place) else { return unknown(location) };
-        if relation.system {
-            let lineage = if system::is_sensitive(&relation.schema, &relation.name) {
-                Lineage::unknown()
-            } else {
-                Lineage::clear()
-            };
-            return Ok(relation
-                .columns
-                .iter()
-                .map(|column| Field { name: column.name.clone(), lineage: lineage.clone() })
-                .collect());
-        }
-        if system::is_sensitive(&relation.schema, &relation.name) {
+        let sensitive = system::is_sensitive(&relation.schema, &relation.name);
+        if relation.system || sensitive {
+            let lineage = if sensitive { Lineage::unknown() } else { Lineage::clear() };
             let columns = relation.columns.iter();
             return Ok(columns
-                .map(|column| Field { name: column.name.clone(), lineage: Lineage::unknown() })
+                .map(|column| Field { name: column.name.clone(), lineage: lineage.clone() })
                 .collect());
         }
         match relation.kind {
             RelationKind::View | RelationKind::MaterialisedView => self.view_fields(place, location),
             RelationKind::Table | RelationKind::Foreign | RelationKind::Partitioned | RelationKind::Sequence => {
-                Ok(table_fields(place, relation))
+                self.table_fields(place, location)
             }
         }
     }
@@ -149,7 +139,29 @@ impl Walk<'_> {
                     fields.push(Field::new(column.colname.as_str(), lineage.clone()));
                 }
             } else {
-                match self.function_columns(call)? {
+                let columns = self.function_columns(call)?;
+                if let NodeEnum::FuncCall(called) = inner(call)? {
+                    // One column without a name is named below.
+                    let names = columns
+                        .as_ref()
+                        .map(|names| if names.is_empty() { vec![name.as_str().into()] } else { names.clone() });
+                    let arguments = self.union(&called.args, scope)?;
+                    if let Some(names) = names
+                        && let Some(looked) = self.looked_columns(called, &names, &arguments, scope)?
+                    {
+                        let single = columns.as_ref().is_some_and(Vec::is_empty) && range.functions.len() == 1;
+                        let own = alias.filter(|_| single);
+                        fields.extend(looked.into_iter().map(|field| match own {
+                            Some(alias) => Field::new(alias, field.lineage),
+                            None => field,
+                        }));
+                        if own_name.is_empty() {
+                            own_name = name;
+                        }
+                        continue;
+                    }
+                }
+                match columns {
                     Some(names) if names.is_empty() => {
                         let only = if range.functions.len() == 1 { alias.unwrap_or(&name) } else { &name };
                         fields.push(Field::new(only, lineage));
@@ -206,6 +218,7 @@ impl Walk<'_> {
                 _ => return unknown(table.location),
             }
         }
+        self.found.infer(&lineage, Inference::Expression);
         let mut fields = Vec::with_capacity(table.columns.len());
         for node in &table.columns {
             let NodeEnum::RangeTableFuncCol(column) = inner(node)? else { return unknown(table.location) };

@@ -1,177 +1,163 @@
 //! Which functions merely compute, which policy must know by name, and which run SQL or the server.
 //!
-//! A function counts as PostgreSQL's own only if no schema of the search path holds one of the same name: with a better
-//! match for the argument types it would win over the built-in one (hazards PL14).
+//! A call means PostgreSQL's own function only if no function of the same name in a schema of the search path could win over
+//! it: one that takes that many arguments of these types, as far as they are known, and whose signature the server's own
+//! does not have (hazards PL14). Functions of extensions that only compute count as the server's own where they are written
+//! in C, which only a superuser can add.
 
 use std::sync::Arc;
 
 use kernel::operation::Action;
 
-use super::catalogue::{Catalogue, Volatility};
+use super::analyse::Walk;
+use super::arguments::Guess;
+use super::builtin::{administers, is_harmless};
+use super::catalogue::{Catalogue, Function, Signature, Volatility};
+use super::system::is_system_schema;
 
 /// What a call is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Called {
-    /// It computes from its arguments, or looks at what is harmless.
-    Computes,
+    /// It computes from its arguments, or looks at what is harmless. The schema in which it lives.
+    Computes(Arc<str>),
     /// `set_config`, which is SET in another form.
     SetsConfig,
-    /// Policy must know it: where it lives, and as what it is judged. Its result is opaque.
-    Judged(Arc<str>, Action),
+    /// Policy must know it: where it lives, and as what it is judged. Its result is opaque unless its body can be looked
+    /// into, then the object id says which function it is.
+    Judged(Arc<str>, Action, Option<u32>),
 }
 
-/// Volatile built-ins that do nothing beyond a value, and the sequence functions: `nextval` moves a counter, which every
-/// INSERT into a serial column does unasked. Releasing one's own advisory locks is harmless, taking them is not.
-fn is_harmless(name: &str) -> bool {
-    matches!(
-        name,
-        "random"
-            | "random_normal"
-            | "clock_timestamp"
-            | "timeofday"
-            | "gen_random_uuid"
-            | "uuidv4"
-            | "uuidv7"
-            | "nextval"
-            | "currval"
-            | "lastval"
-            | "pg_is_in_recovery"
-            | "pg_advisory_unlock"
-            | "pg_advisory_unlock_shared"
-            | "pg_advisory_unlock_all"
-            | "pg_current_xact_id"
-            | "txid_current"
-            | "pg_relation_size"
-            | "pg_table_size"
-            | "pg_indexes_size"
-            | "pg_total_relation_size"
-            | "pg_database_size"
-            | "pg_tablespace_size"
-            | "pg_relation_filenode"
-            | "pg_column_size"
-            | "pg_sequence_last_value"
-            | "pg_is_wal_replay_paused"
-            | "pg_last_wal_receive_lsn"
-            | "pg_last_wal_replay_lsn"
-            | "pg_current_wal_lsn"
-            | "pg_get_serial_sequence"
-            | "pg_lock_status"
-            | "pg_listening_channels"
-            | "pg_notification_queue_usage"
-    )
+/// Extensions whose functions in C do nothing but compute, up to this volatility.
+fn computing_extension(name: &str) -> Option<Volatility> {
+    match name {
+        "citext" | "hstore" | "ltree" | "pg_trgm" | "fuzzystrmatch" | "intarray" | "cube" | "earthdistance" | "seg"
+        | "isn" | "btree_gin" | "btree_gist" | "unaccent" | "vector" | "intagg" | "dict_int" | "dict_xsyn"
+        | "semver" => Some(Volatility::Stable),
+        "pgcrypto" | "uuid-ossp" => Some(Volatility::Volatile),
+        // Some of its stable functions read other relations.
+        "postgis" => Some(Volatility::Immutable),
+        _ => None,
+    }
 }
 
-/// Functions that run the SQL in their argument, read or write files, reach other servers, show other sessions' work, or
-/// steer the server (hazards PL11). Volatility does not tell them apart, so names do.
-fn administers(name: &str) -> bool {
-    const PREFIXES: &[&str] = &[
-        "lo_",
-        "pg_read_",
-        "pg_ls_",
-        "pg_stat_file",
-        "pg_logical_",
-        "pg_replication_",
-        "pg_create_",
-        "pg_drop_",
-        "pg_copy_",
-        "pg_backup_",
-        "pg_wal_replay_",
-        "pg_stat_reset",
-        "pg_stat_get_activity",
-        "pg_stat_get_backend",
-        "pg_stat_get_progress",
-        "pg_stat_get_subscription",
-        "pg_stat_get_wal_",
-        "pg_hba_",
-        "pg_ident_",
-        "pg_show_all_file",
-        "pg_control_",
-        "binary_upgrade_",
-        "dblink",
-        "crosstab",
-        "connectby",
-        "xpath_table",
-        "pg_file_",
-        "pg_log_backend",
-        "pg_export_",
-        "pg_import_",
-        "pg_restore_",
-        "pg_clear_",
-        "pg_get_wal_",
-        "pg_get_shmem",
-        "pg_get_backend",
-        "pg_get_replication",
-        "pg_mcv_list",
-        "pg_start_backup",
-        "pg_stop_backup",
-        "brin_summarize",
-        "brin_desummarize",
-        "gin_clean",
-        "pg_sync_",
-        "pg_get_logical",
-        "pg_nextoid",
-    ];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-        || name.ends_with("_to_xml")
-        || name.ends_with("_to_xmlschema")
-        || name.ends_with("_to_xml_and_xmlschema")
-        || matches!(
-            name,
-            "ts_stat"
-                | "ts_rewrite"
-                | "loread"
-                | "lowrite"
-                | "pg_terminate_backend"
-                | "pg_cancel_backend"
-                | "pg_reload_conf"
-                | "pg_rotate_logfile"
-                | "pg_rotate_logfile_old"
-                | "pg_promote"
-                | "pg_switch_wal"
-                | "pg_current_logfile"
-                | "pg_config"
-                | "pg_cursor"
-                | "pg_prepared_statement"
-                | "set_config_by_name"
-                | "pg_extension_config_dump"
-                | "pg_get_multixact_members"
-                | "pg_set_attribute_stats"
-                | "pg_set_relation_stats"
-        )
+/// Whether a function that is not the server's own does nothing but compute.
+pub(super) fn only_computes(function: &Function) -> bool {
+    matches!(&*function.language, "c" | "internal")
+        && !function.security_definer
+        && function.extension.as_deref().and_then(computing_extension).is_some_and(|worst| function.volatility <= worst)
 }
 
-/// What calling `name` is, under the pinned path. The schema is given where the statement qualifies it.
-pub(super) fn classify(catalogue: &Catalogue, schema: Option<&str>, name: &str) -> Called {
-    let known = catalogue.functions(name);
-    let foreign = |candidate: &str| !super::system::is_system_schema(candidate);
-    let home = match schema {
-        Some(schema) => Arc::from(schema),
-        None => known
+/// Whether as many arguments can be given.
+fn takes(signature: &Signature, count: usize) -> bool {
+    let most = signature.arguments.len();
+    let least = most.saturating_sub(signature.defaults);
+    if signature.variadic { count + 1 >= least } else { (least..=most).contains(&count) }
+}
+
+impl Walk<'_> {
+    /// What calling `name` with these arguments is, under the pinned path. The schema is given where the statement
+    /// qualifies it.
+    pub(super) fn called(&self, schema: Option<&str>, name: &str, guesses: &[Guess]) -> Called {
+        let catalogue = self.context.catalogue;
+        let known = catalogue.functions(name);
+        let fits =
+            |function: &&Function| function.signature.as_ref().is_none_or(|signature| takes(signature, guesses.len()));
+        let candidates: Vec<&Function> = match schema {
+            Some(schema) if is_system_schema(schema) => Vec::new(),
+            Some(schema) => known.iter().filter(|function| *function.schema == *schema).filter(fits).collect(),
+            None => {
+                let planted = known
+                    .iter()
+                    .filter(|function| catalogue.search_path.contains(&function.schema))
+                    .filter(|function| !is_system_schema(&function.schema));
+                planted.filter(fits).filter(|function| self.may_win(known, function, guesses)).collect()
+            }
+        };
+        let own = known.iter().filter(|function| &*function.schema == "pg_catalog");
+        let home = match (schema, candidates.first()) {
+            (Some(schema), _) => Arc::from(schema),
+            (None, Some(first)) => first.schema.clone(),
+            (None, None) if own.clone().next().is_some() => Arc::from("pg_catalog"),
+            (None, None) => catalogue.search_path.first().cloned().unwrap_or_else(|| Arc::from("public")),
+        };
+        if administers(name) {
+            return Called::Judged(home, Action::SqlAdminister, None);
+        }
+        if !is_system_schema(&home) {
+            if !candidates.is_empty() && candidates.iter().all(|function| only_computes(function)) {
+                return Called::Computes(home);
+            }
+            let alone = schema.is_some() || own.clone().find(fits).is_none();
+            let only = match candidates.as_slice() {
+                [only] if alone => only.signature.as_ref(),
+                _ => None,
+            };
+            return Called::Judged(home, Action::SqlCall, only.map(|signature| signature.oid));
+        }
+        if name == "set_config" {
+            return Called::SetsConfig;
+        }
+        let worst = known.iter().filter(|function| function.schema == home).map(|own| own.volatility).max();
+        match worst {
+            Some(Volatility::Immutable | Volatility::Stable) => Called::Computes(home),
+            Some(Volatility::Volatile) if is_harmless(name) => Called::Computes(home),
+            Some(Volatility::Volatile) | None => Called::Judged(home, Action::SqlCall, None),
+        }
+    }
+
+    /// Whether a function of the search path could be chosen although the server has its own of that name.
+    fn may_win(&self, known: &[Function], planted: &Function, guesses: &[Guess]) -> bool {
+        let Some(signature) = &planted.signature else { return true };
+        let mut own = known
             .iter()
-            .find(|function| foreign(&function.schema) && catalogue.search_path.contains(&function.schema))
-            .map(|function| function.schema.clone())
-            .or_else(|| known.iter().any(|function| &*function.schema == "pg_catalog").then(|| Arc::from("pg_catalog")))
-            .or_else(|| catalogue.search_path.first().cloned())
-            .unwrap_or_else(|| Arc::from("public")),
-    };
-    if administers(name) {
-        return Called::Judged(home, Action::SqlAdminister);
+            .filter(|function| &*function.schema == "pg_catalog")
+            .filter_map(|function| function.signature.as_ref());
+        let hidden = own.any(|own| own.arguments == signature.arguments && !own.variadic && !signature.variadic);
+        if hidden {
+            // `pg_catalog` stands before every other schema.
+            return false;
+        }
+        let own = known.iter().filter(|function| &*function.schema == "pg_catalog");
+        let exact = own.filter_map(|function| function.signature.as_ref()).any(|own| {
+            own.arguments.len() == guesses.len()
+                && own.arguments.iter().zip(guesses).all(|(wanted, guess)| *guess == Guess::Known(*wanted))
+        });
+        if exact {
+            return false;
+        }
+        let last = signature.arguments.last().copied();
+        guesses.iter().enumerate().all(|(place, guess)| {
+            let wanted = match signature.arguments.get(place).copied() {
+                Some(wanted) if !(signature.variadic && place + 1 == signature.arguments.len()) => Some(wanted),
+                _ => None,
+            };
+            match wanted.or(if signature.variadic { None } else { last }) {
+                Some(wanted) => self.accepts(wanted, *guess),
+                None => true,
+            }
+        })
     }
-    if foreign(&home) {
-        return Called::Judged(home, Action::SqlCall);
-    }
-    if name == "set_config" {
-        return Called::SetsConfig;
-    }
-    let worst = known.iter().filter(|function| function.schema == home).map(|own| own.volatility).max();
-    match worst {
-        Some(Volatility::Immutable | Volatility::Stable) => Called::Computes,
-        Some(Volatility::Volatile) if is_harmless(name) => Called::Computes,
-        Some(Volatility::Volatile) | None => Called::Judged(home, Action::SqlCall),
+
+    /// Notes a call by object id, of an operator's or a cast's function or a trigger's. False if its result is opaque.
+    pub(super) fn calls_function(&mut self, oid: u32) -> bool {
+        let catalogue = self.context.catalogue;
+        match catalogue.function(oid) {
+            Some((name, function)) => {
+                self.found.functions.insert(format!("{}.{name}", function.schema).into());
+                if only_computes(function) {
+                    return true;
+                }
+                self.found.calls.insert((function.schema.clone(), name.clone()), Action::SqlCall);
+                false
+            }
+            // The server's own, unless it came into being after the catalogue was read.
+            None => oid != 0 && oid < super::catalogue::FIRST_USER_OID,
+        }
     }
 }
 
-/// The columns of a function in FROM: the names of its OUT parameters, or one named like itself, or not known.
+/// The columns of a function in FROM: the names of its OUT parameters, or of the fields of its row type, or one named like
+/// itself, or not known.
 pub(super) fn result_columns(catalogue: &Catalogue, schema: Option<&str>, name: &str) -> Option<Vec<Arc<str>>> {
     if name == "unnest" {
         // Of an array of rows it returns more than one column; then the result's width disagrees with ours, and the
@@ -181,11 +167,16 @@ pub(super) fn result_columns(catalogue: &Catalogue, schema: Option<&str>, name: 
     let mut candidates =
         catalogue.functions(name).iter().filter(|function| schema.is_none_or(|schema| *function.schema == *schema));
     let first = candidates.next()?;
-    if candidates.any(|other| other.outputs != first.outputs || other.returns_row != first.returns_row) {
+    let result = |function: &Function| function.signature.as_ref().map(|signature| signature.result);
+    let rows = |function: &Function| function.returns_row.then(|| result(function));
+    if candidates.any(|other| other.outputs != first.outputs || rows(other) != rows(first)) {
         return None;
     }
     match (first.outputs.as_slice(), first.returns_row) {
-        ([], true) => None,
+        ([], true) => {
+            let fields = catalogue.fields(result(first)?)?;
+            Some(fields.into_iter().map(|(name, _)| name).collect()).filter(|names: &Vec<_>| !names.is_empty())
+        }
         ([], false) => Some(Vec::new()),
         (names, _) => Some(names.to_vec()),
     }

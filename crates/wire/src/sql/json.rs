@@ -1,5 +1,7 @@
 //! The SQL/JSON constructors and queries, and the names of their columns. All of them compute from their arguments.
 
+use kernel::facts::Inference;
+
 use super::analyse::Walk;
 use super::analysis::Refused;
 use super::lineage::{Field, Lineage};
@@ -10,6 +12,8 @@ use super::scope::Scope;
 impl Walk<'_> {
     /// A JSON expression; any other node is a form that is not known.
     pub(super) fn json(&mut self, node: &NodeEnum, scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        // To an older server the same text is a call of somebody's function (hazards PL04).
+        self.since(if is_of_sixteen(node) { 16 } else { 17 }, -1)?;
         match node {
             NodeEnum::JsonValueExpr(value) => self.json_value(Some(value), scope),
             NodeEnum::JsonParseExpr(parse) => self.json_value(parse.expr.as_deref(), scope),
@@ -80,8 +84,11 @@ impl Walk<'_> {
 
     /// JSON_TABLE: every column is made of the document and the arguments.
     pub(super) fn json_table(&mut self, table: &pb::JsonTable, scope: &Scope<'_>) -> Result<Vec<Field>, Refused> {
+        self.since(17, table.location)?;
         let mut lineage = self.json_value(table.context_item.as_deref(), scope)?;
         lineage.add(&self.union(&table.passing, scope)?);
+        // How many rows there are is up to the document.
+        self.found.infer(&lineage, Inference::Expression);
         let mut fields = Vec::new();
         self.json_columns(&table.columns, &lineage, scope, &mut fields)?;
         Ok(fields)
@@ -108,6 +115,21 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// What PostgreSQL 16 brought; the rest came with 17.
+fn is_of_sixteen(node: &NodeEnum) -> bool {
+    matches!(
+        node,
+        NodeEnum::JsonValueExpr(_)
+            | NodeEnum::JsonIsPredicate(_)
+            | NodeEnum::JsonKeyValue(_)
+            | NodeEnum::JsonObjectConstructor(_)
+            | NodeEnum::JsonArrayConstructor(_)
+            | NodeEnum::JsonArrayQueryConstructor(_)
+            | NodeEnum::JsonObjectAgg(_)
+            | NodeEnum::JsonArrayAgg(_)
+    )
 }
 
 /// The column name of a JSON expression.

@@ -8,36 +8,49 @@
 
 mod analyse;
 mod analysis;
+mod arguments;
+mod bodies;
+mod builtin;
 mod catalogue;
+mod channel;
 mod collect;
 mod copy;
+mod copy_layout;
 mod define;
+mod delayed;
 mod explain;
 mod expression;
 mod from;
 mod functions;
 mod json;
+mod kin;
 mod lexer;
 mod lineage;
+mod locate;
 mod maintain;
 mod modify;
 mod names;
 mod parse;
 mod predicate;
 mod query;
+mod relabel;
 mod scope;
 mod session;
 mod shape;
 mod system;
+mod tautology;
 mod template;
 mod views;
 
 pub use analyse::analyse;
 pub use analysis::{Analysis, Control, CopyFormat, Discarded, Flow, Origin, Output, Outputs, Refused, Statement};
 pub use catalogue::{
-    CATALOGUE_FUNCTIONS, CATALOGUE_RELATIONS, CATALOGUE_VIEWS, Catalogue, CatalogueError, CatalogueQuery, CatalogueRow,
-    Column, Function, Relation, RelationKind, Volatility,
+    CATALOGUE_FINGERPRINT, CATALOGUE_LACKS, Cast, Catalogue, CatalogueError, CatalogueQuery, CatalogueRow,
+    CatalogueRows, Column, Function, FunctionKind, Operator, Relation, RelationKind, Signature, Type, TypeKind,
+    Volatility,
 };
+pub use copy_layout::CopyLayout;
+pub use locate::{characters_before, locate};
 pub use template::Templates;
 
 #[cfg(test)]

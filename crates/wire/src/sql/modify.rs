@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kernel::facts::Inference;
 use kernel::operation::Action;
 
 use super::analyse::Walk;
@@ -66,20 +67,37 @@ impl Walk<'_> {
     }
 
     /// Notes a write; through a view it reaches the tables behind it.
-    fn write(&mut self, place: usize, action: Action, verb: &'static str, bounded: bool, location: i32) {
+    fn write(
+        &mut self,
+        place: usize,
+        action: Action,
+        verb: &'static str,
+        bounded: bool,
+        location: i32,
+    ) -> Result<(), Refused> {
         let catalogue = self.context.catalogue;
-        let Some(relation) = catalogue.relations.get(place) else { return };
+        let Some(relation) = catalogue.relations.get(place) else { return unknown(location) };
+        self.sets_off(place, action, location)?;
         let path = vec![catalogue.database.clone(), relation.schema.clone(), relation.name.clone()];
         self.found.write(Write { action, verb, path, bounded, location });
         if relation.kind == RelationKind::View && !relation.system {
             let behind = self.expansion(place).map(|expansion| expansion.reads.clone()).unwrap_or_default();
             for read in behind {
+                self.sets_off(read, action, location)?;
                 if let Some(table) = catalogue.relations.get(read) {
                     let path = vec![catalogue.database.clone(), table.schema.clone(), table.name.clone()];
                     self.found.write(Write { action, verb, path, bounded, location: -1 });
                 }
             }
         }
+        // A row of a partition or a child is a row of its parents.
+        for ancestor in &relation.ancestors {
+            if let Some(parent) = catalogue.relations.get(*ancestor) {
+                let path = vec![catalogue.database.clone(), parent.schema.clone(), parent.name.clone()];
+                self.found.write(Write { action, verb, path, bounded, location: -1 });
+            }
+        }
+        Ok(())
     }
 
     /// RETURNING reads the target.
@@ -100,13 +118,20 @@ impl Walk<'_> {
                 pb::ReturningOptionKind::Undefined => return unknown(option.location),
             }
         }
+        if !clause.options.is_empty() {
+            self.since(18, -1)?;
+        }
+        let offers = self.context.catalogue.server_major >= 18;
         for name in [old, new] {
             // A table of that name comes first.
-            if scope.item(None, &name).is_none() {
+            if offers && scope.item(None, &name).is_none() {
                 scope.from.items.push(Item { name, schema: None, ..target.clone() });
             }
         }
-        let fields = self.targets(&clause.exprs, &scope)?;
+        let mut fields = self.targets(&clause.exprs, &scope)?;
+        if self.rows_are_rewritten(place) {
+            fields.iter_mut().for_each(|field| field.lineage.add(&Lineage::unknown()));
+        }
         self.read_target(place);
         Ok(fields)
     }
@@ -133,9 +158,9 @@ impl Walk<'_> {
             }
             let mut lineage = self.expr(value, scope)?;
             if !matches!(inner(value)?, NodeEnum::MultiAssignRef(_))
-                && let Some(own) = target.fields.iter().find(|field| *field.name == *assigned.name)
+                && let own @ Some(_) = target.fields.iter().find(|field| *field.name == *assigned.name)
             {
-                lineage.columns.retain(|id| !own.lineage.columns.contains(id));
+                lineage = beyond(lineage, own);
             }
             self.store(&lineage, place);
         }
@@ -156,11 +181,12 @@ impl Walk<'_> {
         if let Some(source) = &insert.select_stmt {
             let selected = self.subquery(Some(source), Some(base))?;
             bounded = selected.bounded;
-            for field in &selected.fields {
-                self.store(&field.lineage, place);
+            for (order, field) in selected.fields.iter().enumerate() {
+                let into = inserted(insert, &target, order);
+                self.store(&beyond(field.lineage.clone(), into), place);
             }
         }
-        self.write(place, Action::SqlInsert, "INSERT", bounded, location);
+        self.write(place, Action::SqlInsert, "INSERT", bounded, location)?;
         if let Some(conflict) = &insert.on_conflict_clause {
             let mut from = From::one(target.clone(), true);
             let excluded = target.fields.iter().map(|field| Field::new(field.name.clone(), Lineage::clear()));
@@ -175,9 +201,13 @@ impl Walk<'_> {
             if let Some(arbiter) = &conflict.infer {
                 for node in &arbiter.index_elems {
                     let NodeEnum::IndexElem(element) = inner(node)? else { return unknown(-1) };
-                    if let Some(expr) = &element.expr {
-                        self.expr(expr, &scope)?;
-                    }
+                    let probed = match &element.expr {
+                        Some(expr) => self.expr(expr, &scope)?,
+                        None => target.field(&element.name).unwrap_or_default(),
+                    };
+                    // Whether there was a conflict tells whether the value was there.
+                    let how = if is_one_row(insert) { Inference::Equality } else { Inference::Join };
+                    self.found.infer(&probed, how);
                 }
                 if let Some(condition) = &arbiter.where_clause {
                     self.filter(condition, &scope)?;
@@ -191,7 +221,7 @@ impl Walk<'_> {
                         self.filter(condition, &scope)?;
                     }
                     // It changes only rows that the inserted ones collide with.
-                    self.write(place, Action::SqlUpdate, "INSERT ON CONFLICT DO UPDATE", true, location);
+                    self.write(place, Action::SqlUpdate, "INSERT ON CONFLICT DO UPDATE", true, location)?;
                 }
                 pb::OnConflictAction::OnconflictNone | pb::OnConflictAction::Undefined => return unknown(location),
             }
@@ -209,7 +239,7 @@ impl Walk<'_> {
         let scope = Scope::with(from, Some(base));
         self.assign(&update.target_list, &target, place, &scope)?;
         let bounded = self.condition(update.where_clause.as_deref(), &scope)?;
-        self.write(place, Action::SqlUpdate, "UPDATE", bounded, location);
+        self.write(place, Action::SqlUpdate, "UPDATE", bounded, location)?;
         let fields = self.returning(update.returning_clause.as_ref(), place, &target, scope)?;
         Ok(Selected { fields, bounded, limit: None })
     }
@@ -221,7 +251,7 @@ impl Walk<'_> {
         from.append(others);
         let scope = Scope::with(from, Some(base));
         let bounded = self.condition(delete.where_clause.as_deref(), &scope)?;
-        self.write(place, Action::SqlDelete, "DELETE", bounded, location);
+        self.write(place, Action::SqlDelete, "DELETE", bounded, location)?;
         let fields = self.returning(delete.returning_clause.as_ref(), place, &target, scope)?;
         Ok(Selected { fields, bounded, limit: None })
     }
@@ -235,6 +265,9 @@ impl Walk<'_> {
 
     fn merge_rows(&mut self, merge: &pb::MergeStmt, base: &Scope<'_>) -> Result<Selected, Refused> {
         let (place, target, location) = self.written(merge.relation.as_ref())?;
+        if merge.returning_clause.is_some() {
+            self.since(17, location)?;
+        }
         let source = match &merge.source_relation {
             Some(source) => self.items(std::slice::from_ref(source), base)?,
             None => return unknown(location),
@@ -253,16 +286,16 @@ impl Walk<'_> {
                 pb::CmdType::CmdNothing => {}
                 pb::CmdType::CmdDelete => {
                     // NOT MATCHED BY SOURCE takes every row that the source does not name.
-                    self.write(place, Action::SqlDelete, "MERGE DELETE", bounded && !stray, location);
+                    self.write(place, Action::SqlDelete, "MERGE DELETE", bounded && !stray, location)?;
                 }
                 pb::CmdType::CmdUpdate => {
                     self.assign(&when.target_list, &target, place, &scope)?;
-                    self.write(place, Action::SqlUpdate, "MERGE UPDATE", bounded && !stray, location);
+                    self.write(place, Action::SqlUpdate, "MERGE UPDATE", bounded && !stray, location)?;
                 }
                 pb::CmdType::CmdInsert => {
                     let lineage = self.union(&when.values, &scope)?;
                     self.store(&lineage, place);
-                    self.write(place, Action::SqlInsert, "MERGE INSERT", true, location);
+                    self.write(place, Action::SqlInsert, "MERGE INSERT", true, location)?;
                 }
                 pb::CmdType::Undefined
                 | pb::CmdType::CmdUnknown
@@ -303,4 +336,32 @@ impl Walk<'_> {
             _ => unknown(-1),
         }
     }
+}
+
+/// The column of the target that the source's column in this place is stored in.
+fn inserted<'i>(insert: &pb::InsertStmt, target: &'i Item, order: usize) -> Option<&'i Field> {
+    if insert.cols.is_empty() {
+        return target.fields.get(order);
+    }
+    match insert.cols.get(order).and_then(|node| node.node.as_ref()) {
+        Some(NodeEnum::ResTarget(named)) if named.indirection.is_empty() => {
+            target.fields.iter().find(|field| *field.name == *named.name)
+        }
+        _ => None,
+    }
+}
+
+/// What flows into a stored value besides what its column is: a column stays what it is in another row, under the same
+/// label.
+fn beyond(mut lineage: Lineage, into: Option<&Field>) -> Lineage {
+    if let Some(into) = into {
+        lineage.columns.retain(|id| !into.lineage.columns.contains(id));
+    }
+    lineage
+}
+
+/// One row of VALUES.
+fn is_one_row(insert: &pb::InsertStmt) -> bool {
+    matches!(insert.select_stmt.as_deref().and_then(|node| node.node.as_ref()),
+        Some(NodeEnum::SelectStmt(select)) if select.values_lists.len() == 1)
 }

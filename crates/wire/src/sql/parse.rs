@@ -101,7 +101,6 @@ fn check_caps(text: &str, server_major: u32) -> Result<(), Refused> {
         return Err(Refused::new(Undecidable::TooLarge));
     }
     let (mut depth, mut pieces, mut quote, mut previous) = (0usize, 0usize, None, b' ');
-    let mut number = Number::Outside;
     for byte in text.bytes() {
         match (byte, quote) {
             (0, _) => return Err(Refused::new(Undecidable::Unparseable)),
@@ -119,12 +118,6 @@ fn check_caps(text: &str, server_major: u32) -> Result<(), Refused> {
             (_, None) => {
                 let starts = is_word(byte) != is_word(previous) || !(is_word(byte) || byte.is_ascii_whitespace());
                 pieces += usize::from(starts && !byte.is_ascii_whitespace());
-                number = number.step(byte, previous);
-                if server_major < 16 && (byte == 0x0B || number == Number::Modern) {
-                    // PostgreSQL 16 brought `0x1F`, `1_000` and the vertical tab as a space; an older server reads
-                    // the same text in another way (hazards PL04).
-                    return Err(Refused::new(Undecidable::Unparseable));
-                }
             }
         }
         if depth > MAX_DEPTH || pieces > MAX_PIECES {
@@ -132,28 +125,40 @@ fn check_caps(text: &str, server_major: u32) -> Result<(), Refused> {
         }
         previous = byte;
     }
+    if server_major < 16 && may_be_modern(text.as_bytes()) && is_modern(text) {
+        return Err(Refused::new(Undecidable::Unparseable));
+    }
     Ok(())
+}
+
+/// A digit with a letter or underscore behind it, or a vertical tab: cheap, and nearly always absent.
+fn may_be_modern(text: &[u8]) -> bool {
+    let pairs = text.iter().zip(text.iter().skip(1));
+    text.contains(&0x0B)
+        || pairs.clone().any(|(digit, next)| {
+            digit.is_ascii_digit() && matches!(next, b'_' | b'x' | b'X' | b'o' | b'O' | b'b' | b'B')
+        })
+}
+
+/// Whether the scanner finds what PostgreSQL 16 brought: `0x1F`, `1_000`, the vertical tab as a space. An older server
+/// reads the same text in another way (hazards PL04). What cannot be scanned is refused by the parser.
+fn is_modern(text: &str) -> bool {
+    let Some(tokens) = scan(text) else { return false };
+    let mut done = 0;
+    for token in tokens {
+        let gap = text.get(done..token.start).unwrap_or_default();
+        let word = text.get(token.start..token.end).unwrap_or_default();
+        let number =
+            token.kind == TokenKind::Constant && word.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+        let odd = |letter: char| matches!(letter.to_ascii_lowercase(), '_' | 'x' | 'o' | 'b');
+        if gap.contains('\u{b}') || (number && word.contains(odd)) {
+            return true;
+        }
+        done = token.end;
+    }
+    text.get(done..).unwrap_or_default().contains('\u{b}')
 }
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
-}
-
-/// Where a number stands, to find the forms that came with PostgreSQL 16.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Number {
-    Outside,
-    Inside,
-    Modern,
-}
-
-impl Number {
-    fn step(self, byte: u8, previous: u8) -> Self {
-        match self {
-            Self::Outside if byte.is_ascii_digit() && !is_word(previous) => Self::Inside,
-            Self::Inside if byte.is_ascii_digit() || byte == b'.' => Self::Inside,
-            Self::Inside if matches!(byte, b'_' | b'x' | b'X' | b'o' | b'O' | b'b' | b'B') => Self::Modern,
-            Self::Outside | Self::Inside | Self::Modern => Self::Outside,
-        }
-    }
 }

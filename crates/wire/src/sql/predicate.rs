@@ -7,10 +7,11 @@ use kernel::facts::Inference;
 
 use super::analyse::Walk;
 use super::analysis::Refused;
-use super::lineage::Lineage;
-use super::names::{constant_word, inner, string};
+use super::lineage::{ColumnId, Lineage};
+use super::names::{inner, string};
 use super::parse::{NodeEnum, pb};
 use super::scope::Scope;
+use super::tautology;
 
 /// What a condition says of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +25,25 @@ pub(super) struct Truth {
 }
 
 impl Truth {
-    const TRUE: Self = Self { all: true, none: false, varies: false };
-    const FALSE: Self = Self { all: false, none: true, varies: false };
+    pub(super) const TRUE: Self = Self { all: true, none: false, varies: false };
+    pub(super) const FALSE: Self = Self { all: false, none: true, varies: false };
     /// The same for every row, though not known which.
-    const CONSTANT: Self = Self { all: true, none: true, varies: false };
+    pub(super) const CONSTANT: Self = Self { all: true, none: true, varies: false };
     const VARIES: Self = Self { all: false, none: false, varies: true };
 
     /// Whether the condition limits the rows.
     pub(super) fn limits(self) -> bool {
         self.varies && !self.all
+    }
+
+    /// It holds for every row.
+    fn always(self) -> bool {
+        self.all && !self.none
+    }
+
+    /// It holds for no row.
+    fn never(self) -> bool {
+        self.none && !self.all
     }
 
     fn not(self) -> Self {
@@ -58,6 +69,7 @@ impl Walk<'_> {
                     parts.push(self.filter(part, scope)?);
                 }
                 Ok(match expr.boolop() {
+                    pb::BoolExprType::AndExpr if self.has_contradiction(&expr.args) => Truth::FALSE,
                     pb::BoolExprType::AndExpr => parts.into_iter().fold(Truth::TRUE, Truth::and),
                     pb::BoolExprType::OrExpr if self.has_complements(&expr.args) => Truth::TRUE,
                     pb::BoolExprType::OrExpr => parts.into_iter().fold(Truth::FALSE, Truth::or),
@@ -75,17 +87,99 @@ impl Walk<'_> {
                 let (lineage, varies) = self.side(test.arg.as_deref(), scope)?;
                 self.found.infer(&lineage, Inference::Expression);
                 Ok(match test.nulltesttype() {
-                    pb::NullTestType::IsNotNull if self.never_null(&lineage) => Truth::TRUE,
-                    pb::NullTestType::IsNull if self.never_null(&lineage) => Truth::FALSE,
+                    pb::NullTestType::IsNotNull if self.never_null(test.arg.as_deref(), &lineage) => Truth::TRUE,
+                    pb::NullTestType::IsNull if self.never_null(test.arg.as_deref(), &lineage) => Truth::FALSE,
                     _ => truth(varies),
                 })
             }
+            NodeEnum::BooleanTest(test) => self.boolean_test(test, scope),
+            NodeEnum::CoalesceExpr(coalesce) => self.first_known(&coalesce.args, scope),
+            NodeEnum::CaseExpr(case) if case.arg.is_none() => self.chosen(case, scope),
+            NodeEnum::SubLink(link) => self.sublink_truth(link, node, scope),
+            // The row that a cursor stands on.
+            NodeEnum::CurrentOfExpr(_) => Ok(Truth::VARIES),
             _ => {
                 let (lineage, varies) = self.leaf(node, scope)?;
                 self.found.infer(&lineage, Inference::Expression);
                 Ok(truth(varies))
             }
         }
+    }
+
+    /// `IS TRUE` and its kin.
+    fn boolean_test(&mut self, test: &pb::BooleanTest, scope: &Scope<'_>) -> Result<Truth, Refused> {
+        use pb::BoolTestType as Type;
+        let Some(argument) = test.arg.as_deref() else { return super::names::unknown(test.location) };
+        let truth = self.filter(argument, scope)?;
+        Ok(match test.booltesttype() {
+            Type::IsTrue | Type::IsNotFalse => truth,
+            Type::IsFalse | Type::IsNotTrue => truth.not(),
+            Type::IsUnknown => Truth { all: false, ..truth },
+            // It holds wherever the argument is not NULL, which is nearly everywhere.
+            Type::IsNotUnknown => Truth::TRUE,
+            Type::Undefined => return super::names::unknown(test.location),
+        })
+    }
+
+    /// COALESCE: that of its first argument that is not the constant NULL.
+    fn first_known(&mut self, arguments: &[pb::Node], scope: &Scope<'_>) -> Result<Truth, Refused> {
+        let mut first = None;
+        for argument in arguments {
+            let truth = self.filter(argument, scope)?;
+            if first.is_none() && !tautology::is_null(argument) {
+                first = Some(truth);
+            }
+        }
+        Ok(first.unwrap_or(Truth::FALSE))
+    }
+
+    /// CASE without an operand: it limits the rows only if some of its results may be false.
+    fn chosen(&mut self, case: &pb::CaseExpr, scope: &Scope<'_>) -> Result<Truth, Refused> {
+        let mut chosen: Vec<Truth> = Vec::with_capacity(case.args.len() + 1);
+        let (mut varies, mut decided) = (false, false);
+        for node in &case.args {
+            let NodeEnum::CaseWhen(when) = inner(node)? else { return super::names::unknown(case.location) };
+            let (Some(condition), Some(result)) = (when.expr.as_deref(), when.result.as_deref()) else {
+                return super::names::unknown(when.location);
+            };
+            let condition = self.filter(condition, scope)?;
+            let result = self.filter(result, scope)?;
+            if !decided && !condition.never() {
+                varies |= condition.varies;
+                chosen.push(result);
+            }
+            decided |= condition.always();
+        }
+        let otherwise = match case.defresult.as_deref() {
+            Some(node) => self.filter(node, scope)?,
+            None => Truth::FALSE,
+        };
+        if !decided {
+            chosen.push(otherwise);
+        }
+        Ok(Truth {
+            all: chosen.iter().all(|truth| truth.all),
+            none: chosen.iter().all(|truth| truth.none),
+            varies: varies || chosen.iter().any(|truth| truth.varies),
+        })
+    }
+
+    /// EXISTS and IN with a subquery that takes every row limit nothing.
+    fn sublink_truth(&mut self, link: &pb::SubLink, node: &pb::Node, scope: &Scope<'_>) -> Result<Truth, Refused> {
+        let (lineage, varies) = self.leaf(node, scope)?;
+        self.found.infer(&lineage, Inference::Expression);
+        let limited = tautology::has_condition(link.subselect.as_deref());
+        Ok(match link.sub_link_type() {
+            pb::SubLinkType::ExistsSublink if !limited => Truth::CONSTANT,
+            pb::SubLinkType::AnySublink if !limited => {
+                let test = link.testexpr.as_deref();
+                let (tested, _) = self.side(test, scope)?;
+                let selected = self.subquery(link.subselect.as_deref(), Some(scope))?;
+                let itself = matches!(selected.fields.as_slice(), [only] if tested.bare && only.lineage == tested);
+                if itself { Truth::TRUE } else { truth(varies) }
+            }
+            _ => truth(varies),
+        })
     }
 
     /// A part of a condition, and whether it depends on a row of this level.
@@ -104,12 +198,17 @@ impl Walk<'_> {
         }
     }
 
-    fn never_null(&self, lineage: &Lineage) -> bool {
-        lineage.bare
-            && lineage.columns.iter().any(|id| {
-                let relation = self.context.catalogue.relations.get(id.relation);
-                relation.and_then(|relation| relation.columns.get(id.column)).is_some_and(|column| column.not_null)
-            })
+    /// A value made of columns that are never NULL, and computed by nothing but operators and casts.
+    fn never_null(&self, node: Option<&pb::Node>, lineage: &Lineage) -> bool {
+        let not_null = |id: &ColumnId| {
+            let relation = self.context.catalogue.relations.get(id.relation);
+            relation.and_then(|relation| relation.columns.get(id.column)).is_some_and(|column| column.not_null)
+        };
+        if lineage.bare {
+            return lineage.columns.iter().any(not_null);
+        }
+        let strict = node.is_some_and(tautology::is_strict);
+        strict && !lineage.columns.is_empty() && lineage.columns.iter().all(not_null)
     }
 
     fn comparison(&mut self, expr: &pb::AExpr, node: &pb::Node, scope: &Scope<'_>) -> Result<Truth, Refused> {
@@ -118,99 +217,42 @@ impl Walk<'_> {
             self.found.infer(&lineage, Inference::Expression);
             return Ok(truth(varies));
         }
-        let own = self.operator(&expr.name)?;
         let (left, left_varies) = self.side(expr.lexpr.as_deref(), scope)?;
         let (right, right_varies) = self.side(expr.rexpr.as_deref(), scope)?;
+        let own = self.operates(&expr.name, expr.lexpr.as_deref(), expr.rexpr.as_deref(), scope)?;
         let name = expr.name.last().and_then(string).unwrap_or_default();
         let how = if own { inference(expr, name, &left, &right) } else { Inference::Expression };
-        self.found.infer(&left, how);
-        self.found.infer(&right, how);
+        if how == Inference::Equality && self.is_guess(expr, &left, scope) {
+            let side = if left.is_clear() { &right } else { &left };
+            self.found.infer_equality(side, expr.location);
+        } else {
+            // What a row makes, or a function that is called for each row, is a list of guesses.
+            let how = if how == Inference::Equality { Inference::Range } else { how };
+            self.found.infer(&left, how);
+            self.found.infer(&right, how);
+        }
         let (Some(a), Some(b)) = (expr.lexpr.as_deref(), expr.rexpr.as_deref()) else {
             return Ok(truth(left_varies || right_varies));
         };
         if let Some(known) = self.cancels(expr, name, a, b) {
             return Ok(known);
         }
-        Ok(truth(left_varies || right_varies))
+        // The same column of two mentions of a table: every row has itself beside it.
+        let itself = left.bare && left == right && matches!(name, "=" | "<=" | ">=");
+        if itself && expr.kind() == pb::AExprKind::AexprOp {
+            return Ok(Truth::TRUE);
+        }
+        if self.holds_for_all(expr, name, a, b, &left) {
+            return Ok(Truth::TRUE);
+        }
+        let varies = (left_varies && !self.vanishes(a)) || (right_varies && !self.vanishes(b));
+        Ok(truth(varies))
     }
 
-    /// Comparisons whose result the text alone gives away: `1 = 1`, `id = id`, `id IN (id)`, `x LIKE '%'`.
-    fn cancels(&mut self, expr: &pb::AExpr, name: &str, a: &pb::Node, b: &pb::Node) -> Option<Truth> {
-        use pb::AExprKind as Kind;
-        use pb::a_const::Val;
-        let reflexive = match name {
-            "=" | "<=" | ">=" => Truth::TRUE,
-            _ => Truth::FALSE,
-        };
-        match expr.kind() {
-            Kind::AexprOp if matches!(name, "=" | "<=" | ">=" | "<>" | "<" | ">") => {
-                if let (Some(NodeEnum::AConst(left)), Some(NodeEnum::AConst(right))) = (&a.node, &b.node) {
-                    // The verdict depends on the values of two constants.
-                    self.found.shareable = false;
-                    if let (Some(Val::Ival(left)), Some(Val::Ival(right))) = (&left.val, &right.val) {
-                        let holds = match name {
-                            "=" => left.ival == right.ival,
-                            "<>" => left.ival != right.ival,
-                            "<" => left.ival < right.ival,
-                            ">" => left.ival > right.ival,
-                            "<=" => left.ival <= right.ival,
-                            _ => left.ival >= right.ival,
-                        };
-                        return Some(if holds { Truth::TRUE } else { Truth::FALSE });
-                    }
-                    // Other types have equalities of their own; only the same text is surely equal.
-                    let (left, right) = (constant_word(left)?, constant_word(right)?);
-                    return Some(match name {
-                        "=" if left == right => Truth::TRUE,
-                        "<>" if left == right => Truth::FALSE,
-                        _ => Truth::CONSTANT,
-                    });
-                }
-                self.same(a, b).then_some(reflexive)
-            }
-            Kind::AexprNotDistinct => self.same(a, b).then_some(Truth::TRUE),
-            Kind::AexprDistinct => self.same(a, b).then_some(Truth::FALSE),
-            Kind::AexprIn | Kind::AexprBetween | Kind::AexprBetweenSym => {
-                let Some(NodeEnum::List(list)) = &b.node else { return None };
-                let mut same = list.items.iter().map(|item| self.same(a, item));
-                let all = expr.kind() != Kind::AexprIn;
-                let hit = if all { same.all(|same| same) } else { same.any(|same| same) };
-                hit.then_some(if name == "<>" { Truth::FALSE } else { Truth::TRUE })
-            }
-            Kind::AexprLike | Kind::AexprIlike => {
-                let Some(NodeEnum::AConst(pattern)) = &b.node else { return None };
-                self.found.shareable = false;
-                let all = constant_word(pattern)
-                    .is_some_and(|text| text.bytes().all(|byte| byte == b'%') && !text.is_empty());
-                all.then_some(if name.starts_with('!') { Truth::FALSE } else { Truth::TRUE })
-            }
-            _ => None,
-        }
-    }
-
-    /// `x OR NOT x`, `x IS NULL OR x IS NOT NULL`, `a < b OR a >= b`.
-    fn has_complements(&mut self, parts: &[pb::Node]) -> bool {
-        // Bounded: a long OR is not compared pair by pair.
-        let parts = parts.get(..16).unwrap_or(parts);
-        for (place, a) in parts.iter().enumerate() {
-            for b in parts.iter().skip(place + 1) {
-                let (opposite, constants) = complements(a, b);
-                self.found.shareable &= !constants;
-                if opposite {
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    /// Whether two expressions are the same text, apart from places. Constants inside decide by value.
-    fn same(&mut self, a: &pb::Node, b: &pb::Node) -> bool {
-        let (same, constants) = same(a, b, 0);
-        if constants {
-            self.found.shareable = false;
-        }
-        same
+    /// Whether the side that no column flows into is one value for the whole statement.
+    fn is_guess(&self, expr: &pb::AExpr, left: &Lineage, scope: &Scope<'_>) -> bool {
+        let other = if left.is_clear() { &expr.lexpr } else { &expr.rexpr };
+        other.as_deref().is_some_and(|node| self.is_one_value(node, scope))
     }
 }
 
@@ -249,80 +291,4 @@ fn inference(expr: &pb::AExpr, name: &str, left: &Lineage, right: &Lineage) -> I
 
 fn single(node: Option<&pb::Node>) -> bool {
     matches!(node.and_then(|node| node.node.as_ref()), Some(NodeEnum::List(list)) if list.items.len() == 1)
-}
-
-/// Whether one part is the other's opposite, and whether constants had to be compared for it.
-fn complements(a: &pb::Node, b: &pb::Node) -> (bool, bool) {
-    let equal = |a: Option<&pb::Node>, b: Option<&pb::Node>| match (a, b) {
-        (Some(a), Some(b)) => same(a, b, 0),
-        _ => (false, false),
-    };
-    match (&a.node, &b.node) {
-        (Some(NodeEnum::NullTest(left)), Some(NodeEnum::NullTest(right)))
-            if left.nulltesttype != right.nulltesttype =>
-        {
-            equal(left.arg.as_deref(), right.arg.as_deref())
-        }
-        (Some(NodeEnum::BoolExpr(not)), _) if not.boolop() == pb::BoolExprType::NotExpr => {
-            equal(not.args.first(), Some(b))
-        }
-        (_, Some(NodeEnum::BoolExpr(not))) if not.boolop() == pb::BoolExprType::NotExpr => {
-            equal(not.args.first(), Some(a))
-        }
-        (Some(NodeEnum::AExpr(left)), Some(NodeEnum::AExpr(right))) if left.kind == right.kind => {
-            let name = |expr: &pb::AExpr| expr.name.last().and_then(string).unwrap_or_default().to_owned();
-            let pair = (name(left), name(right));
-            let opposite = [("=", "<>"), ("<", ">="), (">", "<=")]
-                .iter()
-                .any(|(x, y)| (pair.0 == *x && pair.1 == *y) || (pair.0 == *y && pair.1 == *x));
-            if !opposite {
-                return (false, false);
-            }
-            let (first, constants) = equal(left.lexpr.as_deref(), right.lexpr.as_deref());
-            let (second, more) = equal(left.rexpr.as_deref(), right.rexpr.as_deref());
-            (first && second, constants || more)
-        }
-        _ => (false, false),
-    }
-}
-
-/// Whether two nodes say the same, and whether constants had to be compared for it. Only forms that are worth the while.
-fn same(a: &pb::Node, b: &pb::Node, depth: usize) -> (bool, bool) {
-    if depth > 32 {
-        return (false, false);
-    }
-    let boxes = |a: &Option<Box<pb::Node>>, b: &Option<Box<pb::Node>>| match (a, b) {
-        (None, None) => (true, false),
-        (Some(a), Some(b)) => same(a, b, depth + 1),
-        _ => (false, false),
-    };
-    let both = |x: (bool, bool), y: (bool, bool)| (x.0 && y.0, x.1 || y.1);
-    match (&a.node, &b.node) {
-        (Some(NodeEnum::ColumnRef(a)), Some(NodeEnum::ColumnRef(b))) => {
-            let names =
-                |column: &pb::ColumnRef| column.fields.iter().filter_map(string).map(str::to_owned).collect::<Vec<_>>();
-            let (a, b) = (names(a), names(b));
-            // `t.id = id` compares a column with itself, or is ambiguous.
-            let qualified = a.len() == b.len();
-            (if qualified { a == b } else { a.last() == b.last() && a.len().min(b.len()) == 1 }, false)
-        }
-        (Some(NodeEnum::AConst(a)), Some(NodeEnum::AConst(b))) => (a.val == b.val && a.isnull == b.isnull, true),
-        (Some(NodeEnum::ParamRef(a)), Some(NodeEnum::ParamRef(b))) => (a.number == b.number, false),
-        (Some(NodeEnum::TypeCast(x)), Some(NodeEnum::TypeCast(y))) => {
-            let names = |cast: &pb::TypeCast| cast.type_name.as_ref().map(|name| name.names.clone());
-            if names(x) == names(y) { boxes(&x.arg, &y.arg) } else { (false, false) }
-        }
-        (Some(NodeEnum::AExpr(x)), Some(NodeEnum::AExpr(y))) if x.kind == y.kind && x.name == y.name => {
-            both(boxes(&x.lexpr, &y.lexpr), boxes(&x.rexpr, &y.rexpr))
-        }
-        (Some(NodeEnum::FuncCall(x)), Some(NodeEnum::FuncCall(y)))
-            if x.funcname == y.funcname && x.args.len() == y.args.len() =>
-        {
-            x.args.iter().zip(&y.args).map(|(x, y)| same(x, y, depth + 1)).fold((true, false), both)
-        }
-        (Some(NodeEnum::CoalesceExpr(x)), Some(NodeEnum::CoalesceExpr(y))) if x.args.len() == y.args.len() => {
-            x.args.iter().zip(&y.args).map(|(x, y)| same(x, y, depth + 1)).fold((true, false), both)
-        }
-        _ => (false, false),
-    }
 }

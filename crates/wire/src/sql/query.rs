@@ -98,7 +98,7 @@ impl Walk<'_> {
             bounded |= self.filter(condition, &scope)?.limits();
         }
         for node in &select.group_clause {
-            self.group(node, &scope, &fields)?;
+            self.group(node, Inference::Group, &scope, &fields)?;
         }
         if let Some(condition) = &select.having_clause {
             self.filter(condition, &scope)?;
@@ -112,7 +112,7 @@ impl Walk<'_> {
         for node in &select.distinct_clause {
             match &node.node {
                 None => self.distinct(&fields),
-                Some(_) => self.group(node, &scope, &fields)?,
+                Some(_) => self.group(node, Inference::Distinct, &scope, &fields)?,
             }
         }
         self.sort(&select.sort_clause, &scope, &fields)?;
@@ -122,11 +122,11 @@ impl Walk<'_> {
         Ok(Selected { fields, bounded, limit: None })
     }
 
-    /// DISTINCT tells which values are equal. For a bare column that is what the rows themselves would tell; a computed
-    /// one is a question about the column.
+    /// DISTINCT tells which values are equal, also where the values themselves leave masked: with a row of the client's
+    /// own beside it, whether a guess is right.
     fn distinct(&mut self, fields: &[Field]) {
-        for field in fields.iter().filter(|field| !field.lineage.bare) {
-            self.found.infer(&field.lineage, Inference::Group);
+        for field in fields {
+            self.found.infer(&field.lineage, Inference::Distinct);
         }
     }
 
@@ -215,6 +215,7 @@ impl Walk<'_> {
                 return unknown(location);
             }
             self.touch(scope.depth);
+            scope.from.visible.iter().for_each(|field| self.found.mention(&field.lineage, location));
             fields.extend(scope.from.visible.iter().cloned());
             return Ok(true);
         }
@@ -229,6 +230,7 @@ impl Walk<'_> {
         match found {
             Some((item, depth)) if item.open.is_none() => {
                 self.touch(depth);
+                item.fields.iter().for_each(|field| self.found.mention(&field.lineage, location));
                 fields.extend(item.fields.iter().cloned());
                 Ok(true)
             }
@@ -253,9 +255,15 @@ impl Walk<'_> {
     }
 
     /// GROUP BY and DISTINCT ON: positions, names, expressions and grouping sets.
-    fn group(&mut self, node: &pb::Node, scope: &Scope<'_>, fields: &[Field]) -> Result<(), Refused> {
+    fn group(
+        &mut self,
+        node: &pb::Node,
+        how: Inference,
+        scope: &Scope<'_>,
+        fields: &[Field],
+    ) -> Result<(), Refused> {
         if let NodeEnum::GroupingSet(set) = inner(node)? {
-            return set.content.iter().try_for_each(|node| self.group(node, scope, fields));
+            return set.content.iter().try_for_each(|node| self.group(node, how, scope, fields));
         }
         let own = match inner(node)? {
             NodeEnum::ColumnRef(column) => match column.fields.as_slice() {
@@ -269,7 +277,7 @@ impl Walk<'_> {
             Some(lineage) => lineage,
             None => self.expr(node, scope)?,
         };
-        self.found.infer(&lineage, Inference::Group);
+        self.found.infer(&lineage, how);
         Ok(())
     }
 

@@ -30,6 +30,7 @@ pub(super) fn shape(operations: &[Operation], statements: &[Statement]) -> u128 
         (operation.resource.kind as u8).hash(&mut digest);
         operation.resource.upstream.hash(&mut digest);
         operation.resource.path.hash(&mut digest);
+        operation.resource.kin.hash(&mut digest);
         operation.facts.hash(&mut digest);
         operation.verb.hash(&mut digest);
     }

@@ -4,8 +4,11 @@ mod bounded;
 mod flows;
 mod hazards;
 mod introspection;
+mod laws;
 mod operations;
+mod planted;
 mod refusals;
+mod selection;
 mod templates;
 
 use std::sync::LazyLock;

@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use aws_lc_rs::digest::{Context, SHA256};
+use kernel::operation::Operation;
 use kernel::ports::{Check, Clock};
 use kernel::verdict::Undecidable;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use wire::mask::MaskKey;
 use wire::postgres::message::{BackendMessage, DataRow, EncodeError, Query};
 use wire::sql::{
-    Analysis, CATALOGUE_FUNCTIONS, CATALOGUE_RELATIONS, CATALOGUE_VIEWS, Catalogue, CatalogueError, CatalogueRow,
-    Refused, Templates,
+    Analysis, CATALOGUE_FINGERPRINT, CATALOGUE_LACKS, Catalogue, CatalogueError, CatalogueQuery, CatalogueRow,
+    CatalogueRows, Refused, Templates,
 };
 
 use super::channel::Channel;
@@ -30,13 +32,13 @@ const FLOOR: Duration = Duration::from_millis(100);
 /// How often the catalogue is looked at without cause.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Changes whenever a relation, a column or a function changes: one row, one column.
-const FINGERPRINT: &str = "SELECT pg_catalog.concat_ws(',', \
-(SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(oid::text || xmin::text)), 0) FROM pg_catalog.pg_class), \
-(SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(attrelid::text || attnum::text || xmin::text)), 0) FROM pg_catalog.pg_attribute WHERE attrelid >= 16384), \
-(SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(oid::text || xmin::text)), 0) FROM pg_catalog.pg_proc WHERE oid >= 16384), \
-(SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(oid::text || xmin::text)), 0) FROM pg_catalog.pg_rewrite WHERE oid >= 16384))";
-const EMPTY_PATH: &str = "SET search_path = ''";
+/// The settings of the gateway's own connection. With an empty path nothing outside `pg_catalog` answers to a name; a
+/// definition that another session holds locked must not keep the catalogue waiting; compiling these queries costs more
+/// than running them.
+const SETTINGS: &str = "SET search_path = ''; SET lock_timeout = '2s'; SET jit = off";
+/// All queries see one state of the catalogue. The comments say in the server's log whose transaction it is.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY /* pg_catalog. */";
+const COMMIT: &str = "COMMIT /* pg_catalog. */";
 
 /// Why the catalogue could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +80,10 @@ impl std::fmt::Debug for Guarded {
 #[derive(Default)]
 struct Reader {
     connection: Option<Channel<UpstreamStream>>,
+    server_major: u32,
     fingerprint: String,
+    /// Digest of the rows that the catalogue was made from.
+    digest: Vec<u8>,
     read_at: Option<kernel::time::Timestamp>,
 }
 
@@ -133,6 +138,11 @@ impl Guarded {
         self.templates.analyse(text, catalogue, &self.upstream.name)
     }
 
+    /// The characters before what asks for an operation of a text, by the current catalogue.
+    pub(super) fn locate(&self, text: &str, operation: &Operation) -> Option<u32> {
+        wire::sql::locate(text, self.catalogue.load().as_ref()?, &self.upstream.name, operation)
+    }
+
     /// Looks whether the catalogue has changed, and reads it if so. Failures are logged: the old one stays, and a
     /// statement whose result does not fit it is cut before its first row.
     pub async fn refresh(&self, dialler: &Dialler) {
@@ -164,34 +174,50 @@ impl Guarded {
     async fn read(&self, reader: &mut Reader, dialler: &Dialler) -> Result<(), CatalogueFault> {
         if reader.connection.is_none() {
             let opened = self.upstream.open(dialler, Right::Catalogue, &[]).await?;
-            let major = server_major(&opened);
+            reader.server_major = server_major(&opened);
             let mut channel = Channel::with_read_ahead(opened.stream, opened.read_ahead);
-            rows(&mut channel, EMPTY_PATH).await?;
+            rows(&mut channel, SETTINGS).await?;
             reader.connection = Some(channel);
-            reader.fingerprint = format!("{major}/");
+            // Another server may answer now, whose rows have the same versions by chance.
+            reader.fingerprint = String::new();
         }
         let Some(channel) = reader.connection.as_mut() else {
             return Err(CatalogueFault::Form);
         };
         let read_at = self.clock.now();
-        let mut fingerprint = rows(channel, FINGERPRINT).await?;
-        let fingerprint = fingerprint.pop().and_then(|mut row| row.pop().flatten()).ok_or(CatalogueFault::Form)?;
-        let (major, seen) = reader.fingerprint.split_once('/').unwrap_or(("0", ""));
-        if seen != fingerprint || self.catalogue.load().is_none() {
-            let relations = rows(channel, CATALOGUE_RELATIONS).await?;
-            let views = rows(channel, CATALOGUE_VIEWS).await?;
-            let functions = rows(channel, CATALOGUE_FUNCTIONS).await?;
-            let epoch = self.epoch() + 1;
-            let server_major = major.parse().unwrap_or(0);
-            let catalogue =
-                Catalogue::from_rows(&self.upstream.database, server_major, epoch, &relations, &views, &functions)?;
-            let known = format!("{major}/{fingerprint}");
-            self.catalogue.store(Some(Arc::new(catalogue)));
-            self.epoch.store(epoch, Ordering::Release);
-            reader.fingerprint = known;
-            tracing::info!(upstream = %self.upstream.name, epoch, relations = relations.len(), "read the catalogue");
+        let seen = fingerprint(channel).await?;
+        if seen != reader.fingerprint || self.catalogue.load().is_none() {
+            rows(channel, BEGIN).await?;
+            let seen = fingerprint(channel).await?;
+            let mut all = CatalogueRows::new();
+            let mut digest = Context::new(&SHA256);
+            for query in CatalogueQuery::ALL {
+                let rows = rows(channel, query.text(reader.server_major)).await?;
+                add(&mut digest, &rows);
+                all.put(query, rows);
+            }
+            rows(channel, COMMIT).await?;
+            let digest = digest.finish().as_ref().to_vec();
+            // TRUNCATE and its kin give rows new versions and change nothing that matters here: what was analysed stays.
+            if digest != reader.digest || self.catalogue.load().is_none() {
+                self.publish(reader.server_major, &all)?;
+                reader.digest = digest;
+            }
+            reader.fingerprint = seen;
         }
         reader.read_at = Some(read_at);
+        Ok(())
+    }
+
+    /// Makes a catalogue of the rows and puts it in the place of the old one, in one step: who analyses, keeps the one
+    /// that it began with.
+    fn publish(&self, server_major: u32, rows: &CatalogueRows) -> Result<(), CatalogueFault> {
+        let epoch = self.epoch() + 1;
+        let catalogue = Catalogue::read(&self.upstream.database, server_major, epoch, rows)?;
+        let relations = catalogue.relations().len();
+        self.catalogue.store(Some(Arc::new(catalogue)));
+        self.epoch.store(epoch, Ordering::Release);
+        tracing::info!(upstream = %self.upstream.name, epoch, relations, "read the catalogue");
         Ok(())
     }
 
@@ -235,17 +261,85 @@ impl Guarded {
                 "give the gateway a role of its own: policy is the first wall, rights are the second".to_owned()
             }),
         });
-        checks.push(match self.try_refresh(dialler).await {
-            Ok(()) => Check { check: "catalogue", passed: true, detail: "read".to_owned(), fix: None },
-            Err(error) => Check {
-                check: "catalogue",
-                passed: false,
-                detail: error.to_string(),
-                fix: Some("the role needs to read pg_catalog".to_owned()),
-            },
-        });
+        match self.lacks(dialler).await {
+            Ok(lacking) => checks.extend(lacking.into_iter().map(|what| what.check(&self.upstream.user))),
+            Err(error) => checks.push(unreadable(&error)),
+        }
+        if checks.iter().all(|check| check.check != "catalogue") {
+            checks.push(match self.try_refresh(dialler).await {
+                Ok(()) => {
+                    let relations = self.catalogue().map_or(0, |catalogue| catalogue.relations().len());
+                    let detail = format!("read: {relations} relations");
+                    Check { check: "catalogue", passed: true, detail, fix: None }
+                }
+                Err(error) => unreadable(&error),
+            });
+        }
         checks
     }
+
+    /// What the role may not read of that which the catalogue queries read.
+    async fn lacks(&self, dialler: &Dialler) -> Result<Vec<Lacking>, CatalogueFault> {
+        let opened = self.upstream.open(dialler, Right::Catalogue, &[]).await?;
+        let mut channel = Channel::with_read_ahead(opened.stream, opened.read_ahead);
+        rows(&mut channel, SETTINGS).await?;
+        let found = rows(&mut channel, CATALOGUE_LACKS).await?;
+        found
+            .into_iter()
+            .map(|row| match row.as_slice() {
+                [Some(kind), Some(name)] => Ok(Lacking { function: kind == "function", name: name.clone() }),
+                _ => Err(CatalogueFault::Form),
+            })
+            .collect()
+    }
+}
+
+/// Something in `pg_catalog` that the role may not read.
+struct Lacking {
+    function: bool,
+    name: String,
+}
+
+impl Lacking {
+    fn check(&self, role: &str) -> Check {
+        let name = &self.name;
+        let (right, on) =
+            if self.function { ("EXECUTE", format!("FUNCTION {name}")) } else { ("SELECT", name.clone()) };
+        Check {
+            check: "catalogue",
+            passed: false,
+            detail: format!("the role `{role}` lacks {right} on {name}"),
+            fix: Some(format!("in this database, as its owner: GRANT {right} ON {on} TO \"{role}\"")),
+        }
+    }
+}
+
+fn unreadable(error: &CatalogueFault) -> Check {
+    let fix = match error {
+        CatalogueFault::Refused(code) if code == "55P03" => {
+            "a definition is locked by another session; it is tried again by itself"
+        }
+        _ => "the role needs to read pg_catalog",
+    };
+    Check { check: "catalogue", passed: false, detail: error.to_string(), fix: Some(fix.to_owned()) }
+}
+
+/// Adds rows to a digest, so that no two lists of rows have the same bytes.
+fn add(digest: &mut Context, rows: &[CatalogueRow]) {
+    digest.update(&rows.len().to_le_bytes());
+    for row in rows {
+        digest.update(&row.len().to_le_bytes());
+        for value in row {
+            // No length is as great as that of an absent value.
+            digest.update(&value.as_ref().map_or(usize::MAX, String::len).to_le_bytes());
+            digest.update(value.as_deref().unwrap_or_default().as_bytes());
+        }
+    }
+}
+
+async fn fingerprint(channel: &mut Channel<UpstreamStream>) -> Result<String, CatalogueFault> {
+    let mut found = rows(channel, CATALOGUE_FINGERPRINT).await?;
+    found.pop().and_then(|mut row| row.pop().flatten()).ok_or(CatalogueFault::Form)
 }
 
 fn server_major(opened: &Opened) -> u32 {

@@ -11,7 +11,7 @@ use wire::postgres::frame::{self, FrameError, Framing};
 use wire::postgres::message::{CopyData, DecodeError, FrontendMessage, Query};
 use wire::postgres::state::{Answer, Asked, NotNow};
 use wire::reader::ReadError;
-use wire::sql::{Analysis, Refused};
+use wire::sql::{Analysis, Control as SqlControl, Refused, Statement, characters_before};
 
 use super::control::Control;
 use super::prepared::{Due, Portal, Running};
@@ -257,7 +257,8 @@ impl Conversation<'_> {
             Content { text: query.text.into(), template: Arc::clone(&analysis.template), ..Content::default() };
         encode(query.encode(&mut content.wire))?;
         let verdict = self.session.judge(Arc::clone(&effective.operations), effective.shape, content);
-        let running = self.permit(verdict, Place::Query, &analysis, &mut effective)?;
+        let permitted = self.permit(verdict, Place::Query, &analysis, &mut effective);
+        let running = permitted.map_err(|stop| self.located(stop, query.text))?;
         let begins_copy = effective.begins_copy;
         self.push(Asked::Query, Due::Running(Box::new(running)))?;
         self.answers_due += 1;
@@ -298,7 +299,7 @@ impl Conversation<'_> {
 
     /// After a definition, nothing is judged until its answer has come and the catalogue has been read again (PW11).
     pub(super) fn may_judge(&self) -> Result<(), Stop> {
-        if self.catalogue_changes { Err(Stop::Settle) } else { Ok(()) }
+        if self.is_stale() { Err(Stop::Settle) } else { Ok(()) }
     }
 
     /// What a text asks for, by the current catalogue.
@@ -308,8 +309,9 @@ impl Conversation<'_> {
             Err(Refused { why: Undecidable::UnknownRelation | Undecidable::NoCatalogue, .. }) if !self.refreshed => {
                 Err(Stop::Refresh)
             }
-            Err(Refused { why, .. }) => {
+            Err(Refused { why, position }) => {
                 let deny = self.session.refuse(why, "");
+                self.refused_at = position.map(|position| characters_before(text, position));
                 Err(Stop::Refuse(place, Box::new(deny)))
             }
         }
@@ -356,6 +358,8 @@ impl Conversation<'_> {
             plans,
             statement: 0,
             rewriting: None,
+            copying: None,
+            portal: None,
             rows: 0,
             rows_sent: 0,
             bytes_sent: 0,
@@ -368,7 +372,11 @@ impl Conversation<'_> {
             writes: effective.writes,
         };
         self.wrote |= running.writes;
-        self.catalogue_changes |= running.changes_catalogue;
+        let ends = |statement: &Statement| {
+            matches!(statement.control, SqlControl::Commit { .. } | SqlControl::Rollback { .. })
+        };
+        self.catalogue_changes |= running.changes_catalogue || (self.defined && analysis.statements.iter().any(ends));
+        self.defined |= running.changes_catalogue;
         self.session.add_permit(permit);
         Ok(running)
     }

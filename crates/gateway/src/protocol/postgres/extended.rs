@@ -3,10 +3,10 @@
 //! A statement is judged when it is parsed, as preparation, and again whenever it is executed, with its values. A Bind waits
 //! for its Execute, so that the upstream does not see values that are then denied.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kernel::verdict::{Content, Verdict};
-use wire::postgres::message::{Bind, Execute, Name, Parse};
+use wire::postgres::message::{Bind, Execute, Format, Name, Parse};
 use wire::postgres::session_names::{Life, Lookup, TooMany};
 use wire::postgres::state::{Answer, Asked, NotNow};
 use wire::sql::Analysis;
@@ -34,12 +34,14 @@ impl Conversation<'_> {
             let operations = Arc::clone(&analysis.operations);
             match self.session.judge_preparation(operations, analysis.shape, content) {
                 Verdict::Permit(permit) => self.session.add_permit(permit),
-                Verdict::Ask(ask) => return Err(Stop::Refuse(place(), Box::new(ask.refused()))),
-                Verdict::Deny(deny) => return Err(Stop::Refuse(place(), Box::new(deny))),
+                Verdict::Ask(ask) => {
+                    return Err(self.located(Stop::Refuse(place(), Box::new(ask.refused())), parse.text));
+                }
+                Verdict::Deny(deny) => return Err(self.located(Stop::Refuse(place(), Box::new(deny)), parse.text)),
             }
             None
         };
-        let prepared = Arc::new(Prepared { text, analysis, epoch });
+        let prepared = Arc::new(Prepared { text, analysis, epoch, described: OnceLock::new() });
         let change = self.names.insert_statement(parse.statement, prepared).map_err(|TooMany| too_many())?;
         self.push(Asked::Parse, Due::Other(Some(change)))?;
         match control {
@@ -59,7 +61,8 @@ impl Conversation<'_> {
         };
         // Names apart, a Bind's body is what a grant must bind: formats, values and result formats.
         let names = bind.portal.len() + bind.statement.len() + 2;
-        let portal = Arc::new(Portal { prepared, values: body.get(names..).unwrap_or_default().to_vec() });
+        let formats = bind.result_formats.iter().map(|format| format == Format::Binary).collect();
+        let portal = Arc::new(Portal { prepared, values: body.get(names..).unwrap_or_default().to_vec(), formats });
         let change = self
             .names
             .insert_portal(bind.portal, Arc::clone(&portal), Life::Transaction)
@@ -102,7 +105,7 @@ impl Conversation<'_> {
         };
         let verdict = self.session.judge(Arc::clone(&effective.operations), effective.shape, content);
         let place = if due.is_empty() { Place::Execute } else { Place::Bind };
-        let running = match self.permit(verdict, place, &analysis, &mut effective) {
+        let mut running = match self.permit(verdict, place, &analysis, &mut effective) {
             Ok(running) => running,
             Err(Stop::Hold(place, ask)) => {
                 // The Execute is looked at again; the Bind before it waits on.
@@ -116,6 +119,7 @@ impl Conversation<'_> {
                 return Err(stop);
             }
         };
+        running.portal = Some(portal);
         due.push((Asked::Execute, Due::Running(Box::new(running))));
         self.push_all(due)?;
         self.outgoing.items.push(Item::Permitted);

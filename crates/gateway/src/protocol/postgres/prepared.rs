@@ -1,11 +1,11 @@
 //! What a session knows of its prepared statements and portals, and of what runs at the upstream on its behalf.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kernel::id::DecisionId;
 use kernel::operation::Operation;
 use kernel::verdict::Limits;
-use wire::mask::{MaskPlan, RowMask};
+use wire::mask::{CopyMask, DescribedField, MaskPlan, RowMask};
 use wire::postgres::session_names::{Change, SessionNames};
 use wire::sql::{Analysis, Outputs};
 
@@ -24,6 +24,8 @@ pub(super) struct Prepared {
     pub(super) analysis: Arc<Analysis>,
     /// The catalogue that it was analysed with.
     pub(super) epoch: u64,
+    /// Its columns, as the upstream described them first. A later answer may come without a description (MK12).
+    pub(super) described: OnceLock<Vec<DescribedField>>,
 }
 
 /// A portal: a statement with its values.
@@ -32,6 +34,8 @@ pub(super) struct Portal {
     pub(super) prepared: Arc<Prepared>,
     /// The values as they were bound, formats included; a grant binds them.
     pub(super) values: Vec<u8>,
+    /// The result formats of its Bind: `true` is binary.
+    pub(super) formats: Vec<bool>,
 }
 
 /// A request that was forwarded, until its answer is complete.
@@ -46,6 +50,10 @@ pub(super) struct Running {
     pub(super) statement: usize,
     /// How its rows are rewritten, once they come.
     pub(super) rewriting: Option<RowMask>,
+    /// The same for lines of `COPY … TO STDOUT`.
+    pub(super) copying: Option<CopyMask>,
+    /// For an Execute: the portal that runs.
+    pub(super) portal: Option<Arc<Portal>>,
     /// Rows of the statement that have come, and that have left.
     pub(super) rows: u64,
     pub(super) rows_sent: u64,

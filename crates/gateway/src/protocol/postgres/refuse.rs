@@ -10,7 +10,7 @@ use wire::postgres::refuse::{Probe, Refusal, Severity, Sqlstate};
 use wire::postgres::state::{Answer, Asked, NotNow};
 use wire::refusal::{self, Desk, Refused};
 
-use super::client::Place;
+use super::client::{Place, Stop};
 use super::prepared::Due;
 use super::serve::{Conversation, End, Skipping};
 use super::server;
@@ -24,7 +24,13 @@ impl Conversation<'_> {
             DenyReason::CannotDecide(_) => Sqlstate::CANNOT_DECIDE,
             DenyReason::NotApproved(_) => Sqlstate::APPROVAL_REQUIRED,
         };
-        let told = self.describe_denial(&deny);
+        let mut told = self.describe_denial(&deny);
+        // An analysis that texts share knows no places, so the text was looked at again. Who is told only a decision's id
+        // is told no place either.
+        let at = self.refused_at.take();
+        if told.reason.is_some() || told.policy.is_some() {
+            told.at = at;
+        }
         self.refuse_as(place, deny, sqlstate, &told).await
     }
 
@@ -41,12 +47,23 @@ impl Conversation<'_> {
         self.refuse_as(place, deny, sqlstate, &told).await
     }
 
+    /// Notes where in its text a denied request offends. Off the hot path: only a denial is looked at again.
+    pub(super) fn located(&mut self, stop: Stop, text: &str) -> Stop {
+        if let Stop::Refuse(_, deny) = &stop {
+            self.refused_at = deny.subject().deciding_operation().and_then(|meant| self.guarded.locate(text, meant));
+        }
+        stop
+    }
+
     /// What the client is told of a denial.
     pub(super) fn describe_denial(&self, deny: &Deny) -> Refused {
         let snapshot = self.session.snapshot();
         let workload = snapshot.workload(self.session.who().workload());
         let desk = Desk { url: self.session.public_url(), disclosure: self.session.disclosure() };
-        refusal::denied(deny, workload.map(|workload| &**workload), desk)
+        let told = refusal::denied(deny, workload.map(|workload| &**workload), desk);
+        // The beginning of the bundle's digest, as `explain` shows it: which policies those were.
+        let version: String = snapshot.bundle().digest().chars().take(12).collect();
+        Refused { policy: told.policy.map(|policy| format!("policy \"{policy}\" at version {version}")), ..told }
     }
 
     /// Enters a denial and answers the message with the given error.
@@ -141,8 +158,7 @@ pub(super) fn refusal_of<'a>(severity: Severity, sqlstate: Sqlstate, told: &'a R
         detail: told.reason.as_deref(),
         hint: told.next.as_deref(),
         context: told.policy.as_deref(),
-        // Characters, not bytes, and from 1; the offset is into a text that may hold wider letters, so it is left out
-        // unless it is exact for ASCII.
+        // Characters, not bytes, and from 1.
         position: told.at.map(|at| at.saturating_add(1)),
         ..Refusal::new(severity, sqlstate, &told.line)
     }

@@ -1,7 +1,7 @@
 //! What a text asks for in this session: where it names a prepared statement or a cursor, what that name stands for is
 //! judged with it (PW12).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use kernel::operation::Operation;
@@ -77,7 +77,7 @@ impl Conversation<'_> {
             }
             Control::DeclareCursor { name, inner } => {
                 let prepared = self.inner(inner);
-                let portal = Portal { prepared, values: Vec::new() };
+                let portal = Portal { prepared, values: Vec::new(), formats: Vec::new() };
                 // Whether it outlives the transaction, the upstream knows; a name kept too long stands for nothing there.
                 self.names.insert_portal(name, Arc::new(portal), Life::Session).map_err(|_full| Unknown::TooMany)?
             }
@@ -118,6 +118,7 @@ impl Conversation<'_> {
             text: Arc::clone(&inner.template),
             analysis: Arc::clone(inner),
             epoch: self.guarded.epoch(),
+            described: OnceLock::new(),
         })
     }
 }

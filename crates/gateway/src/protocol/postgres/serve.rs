@@ -105,10 +105,14 @@ pub(super) struct Conversation<'g> {
     pub(super) answers_due: usize,
     /// The catalogue was read again for the message that is looked at now.
     pub(super) refreshed: bool,
+    /// The characters before what a denied text offends with, for the error that is about to be written.
+    pub(super) refused_at: Option<u32>,
     /// The open transaction has written.
     pub(super) wrote: bool,
     /// A statement that may change the catalogue is on its way, or the catalogue must be read again.
     pub(super) catalogue_changes: bool,
+    /// What may have changed the catalogue is not committed yet, so that no other connection can see it.
+    pub(super) defined: bool,
     /// How many bytes of a message of the client's are still dropped.
     pub(super) discarding: usize,
     /// The rest of a message of the upstream's that is passed on unread: how many bytes.
@@ -156,8 +160,10 @@ impl<'g> Conversation<'g> {
             unit_begun: false,
             answers_due: 0,
             refreshed: false,
+            refused_at: None,
             wrote: false,
             catalogue_changes: false,
+            defined: false,
             discarding: 0,
             passing: 0,
             grant: None,
@@ -215,7 +221,7 @@ impl<'g> Conversation<'g> {
                 if self.deadline.is_some() && !self.is_busy() {
                     return Err(End::Cut(Cut::Drained));
                 }
-                if self.catalogue_changes && self.replies.waiting() == 0 {
+                if self.is_stale() && self.replies.waiting() == 0 {
                     self.refresh_catalogue().await;
                 }
                 Ok(News::Upstream)
@@ -234,7 +240,7 @@ impl<'g> Conversation<'g> {
         while self.replies.waiting() > 0 && self.skipping == Skipping::No {
             self.turn(false).await?;
         }
-        if self.catalogue_changes {
+        if self.is_stale() {
             self.refresh_catalogue().await;
         }
         Ok(())
@@ -280,9 +286,20 @@ impl<'g> Conversation<'g> {
         }
     }
 
+    /// Whether the catalogue must be read again before anything is judged: a definition is on its way or has run, or the
+    /// transaction of one has ended (hazards PL18).
+    pub(super) fn is_stale(&self) -> bool {
+        self.catalogue_changes || (self.defined && self.is_outside())
+    }
+
+    fn is_outside(&self) -> bool {
+        !self.unit_begun && self.replies.status() == TransactionStatus::Idle
+    }
+
     /// Reads the catalogue again after a definition, so that the next statement is judged by what is true now.
     async fn refresh_catalogue(&mut self) {
         self.catalogue_changes = false;
+        self.defined &= !self.is_outside();
         self.guarded.refresh(&self.gateway.dialler).await;
     }
 

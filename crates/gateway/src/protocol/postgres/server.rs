@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wire::mask::{DescribedField, MaskKey, check_description};
 use wire::postgres::frame::{self, FrameError, HARD_CAP, HEADER};
 use wire::postgres::message::{
-    BackendMessage, CommandComplete, ErrorFields, ReadyForQuery, RowDescription, TransactionStatus,
+    BackendMessage, CommandComplete, ErrorFields, Format, ReadyForQuery, RowDescription, TransactionStatus,
 };
 use wire::postgres::refuse::{Refusal, Severity, Sqlstate};
 use wire::postgres::state::Reply;
@@ -128,6 +128,10 @@ impl Conversation<'_> {
                     running.describe(body, self.guarded.mask_key())?;
                     Ok(Fate::Pass)
                 }
+                b'c' => {
+                    running.copy_ended()?;
+                    Ok(Fate::Pass)
+                }
                 b'C' if running.is_capped() => {
                     client.send(before);
                     running.cap_complete(body, client.queue())?;
@@ -151,8 +155,10 @@ impl Conversation<'_> {
                 if tag == b'T' {
                     // What is described now may come without a description later.
                     let outputs = prepared.analysis.statements.first().map(|statement| &statement.outputs);
-                    check_description(outputs.unwrap_or(&Outputs::None), &described(body)?)
-                        .map_err(|_drift| End::Drift)?;
+                    let fields = described(body)?;
+                    check_description(outputs.unwrap_or(&Outputs::None), &fields).map_err(|_drift| End::Drift)?;
+                    // The upstream refuses to run a statement whose columns have changed since.
+                    prepared.described.get_or_init(|| fields);
                 }
                 Ok(Fate::Pass)
             }
@@ -301,6 +307,7 @@ impl Running {
     fn next_statement(&mut self) {
         self.statement += 1;
         self.rewriting = None;
+        self.copying = None;
         self.rows = 0;
         self.rows_sent = 0;
         self.bytes_sent = 0;
@@ -324,16 +331,23 @@ impl Running {
         if self.is_over(body.len()) {
             return Ok(());
         }
-        if self.rewriting.is_none() {
-            // No description came for this answer: the catalogue knows the types.
-            self.rewriting = self.plan().map(|plan| plan.undescribed(key));
+        if tag == b'D' && self.rewriting.is_none() {
+            // No description came with this answer: what was described earlier, or the catalogue, knows the types.
+            self.rewriting = self.plan().map(|plan| {
+                let portal = self.portal.as_ref();
+                let earlier = portal.and_then(|portal| portal.prepared.described.get());
+                let formats = portal.map_or(&[][..], |portal| &portal.formats);
+                plan.undescribed(earlier.map(Vec::as_slice), formats, key)
+            });
+        } else if tag == b'd' && self.copying.is_none() {
+            self.copying = self.plan().filter(|plan| plan.rewrites_rows()).map(|plan| plan.copied(key));
         }
         let start = out.len();
         out.extend_from_slice(&[tag, 0, 0, 0, 0]);
-        let written = match &self.rewriting {
-            Some(mask) if tag == b'D' => mask.apply_row(body, out),
-            Some(mask) => mask.apply_copy_text(body, out),
-            None => {
+        let written = match (tag, &self.rewriting, &mut self.copying) {
+            (b'D', Some(mask), _) => mask.apply_row(body, out),
+            (b'd', _, Some(mask)) => mask.push(body, out),
+            _ => {
                 out.extend_from_slice(body);
                 Ok(())
             }
@@ -343,6 +357,12 @@ impl Running {
             out.truncate(start);
             return Err(End::Drift);
         }
+        if out.len() == start + 5 && tag == b'd' {
+            // The beginning of a line: it leaves with its end.
+            out.truncate(start);
+            self.rows -= 1;
+            return Ok(());
+        }
         let length = u32::try_from(out.len() - start - 1).map_err(|_too_long| End::UpstreamProtocol)?;
         if let Some(slot) = out.get_mut(start + 1..start + 5) {
             slot.copy_from_slice(&length.to_be_bytes());
@@ -350,6 +370,14 @@ impl Running {
         self.rows_sent += 1;
         self.bytes_sent += body.len() as u64;
         Ok(())
+    }
+
+    /// A COPY's data is complete: no part of a line may be left.
+    fn copy_ended(&self) -> Result<(), End> {
+        match &self.copying {
+            Some(mask) => mask.finish().map_err(|_cut| End::Drift),
+            None => Ok(()),
+        }
     }
 
     /// Checks that the columns are those of the analysis, before the first row leaves, and learns their types.
@@ -386,6 +414,8 @@ fn described(body: &[u8]) -> Result<Vec<DescribedField>, End> {
         table_oid: field.table_oid,
         column: field.attribute,
         type_oid: field.type_oid,
+        type_modifier: field.type_modifier,
+        binary: field.format == Format::Binary,
     };
     Ok(description.fields.iter().map(field).collect())
 }

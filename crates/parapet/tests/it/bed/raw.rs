@@ -54,8 +54,13 @@ impl Raw {
 
     /// Logs in, or the error that refused it.
     pub(crate) fn try_log_in(port: u16, user: &str, password: &str) -> Result<Self, Message> {
+        Self::try_log_in_with(port, &[("user", user), ("database", shop::NAME)], password)
+    }
+
+    /// Logs in with these parameters of the startup packet, or the error that refused it.
+    pub(crate) fn try_log_in_with(port: u16, parameters: &[(&str, &str)], password: &str) -> Result<Self, Message> {
         let mut raw = Self::connect(port);
-        raw.send(&startup(&[("user", user), ("database", shop::NAME)]));
+        raw.send(&startup(parameters));
         let asked = raw.expect();
         if asked.tag == b'E' {
             return Err(asked);

@@ -178,3 +178,15 @@ fn psql_shows_it_all() {
         assert!(ran.err.contains(part), "{part} is missing: {}", ran.err);
     }
 }
+
+/// The field W names the policy and which version of the policies it was, where the client may know.
+#[test]
+fn the_context_names_the_policy_and_its_version() {
+    let Some(bed) = Bed::start("refusals-context") else { return };
+    let refused = bed.raw("triage-bot").query("drop table orders");
+    let error = refused.iter().find(|reply| reply.tag == b'E').unwrap();
+    let context = error.field(b'W');
+    let version = context.strip_prefix("policy \"agents-never-destroy\" at version ").unwrap_or_default();
+    let bundle = bed.gateway.entries().iter().rev().find_map(|entry| entry["bundle"].as_str().map(str::to_owned));
+    assert!(version.len() == 12 && bundle.unwrap().starts_with(version), "{context}");
+}

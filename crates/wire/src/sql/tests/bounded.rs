@@ -37,6 +37,29 @@ fn constant_conditions_pl16() {
         "coalesce(note, '') = coalesce(note, '')",
         "name LIKE '%'",
         "$1 = $1",
+        "coalesce(true, id = 5)",
+        "coalesce(NULL, id = id)",
+        "CASE WHEN true THEN true ELSE id = 5 END",
+        "CASE WHEN id = 5 THEN true ELSE true END",
+        "(id = id) IS TRUE",
+        "(id <> id) IS NOT TRUE",
+        "(id = 5) IS NOT UNKNOWN",
+        "(id = 5) IS NOT NULL",
+        "NOT (id = 5 AND id <> 5)",
+        "EXISTS (SELECT 1)",
+        "EXISTS (SELECT users.id)",
+        "id IN (SELECT id FROM users)",
+        "id = ANY (ARRAY[id, 7])",
+        "id - id = 0",
+        "id * 0 = 0",
+        "ROW(id, 1) = ROW(id, 1)",
+        "id >= -2147483648",
+        "id <= 2147483647",
+        "abs(id) >= 0",
+        "name >= ''",
+        "name ~ '.*'",
+        "id > 5 OR id < 10",
+        "id <> 5 OR id <> 6",
         "$1 = 1",
         "now() > '2020-01-01'",
         "random() < 2",
@@ -116,5 +139,29 @@ fn limits() {
         ("SELECT name FROM (SELECT name FROM users LIMIT 7) x", None),
     ] {
         assert_eq!(understood(sql).operations[0].facts.limit, limit, "{sql}");
+    }
+}
+
+#[test]
+fn conditions_that_only_look_constant_pl16() {
+    for condition in [
+        "coalesce(id = 5, false)",
+        "CASE WHEN id = 5 THEN true END",
+        "CASE WHEN id = 5 THEN true ELSE false END",
+        "(id = 5) IS TRUE",
+        "(id = 5) IS NOT FALSE",
+        "EXISTS (SELECT 1 FROM orders o WHERE o.user_id = users.id)",
+        "id IN (SELECT user_id FROM orders)",
+        "id IN (SELECT id FROM users WHERE name = 'x')",
+        "id = ANY (ARRAY[5, 7])",
+        "id - 5 = 0",
+        "id >= 0",
+        "abs(id) >= 1",
+        "name ~ '^a'",
+        "id > 10 OR id < 5",
+        "id <> 5 AND id <> 6",
+        "id = 5 AND name = 'x'",
+    ] {
+        assert_eq!(bounded(condition), Some(true), "{condition}");
     }
 }

@@ -61,7 +61,7 @@ fn writes() {
     );
     check(
         "INSERT INTO users (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = excluded.name",
-        &["insert public.users", "update public.users"],
+        &["insert public.users", "update public.users", "infer public.users.id equality"],
     );
     check("UPDATE users SET name = 'x' WHERE id = 1", &["update public.users", "infer public.users.id equality"]);
     check("UPDATE orders SET total = total + 1", &["update public.orders"]);
@@ -117,7 +117,15 @@ fn definitions() {
     check("ALTER TABLE users DROP COLUMN note", &["drop public.users"]);
     check("ALTER TABLE users ADD COLUMN x int", &["alter public.users"]);
     check("ALTER TABLE users OWNER TO bob", &["grant public.users"]);
-    check("ALTER TABLE users RENAME TO people", &["alter public.users"]);
+    // Under another name its values would lose their labels.
+    check(
+        "ALTER TABLE guess RENAME TO people",
+        &["alter public.guess", "select public.guess.id", "select public.guess.ssn", "select public.guess.name"],
+    );
+    check("ALTER TABLE guess RENAME ssn TO free", &["alter public.guess", "select public.guess.ssn"]);
+    check("ALTER TABLE guess ALTER name TYPE text USING ssn", &["alter public.guess", "select public.guess.ssn"]);
+    check("ALTER TABLE guess ALTER name TYPE varchar USING name || ''", &["alter public.guess"]);
+    check("ALTER TABLE guess RENAME CONSTRAINT a TO b", &["alter public.guess"]);
     check("CREATE INDEX ON users (upper(name))", &["create public.users"]);
     check(
         "CREATE VIEW v AS SELECT id FROM users",

@@ -1,5 +1,6 @@
 //! What is refused before any policy is asked.
 
+use super::super::analysis::{Flow, Outputs};
 use kernel::verdict::Undecidable;
 use proptest::prelude::*;
 
@@ -191,5 +192,81 @@ proptest! {
     #[test]
     fn no_text_panics(text in "\\PC{0,80}") {
         drop(analyse(&text));
+    }
+}
+
+/// Whether the analysis takes a text on 15 and on 18.
+fn taken(sql: &str) -> [bool; 2] {
+    let catalogues = super::super::catalogue::tests::captured();
+    [0, 1].map(|place| super::super::analyse(sql, &catalogues[place], &super::upstream()).is_ok())
+}
+
+#[test]
+fn what_an_older_server_reads_otherwise_is_refused_there_pl04() {
+    for sql in [
+        "SELECT 0x1F",
+        "SELECT 1_000",
+        "SELECT 1e1_0",
+        "SELECT 1\u{b}",
+        "SELECT E'\\'', 0x1F",
+        "SELECT 1 --'\n, 0b1",
+        "SELECT json_object('a' VALUE name) FROM people",
+        "SELECT json_array(name) FROM people",
+        "SELECT json_value(name::jsonb, '$') FROM people",
+        "SELECT json_exists(name::jsonb, '$') FROM people",
+        "SELECT json_scalar(name) FROM people",
+        "SELECT json('{}')",
+        "SELECT '{}' IS JSON",
+        "SELECT * FROM json_table('[]'::jsonb, '$' COLUMNS (a int))",
+        "SELECT system_user",
+        "UPDATE people SET name = 'x' WHERE id = 1 RETURNING WITH (OLD AS o) o.name",
+        "UPDATE people SET name = 'x' WHERE id = 1 RETURNING old.name",
+        "MERGE INTO people p USING people q ON p.id = q.id WHEN MATCHED THEN DELETE RETURNING p.id",
+    ] {
+        assert_eq!(taken(sql), [false, true], "{sql}");
+    }
+    for sql in [
+        "SELECT 1 AS x1, 'a 0x1F'",
+        "SELECT 1.5e3, 1000",
+        "SELECT 'a\u{b}b'",
+        "SELECT json_build_object('a', name) FROM people",
+        "UPDATE people SET name = 'x' WHERE id = 1 RETURNING people.name",
+    ] {
+        assert_eq!(taken(sql), [true, true], "{sql}");
+    }
+}
+
+#[test]
+fn constructors_of_json_are_made_of_their_arguments_mk02() {
+    let catalogues = super::super::catalogue::tests::captured();
+    for value in [
+        "json_object('a' VALUE ssn)",
+        "json_object(ssn: 1)",
+        "json_array(1, ssn)",
+        "json_array(SELECT ssn FROM people)",
+        "json_arrayagg(ssn)",
+        "json_objectagg('a' VALUE ssn)",
+        "json_scalar(ssn)",
+        "json_serialize(json_scalar(ssn))",
+        "json(ssn)",
+        "json_value(ssn::jsonb, '$')",
+        "json_query(ssn::jsonb, '$')",
+        "json_exists('1'::jsonb, '$' PASSING ssn AS x)",
+        "json_value('1'::jsonb, '$' DEFAULT ssn ON EMPTY)",
+        "ssn IS JSON",
+        "xmlforest(ssn)",
+        "xmlelement(name a, xmlattributes(ssn AS b))",
+        "xmlconcat(xmlelement(name a, ssn))",
+        "(people).ssn || ''",
+        "(SELECT t.x FROM json_table(ssn::jsonb, '$' COLUMNS (x text PATH '$')) t)",
+    ] {
+        let sql = format!("SELECT {value} FROM people");
+        let analysis = super::super::analyse(&sql, &catalogues[1], &super::upstream())
+            .unwrap_or_else(|refused| panic!("{sql}: {refused:?}"));
+        let Outputs::Columns(columns) = &analysis.statements[0].outputs else { panic!("{sql}") };
+        let Flow::Derived(places) = &columns[0].flow else { panic!("{sql}: {:?}", columns[0].flow) };
+        let named =
+            |place: &usize| analysis.operations[*place].resource.path.last().is_some_and(|name| &**name == "ssn");
+        assert!(places.iter().any(named), "{sql}");
     }
 }

@@ -1,0 +1,59 @@
+//! A line for each hazard and major, and the comparison with the list of known gaps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::attack::Result;
+use super::corpus::Corpus;
+use super::world::World;
+
+/// Prints the lines, and fails unless exactly the known gaps are open.
+pub(super) fn print_and_assert(world: &World, corpus: &Corpus, results: &[Result]) {
+    let major = world.major;
+    eprintln!("\nPostgreSQL {major}");
+    for (id, title) in &corpus.titles {
+        let mine: Vec<&Result> = results.iter().filter(|result| result.id == *id).collect();
+        let tries: usize = mine.iter().map(|result| result.forms).sum();
+        let mut ways: BTreeMap<&str, usize> = BTreeMap::new();
+        for (way, count) in mine.iter().flat_map(|result| &result.ways) {
+            *ways.entry(way).or_default() += count;
+        }
+        let ways: Vec<String> = ways.iter().map(|(way, count)| format!("{count} {way}")).collect();
+        let failed = |side: &str| {
+            mine.iter().filter(|result| result.failures.iter().any(|failure| failure.side == side)).count()
+        };
+        let (open, refused) = (failed("attack"), failed("twin"));
+        eprintln!(
+            "{} {id} on {major}  {title:<34} {:>3} attacks in {tries:>3} forms: {} held ({}); {} of {} twins passed",
+            if open + refused == 0 { "ok  " } else { "OPEN" },
+            mine.len(),
+            mine.len() - open,
+            ways.join(", "),
+            mine.len() - refused,
+            mine.len(),
+        );
+    }
+    let found: BTreeSet<(String, &str)> = results
+        .iter()
+        .flat_map(|result| result.failures.iter().map(|failure| (result.key.clone(), failure.side)))
+        .collect();
+    let known: BTreeSet<(String, &str)> = corpus
+        .gaps
+        .iter()
+        .filter(|gap| gap.on.contains(&major))
+        .map(|gap| (gap.entry.clone(), gap.side.as_str()))
+        .collect();
+    for gap in corpus.gaps.iter().filter(|gap| gap.on.contains(&major)) {
+        eprintln!("known gap: {} ({}) on {major}: {}", gap.entry, gap.side, gap.why);
+    }
+    for result in results.iter().filter(|result| !result.failures.is_empty()) {
+        for failure in &result.failures {
+            let news = if known.contains(&(result.key.clone(), failure.side)) { "known" } else { "NEW" };
+            eprintln!("  {news} {} on {major}, {}: {}", result.key, failure.side, failure.why);
+        }
+    }
+    world.assert_logs_are_clean();
+    let new: Vec<_> = found.difference(&known).collect();
+    let mended: Vec<_> = known.difference(&found).collect();
+    assert!(new.is_empty(), "on {major}, not held: {new:?}");
+    assert!(mended.is_empty(), "on {major}, held by now: take these off known_gaps.yaml: {mended:?}");
+}

@@ -1,0 +1,3 @@
+//! The cost of masks.
+
+fn main() {}

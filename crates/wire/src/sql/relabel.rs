@@ -1,0 +1,63 @@
+//! Definitions by which a value would come to stand under another label than the one it has (hazards MK08): a renamed or
+//! moved column, a column that is recomputed from others, a partition or child that leaves its parent.
+//!
+//! Labels belong to names, so that such a change counts as a copy of the values: if one of them is masked, it cannot run.
+
+use super::analyse::Walk;
+use super::analysis::Refused;
+use super::lineage::Lineage;
+use super::parse::{NodeEnum, pb};
+use super::scope::{From, Item, Scope};
+
+impl Walk<'_> {
+    /// The values of this column, or of all of the relation's, will have another name.
+    pub(super) fn loses_label(&mut self, named: Option<&pb::RangeVar>, column: Option<&str>) -> Result<(), Refused> {
+        let Some(item) = self.existing(named)? else { return Ok(()) };
+        for field in item.fields.iter().filter(|field| column.is_none_or(|column| *field.name == *column)) {
+            self.found.copy(&field.lineage);
+        }
+        Ok(())
+    }
+
+    /// What a command of ALTER TABLE does to labels.
+    pub(super) fn relabels(&mut self, command: &pb::AlterTableCmd, named: &pb::RangeVar) -> Result<(), Refused> {
+        use pb::AlterTableType as Type;
+        let definition = command.def.as_deref().and_then(|node| node.node.as_ref());
+        match (command.subtype(), definition) {
+            // USING computes the new values from the row.
+            (Type::AtAlterColumnType, Some(NodeEnum::ColumnDef(column))) => {
+                let Some(using) = column.raw_default.as_deref() else { return Ok(()) };
+                let Some(item) = self.existing(Some(named))? else { return Ok(()) };
+                let own = item.field(&command.name).unwrap_or_default();
+                let scope = Scope::with(From::one(item, false), None);
+                let mut lineage: Lineage = self.expr(using, &scope)?;
+                lineage.columns.retain(|id| !own.columns.contains(id));
+                self.found.copy(&lineage);
+                Ok(())
+            }
+            (Type::AtDetachPartition | Type::AtDetachPartitionFinalize, Some(NodeEnum::PartitionCmd(partition))) => {
+                self.loses_label(partition.name.as_ref(), None)
+            }
+            (Type::AtDropInherit, _) => self.loses_label(Some(named), None),
+            _ => Ok(()),
+        }
+    }
+
+    /// A relation that the catalogue holds, with its columns; what it does not hold has no labels to lose.
+    fn existing(&mut self, named: Option<&pb::RangeVar>) -> Result<Option<Item>, Refused> {
+        let Some(named) = named else { return Ok(None) };
+        self.check_range_var(named)?;
+        let catalogue = self.context.catalogue;
+        let place = if named.schemaname.is_empty() {
+            catalogue.resolve(&named.relname)
+        } else {
+            catalogue.relation_place(&named.schemaname, &named.relname)
+        };
+        match place {
+            Some(place) if catalogue.relations.get(place).is_some_and(|relation| !relation.system) => {
+                Ok(Some(self.relation_as_item(place, named)?))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+}
