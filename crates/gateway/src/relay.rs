@@ -181,12 +181,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
                 let received = reader.filled().len();
                 self.closed |= received == 0;
                 match &mut self.inbound {
-                    Inbound::Empty if received > SMALL / 4 => {
+                    Inbound::Empty if received > 0 => {
+                        // A small rest is copied out when it is put back.
                         self.inbound = Inbound::Pooled { buffer, start: 0, end: received };
                         return Poll::Ready(Ok(()));
-                    }
-                    Inbound::Empty if received > 0 => {
-                        self.inbound = Inbound::Owned(buffer.get(..received).unwrap_or_default().to_vec())
                     }
                     Inbound::Empty => {}
                     Inbound::Owned(bytes) => bytes.extend_from_slice(buffer.get(..received).unwrap_or_default()),

@@ -213,7 +213,17 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let ready = Ready { admin, postgres, policies };
     announce(&state, &ready)?;
     tracing::info!(%admin, ?postgres, policies, "ready");
-    Ok(Running { ready, tasks, _lanes: lanes, sessions, desk, log, database, drain: configuration.gateway.drain, state })
+    Ok(Running {
+        ready,
+        tasks,
+        _lanes: lanes,
+        sessions,
+        desk,
+        log,
+        database,
+        drain: configuration.gateway.drain,
+        state,
+    })
 }
 
 fn make_folder(folder: &Path) -> anyhow::Result<()> {
@@ -274,11 +284,7 @@ fn follow(tasks: &Tasks, house: &Arc<House>) {
     background(tasks, "reload", async move { crate::reload::follow(&reloading).await });
 }
 
-async fn listen_postgres(
-    host: Host,
-    gateway: Arc<PostgresGateway>,
-    address: SocketAddr,
-) -> anyhow::Result<SocketAddr> {
+async fn listen_postgres(host: Host, gateway: Arc<PostgresGateway>, address: SocketAddr) -> anyhow::Result<SocketAddr> {
     const MOST_CONNECTIONS: usize = 10_000;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;

@@ -189,6 +189,11 @@ fn without_a_log_nothing_passes() {
     let passed = passed.count();
     assert!(passed < 20_000, "the gateway goes on without a log");
     let executed = bed.postgres.executed().iter().filter(|sql| sql.contains("select 1 as p")).count();
-    let statements = bed.gateway.entries().iter().filter(|entry| entry["statement"].as_str().is_some_and(|sql| sql.starts_with("select $1 as p"))).count();
+    let statements = bed
+        .gateway
+        .entries()
+        .iter()
+        .filter(|entry| entry["statement"].as_str().is_some_and(|sql| sql.starts_with("select $1 as p")))
+        .count();
     assert!(executed == passed && statements >= executed, "{executed} executed, {passed} passed, {statements} entered");
 }

@@ -350,7 +350,8 @@ fn policies_are_tested_and_lints_inherited() {
             // It may hold unsafe code, each block with its reason, and differs in nothing else.
             let own = |text: &str| -> Vec<String> {
                 let lints = text.lines().skip_while(|line| !line.contains("lints.rust]"));
-                let lints = lints.take_while(|line| !line.starts_with("[profile") && !line.starts_with("[dependencies"));
+                let lints =
+                    lints.take_while(|line| !line.starts_with("[profile") && !line.starts_with("[dependencies"));
                 let lints = lints.filter(|line| line.contains('=') && !line.contains("unsafe"));
                 lints.map(str::to_owned).collect()
             };

@@ -1,8 +1,8 @@
 //! The client's messages: each is decoded whole, judged, and encoded anew; what policy saw is what the upstream gets.
 //!
-//! Messages that run nothing (Describe, Close, Flush, Sync) go under the session's own receipt. A Bind waits for its
-//! Execute, so that the values are judged before the upstream sees them; if the client flushes in between, the Bind is
-//! judged by itself as preparation.
+//! Messages that run nothing (Describe, Close, Flush, Sync) go under the session's own receipt. A Parse and a Bind wait for
+//! their Execute, so that what runs is judged once, with its values, before the upstream sees any of it; if the client
+//! flushes in between, they are judged by themselves as preparation.
 
 use std::sync::Arc;
 
@@ -14,17 +14,20 @@ use wire::reader::ReadError;
 use wire::sql::{Analysis, Control as SqlControl, Refused, Statement, characters_before};
 
 use super::control::Control;
-use super::prepared::{Due, Portal, Running};
+use super::prepared::{Due, Portal, Prepared, Running};
 use super::request::Effective;
 use super::serve::{Conversation, End, Skipping};
 use super::server;
+
+/// Longer texts are analysed on the blocking pool: a statement of this size can take some milliseconds.
+const LONG_TEXT: usize = 16 * 1024;
 
 /// What goes upstream next, in order: the gateway's own encodings of control messages, and between them the contents of
 /// permits that wait to be entered.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     pub(super) items: Vec<Item>,
-    /// Bind and what follows it, until Execute says what becomes of them.
+    /// Parse, Bind and what follows them, until Execute says what becomes of them.
     pub(super) staged: Staged,
 }
 
@@ -36,12 +39,32 @@ pub(super) enum Item {
     Permitted,
 }
 
-/// A Bind that waits for its Execute.
+/// A Parse that waits for its Bind, or a Bind that waits for its Execute: what a client sends in one go is judged once, by
+/// what it will run.
 #[derive(Debug, Default)]
 pub(super) struct Staged {
     pub(super) wire: Vec<u8>,
     pub(super) due: Vec<(Asked, Due)>,
+    /// The statement of the Parse, and its name.
+    pub(super) parse: Option<(Arc<Prepared>, String)>,
+    /// The portal of the Bind.
     pub(super) portal: Option<Arc<Portal>>,
+}
+
+impl Staged {
+    /// Where its first message stands, if there is any.
+    pub(super) fn place(&self) -> Option<Place> {
+        match (&self.parse, &self.portal) {
+            (Some((_, name)), _) => Some(Place::Parse(name.clone())),
+            (None, Some(_)) => Some(Place::Bind),
+            (None, None) => None,
+        }
+    }
+
+    /// Is it the Bind of this portal that waits?
+    pub(super) fn awaits(&self, portal: &Arc<Portal>) -> bool {
+        self.portal.as_ref().is_some_and(|staged| Arc::ptr_eq(staged, portal))
+    }
 }
 
 /// Where in the protocol a refusal stands.
@@ -67,6 +90,8 @@ pub(super) enum Stop {
     CopyBegins,
     /// The catalogue does not know a name; it is read again, once.
     Refresh,
+    /// A text is so long that its analysis would hold up others.
+    Long(Arc<str>),
     /// The message is denied.
     Refuse(Place, Box<Deny>),
     /// The client named a statement or portal that does not exist.
@@ -107,6 +132,7 @@ impl Conversation<'_> {
                     self.guarded.refresh(&self.gateway.dialler).await;
                     self.refreshed = true;
                 }
+                Stop::Long(text) => self.analyse_aside(text).await,
                 Stop::Refuse(place, deny) => self.refuse(place, *deny).await?,
                 Stop::NoSuchName(place) => self.refuse_name(place).await?,
                 Stop::Hold(place, ask) => self.hold(place, *ask).await?,
@@ -136,7 +162,7 @@ impl Conversation<'_> {
             let total = frame.whole.len();
             match self.step(frame.tag, frame.body) {
                 Ok(()) => {}
-                Err(stop @ (Stop::Settle | Stop::Refresh | Stop::Hold(..))) => return stop,
+                Err(stop @ (Stop::Settle | Stop::Refresh | Stop::Long(_) | Stop::Hold(..))) => return stop,
                 Err(stop) => {
                     *consumed += total;
                     self.refreshed = false;
@@ -304,7 +330,12 @@ impl Conversation<'_> {
 
     /// What a text asks for, by the current catalogue.
     pub(super) fn analyse(&mut self, text: &str, place: Place) -> Result<Arc<Analysis>, Stop> {
-        match self.guarded.analyse(text) {
+        let result = match self.analysed_aside.take() {
+            Some((known, result)) if *known == *text => result,
+            _ if text.len() > LONG_TEXT => return Err(Stop::Long(text.into())),
+            _ => self.guarded.analyse(text),
+        };
+        match result {
             Ok(analysis) => Ok(analysis),
             Err(Refused { why: Undecidable::UnknownRelation | Undecidable::NoCatalogue, .. }) if !self.refreshed => {
                 Err(Stop::Refresh)
@@ -315,6 +346,22 @@ impl Conversation<'_> {
                 Err(Stop::Refuse(place, Box::new(deny)))
             }
         }
+    }
+
+    /// Analyses a long text where it holds up nobody else, for the message that is looked at again.
+    async fn analyse_aside(&mut self, text: Arc<str>) {
+        let guarded = Arc::clone(&self.guarded);
+        let analysing = tokio::task::spawn_blocking(move || {
+            let result = guarded.analyse(&text);
+            (text, result)
+        });
+        self.analysed_aside = match analysing.await {
+            Ok(analysed) => Some(analysed),
+            Err(error) => {
+                tracing::error!(session = %self.session.id(), %error, "an analysis did not end");
+                None
+            }
+        };
     }
 
     /// Adds a permit's content to what goes up, or says how the request stops.

@@ -1,7 +1,7 @@
 //! The extended protocol: Parse, Bind, Describe, Execute, Close, Sync.
 //!
-//! A statement is judged when it is parsed, as preparation, and again whenever it is executed, with its values. A Bind waits
-//! for its Execute, so that the upstream does not see values that are then denied.
+//! A Parse and a Bind wait for their Execute, and are judged with it, by what runs and its values; so the upstream does not
+//! see what is then denied. What is prepared by itself is judged as preparation, and again whenever it is executed.
 
 use std::sync::{Arc, OnceLock};
 
@@ -24,45 +24,39 @@ impl Conversation<'_> {
         let analysis = self.analyse(parse.text, place())?;
         let epoch = self.guarded.epoch();
         let text: Arc<str> = parse.text.into();
-        let control = if analysis.statements.is_empty() {
-            Some(Control::empty_parse(parse.statement)?)
-        } else {
-            let mut wire = Vec::new();
-            encode(parse.encode(&mut wire))?;
-            let content =
-                Content { wire, text: Arc::clone(&text), template: Arc::clone(&analysis.template), values: Vec::new() };
-            let operations = Arc::clone(&analysis.operations);
-            match self.session.judge_preparation(operations, analysis.shape, content) {
-                Verdict::Permit(permit) => self.session.add_permit(permit),
-                Verdict::Ask(ask) => {
-                    return Err(self.located(Stop::Refuse(place(), Box::new(ask.refused())), parse.text));
-                }
-                Verdict::Deny(deny) => return Err(self.located(Stop::Refuse(place(), Box::new(deny)), parse.text)),
-            }
-            None
-        };
+        let empty = analysis.statements.is_empty();
         let prepared = Arc::new(Prepared { text, analysis, epoch, described: OnceLock::new() });
-        let change = self.names.insert_statement(parse.statement, prepared).map_err(|TooMany| too_many())?;
-        self.push(Asked::Parse, Due::Other(Some(change)))?;
-        match control {
-            Some(control) => self.outgoing.control(control),
-            None => self.outgoing.items.push(Item::Permitted),
+        let change = self.names.insert_statement(parse.statement, Arc::clone(&prepared));
+        let due = Due::Other(Some(change.map_err(|TooMany| too_many())?));
+        if empty {
+            self.push(Asked::Parse, due)?;
+            self.outgoing.control(Control::empty_parse(parse.statement)?);
+            self.unit_begun = true;
+            return Ok(());
         }
-        self.unit_begun = true;
+        let staged = &mut self.outgoing.staged;
+        encode(parse.encode(&mut staged.wire))?;
+        staged.due.push((Asked::Parse, due));
+        staged.parse = Some((prepared, parse.statement.to_owned()));
         Ok(())
     }
 
     pub(super) fn bind(&mut self, bind: &Bind<'_>, body: &[u8]) -> Result<(), Stop> {
-        self.unstage()?;
         let prepared = match self.names.statement(bind.statement) {
             Lookup::Found(prepared) => Arc::clone(prepared),
-            Lookup::Pending => return Err(Stop::Settle),
-            Lookup::Missing => return Err(Stop::NoSuchName(Place::Bind)),
+            Lookup::Pending => return self.after_unstaging(Stop::Settle),
+            Lookup::Missing => return self.after_unstaging(Stop::NoSuchName(Place::Bind)),
         };
+        let staged = &self.outgoing.staged;
+        let of_staged = staged.parse.as_ref().is_some_and(|(parsed, _)| Arc::ptr_eq(parsed, &prepared));
+        if staged.portal.is_some() || !of_staged {
+            self.unstage()?;
+        }
         // Names apart, a Bind's body is what a grant must bind: formats, values and result formats.
         let names = bind.portal.len() + bind.statement.len() + 2;
         let formats = bind.result_formats.iter().map(|format| format == Format::Binary).collect();
-        let portal = Arc::new(Portal { prepared, values: body.get(names..).unwrap_or_default().to_vec(), formats });
+        let values = body.get(names..).unwrap_or_default().to_vec();
+        let portal = Arc::new(Portal { prepared, values, formats, sent: Arc::default() });
         let change = self
             .names
             .insert_portal(bind.portal, Arc::clone(&portal), Life::Transaction)
@@ -81,13 +75,15 @@ impl Conversation<'_> {
             Lookup::Pending => return self.after_unstaging(Stop::Settle),
             Lookup::Missing => return self.after_unstaging(Stop::NoSuchName(Place::Execute)),
         };
-        // A Bind of another portal is not what runs: it goes ahead by itself.
-        if self.outgoing.staged.portal.as_ref().is_some_and(|staged| !Arc::ptr_eq(staged, &portal)) {
+        // What waits is not what runs: it goes ahead by itself.
+        if !self.outgoing.staged.awaits(&portal) {
             self.unstage()?;
         }
         let analysis = self.current_analysis(&portal.prepared)?;
-        let staged = std::mem::take(&mut self.outgoing.staged);
-        let (mut wire, mut due, staged_portal) = (staged.wire, staged.due, staged.portal);
+        let mut effective = self.effective(&analysis, Place::Execute)?;
+        let mut staged = std::mem::take(&mut self.outgoing.staged);
+        let place = staged.place().unwrap_or(Place::Execute);
+        let (mut wire, mut due) = (std::mem::take(&mut staged.wire), std::mem::take(&mut staged.due));
         let staged_wire = wire.len();
         encode(execute.encode(&mut wire))?;
         if analysis.statements.is_empty() {
@@ -96,7 +92,6 @@ impl Conversation<'_> {
             self.outgoing.control(Control::of_empty_statement(wire));
             return Ok(());
         }
-        let mut effective = self.effective(&analysis, Place::Execute)?;
         let content = Content {
             wire,
             text: Arc::clone(&portal.prepared.text),
@@ -104,19 +99,18 @@ impl Conversation<'_> {
             values: portal.values.clone(),
         };
         let verdict = self.session.judge(Arc::clone(&effective.operations), effective.shape, content);
-        let place = if due.is_empty() { Place::Execute } else { Place::Bind };
         let mut running = match self.permit(verdict, place, &analysis, &mut effective) {
             Ok(running) => running,
             Err(Stop::Hold(place, ask)) => {
-                // The Execute is looked at again; the Bind before it waits on.
+                // The Execute is looked at again; what stands before it waits on.
                 let wire = ask.wire().get(..staged_wire).unwrap_or_default().to_vec();
-                self.outgoing.staged = Staged { wire, due, portal: staged_portal };
+                self.outgoing.staged = Staged { wire, due, ..staged };
                 return Err(Stop::Hold(place, ask));
             }
             Err(stop) => {
-                // The Bind never went up: nothing under its portal's name does exist there.
+                // Neither Parse nor Bind went up: nothing under their names does exist there.
                 self.forget(due);
-                return Err(stop);
+                return Err(if staged.parse.is_some() { self.located(stop, &portal.prepared.text) } else { stop });
             }
         };
         running.portal = Some(portal);
@@ -185,34 +179,40 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// A Bind whose Execute does not follow at once is judged as preparation and goes up by itself.
+    /// A Parse or Bind whose Execute does not follow at once is judged as preparation and goes up by itself.
     pub(super) fn unstage(&mut self) -> Result<(), Stop> {
-        let Some(portal) = self.outgoing.staged.portal.take() else {
+        let Some(place) = self.outgoing.staged.place() else {
             return Ok(());
         };
-        let wire = std::mem::take(&mut self.outgoing.staged.wire);
-        let due = std::mem::take(&mut self.outgoing.staged.due);
-        let analysis = Arc::clone(&portal.prepared.analysis);
+        let Staged { wire, due, parse, portal } = std::mem::take(&mut self.outgoing.staged);
+        let (prepared, values) = match (&portal, &parse) {
+            (Some(portal), _) => (&portal.prepared, portal.values.clone()),
+            (None, Some((prepared, _))) => (prepared, Vec::new()),
+            (None, None) => return Ok(()),
+        };
+        let analysis = &prepared.analysis;
         if analysis.statements.is_empty() {
             self.push_all(due)?;
             self.outgoing.control(Control::of_empty_statement(wire));
             return Ok(());
         }
-        let content = Content {
-            wire,
-            text: Arc::clone(&portal.prepared.text),
-            template: Arc::clone(&analysis.template),
-            values: portal.values.clone(),
+        let content =
+            Content { wire, text: Arc::clone(&prepared.text), template: Arc::clone(&analysis.template), values };
+        let verdict = self.session.judge_preparation(Arc::clone(&analysis.operations), analysis.shape, content);
+        let deny = match verdict {
+            Verdict::Permit(permit) => {
+                self.session.add_permit(permit);
+                self.push_all(due)?;
+                self.outgoing.items.push(Item::Permitted);
+                self.unit_begun = true;
+                return Ok(());
+            }
+            Verdict::Ask(ask) => ask.refused(),
+            Verdict::Deny(deny) => deny,
         };
-        match self.session.judge_preparation(Arc::clone(&analysis.operations), analysis.shape, content) {
-            Verdict::Permit(permit) => self.session.add_permit(permit),
-            Verdict::Ask(ask) => return Err(Stop::Refuse(Place::Bind, Box::new(ask.refused()))),
-            Verdict::Deny(deny) => return Err(Stop::Refuse(Place::Bind, Box::new(deny))),
-        }
-        self.push_all(due)?;
-        self.outgoing.items.push(Item::Permitted);
-        self.unit_begun = true;
-        Ok(())
+        self.forget(due);
+        let stop = Stop::Refuse(place, Box::new(deny));
+        Err(if parse.is_some() { self.located(stop, &prepared.text) } else { stop })
     }
 
     /// A prepared statement's analysis, made again if the catalogue has changed since (PL18).

@@ -1,5 +1,6 @@
 //! What a session knows of its prepared statements and portals, and of what runs at the upstream on its behalf.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use kernel::id::DecisionId;
@@ -36,6 +37,39 @@ pub(super) struct Portal {
     pub(super) values: Vec<u8>,
     /// The result formats of its Bind: `true` is binary.
     pub(super) formats: Vec<bool>,
+    /// What has left of it so far.
+    pub(super) sent: Arc<Sent>,
+}
+
+/// Rows and bytes of a portal that have left: limits count them over all its Executes and FETCHes (PW18).
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Sent {
+    pub(super) fn add(&self, rows: u64, bytes: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn so_far(&self) -> (u64, u64) {
+        (self.rows.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+}
+
+/// What a statement stands for that names a prepared statement or a cursor.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    /// Which statement of the request, from 0.
+    pub(super) statement: usize,
+    /// Where the operations of what it names begin among those of the request.
+    pub(super) begin: usize,
+    /// What it names.
+    pub(super) analysis: Arc<Analysis>,
+    /// For a cursor: what has left of it.
+    pub(super) sent: Option<Arc<Sent>>,
 }
 
 /// A request that was forwarded, until its answer is complete.
@@ -61,7 +95,7 @@ pub(super) struct Running {
     pub(super) limits: Limits,
     /// What it asks for, and for each statement that names another analysis, that one.
     pub(super) analysis: Arc<Analysis>,
-    pub(super) named: Vec<(usize, Arc<Analysis>)>,
+    pub(super) named: Vec<Named>,
     /// An error has come.
     pub(super) failed: bool,
     /// Names that it changes.
@@ -78,12 +112,23 @@ impl Running {
 
     /// The result columns of the statement that answers now.
     pub(super) fn outputs(&self) -> Option<&Outputs> {
-        let named = self.named.iter().find(|(statement, _)| *statement == self.statement);
-        let statement = match named {
-            Some((_, analysis)) => analysis.statements.first(),
+        let statement = match self.named() {
+            Some(named) => named.analysis.statements.first(),
             None => self.analysis.statements.get(self.statement),
         };
         statement.map(|statement| &statement.outputs)
+    }
+
+    /// What has left of the portal or cursor whose rows come now, if it is one.
+    pub(super) fn sent(&self) -> Option<&Arc<Sent>> {
+        match &self.portal {
+            Some(portal) => Some(&portal.sent),
+            None => self.named()?.sent.as_ref(),
+        }
+    }
+
+    fn named(&self) -> Option<&Named> {
+        self.named.iter().find(|named| named.statement == self.statement)
     }
 
     /// Does anything of it need a look at its rows?

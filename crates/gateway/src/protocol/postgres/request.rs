@@ -11,7 +11,7 @@ use wire::postgres::session_names::{Change, Life, Lookup};
 use wire::sql::{Analysis, Control, Discarded};
 
 use super::client::{Place, Stop};
-use super::prepared::{Names, Portal, Prepared};
+use super::prepared::{Named, Names, Portal, Prepared, Sent};
 use super::serve::Conversation;
 
 /// A request as it is judged.
@@ -20,8 +20,8 @@ pub(super) struct Effective {
     /// The text's own operations, then those of the names that it uses.
     pub(super) operations: Arc<[Operation]>,
     pub(super) shape: u128,
-    /// For each statement that names another analysis: its index, where that analysis' operations begin, and it.
-    named: Vec<(usize, usize, Arc<Analysis>)>,
+    /// What its statements name.
+    named: Vec<Named>,
     /// Names that it changes.
     pub(super) changes: Vec<Change>,
     pub(super) begins_copy: bool,
@@ -44,7 +44,7 @@ impl Conversation<'_> {
         for (index, statement) in analysis.statements.iter().enumerate() {
             effective.changes_catalogue |= statement.changes_catalogue;
             effective.writes |= statement.writes;
-            let named = match self.control(&statement.control, &mut effective) {
+            let found = match self.control(&statement.control, &mut effective) {
                 Ok(named) => named,
                 Err(unknown) => {
                     effective.cancel_changes(&mut self.names);
@@ -57,27 +57,33 @@ impl Conversation<'_> {
                     });
                 }
             };
-            if let Some(named) = named {
+            if let Some((named, sent)) = found {
                 effective.writes |= named.statements.iter().any(|statement| statement.writes);
                 effective.changes_catalogue |= named.statements.iter().any(|statement| statement.changes_catalogue);
-                effective.add(index, named);
+                effective.add(index, named, sent);
             }
         }
         Ok(effective)
     }
 
     /// What one statement does to the session's names, and the analysis of the name that it uses.
-    fn control(&mut self, control: &Control, effective: &mut Effective) -> Result<Option<Arc<Analysis>>, Unknown> {
+    fn control(&mut self, control: &Control, effective: &mut Effective) -> Result<Option<Found>, Unknown> {
         let change = match control {
-            Control::Execute(name) => return self.fresh(known(self.names.statement(name))?).map(Some),
-            Control::Fetch { name, .. } => return self.fresh(&known(self.names.portal(name))?.prepared).map(Some),
+            Control::Execute(name) => {
+                let analysis = self.fresh(known(self.names.statement(name))?)?;
+                return Ok(Some((analysis, None)));
+            }
+            Control::Fetch { name, .. } => {
+                let portal = known(self.names.portal(name))?;
+                return Ok(Some((self.fresh(&portal.prepared)?, Some(Arc::clone(&portal.sent)))));
+            }
             Control::Prepare { name, inner } => {
                 let prepared = self.inner(inner);
                 self.names.insert_statement(name, prepared).map_err(|_full| Unknown::TooMany)?
             }
             Control::DeclareCursor { name, inner } => {
                 let prepared = self.inner(inner);
-                let portal = Portal { prepared, values: Vec::new(), formats: Vec::new() };
+                let portal = Portal { prepared, values: Vec::new(), formats: Vec::new(), sent: Arc::default() };
                 // Whether it outlives the transaction, the upstream knows; a name kept too long stands for nothing there.
                 self.names.insert_portal(name, Arc::new(portal), Life::Session).map_err(|_full| Unknown::TooMany)?
             }
@@ -123,6 +129,9 @@ impl Conversation<'_> {
     }
 }
 
+/// What a name stands for, and for a cursor what has left of it.
+type Found = (Arc<Analysis>, Option<Arc<Sent>>);
+
 enum Unknown {
     Pending,
     Missing,
@@ -138,22 +147,22 @@ fn known<V>(lookup: Lookup<'_, V>) -> Result<&V, Unknown> {
 }
 
 impl Effective {
-    fn add(&mut self, statement: usize, named: Arc<Analysis>) {
+    fn add(&mut self, statement: usize, analysis: Arc<Analysis>, sent: Option<Arc<Sent>>) {
         let begin = self.operations.len();
-        self.operations = self.operations.iter().chain(named.operations.iter()).cloned().collect();
+        self.operations = self.operations.iter().chain(analysis.operations.iter()).cloned().collect();
         let mut context = Context::new(&SHA256);
         context.update(&self.shape.to_be_bytes());
-        context.update(&named.shape.to_be_bytes());
+        context.update(&analysis.shape.to_be_bytes());
         let digest = context.finish();
         if let Some(half) = digest.as_ref().first_chunk() {
             self.shape = u128::from_be_bytes(*half);
         }
-        self.named.push((statement, begin, named));
+        self.named.push(Named { statement, begin, analysis, sent });
     }
 
-    /// The analyses that its statements name, for the cross-check of their results.
-    pub(super) fn take_named(&mut self) -> Vec<(usize, Arc<Analysis>)> {
-        self.named.drain(..).map(|(statement, _, analysis)| (statement, analysis)).collect()
+    /// What its statements name, for the cross-check of their results and for their limits.
+    pub(super) fn take_named(&mut self) -> Vec<Named> {
+        std::mem::take(&mut self.named)
     }
 
     /// The names that it would have changed stay as they are.
@@ -175,10 +184,10 @@ impl Effective {
         let mut plans = Vec::with_capacity(analysis.statements.len());
         for (index, statement) in analysis.statements.iter().enumerate() {
             let own = MaskPlan::new(analysis, statement, masks)?;
-            let named = self.named.iter().find(|(of, _, _)| *of == index);
+            let named = self.named.iter().find(|named| named.statement == index);
             plans.push(match named {
                 None => own,
-                Some((_, begin, named)) => {
+                Some(Named { begin, analysis: named, .. }) => {
                     let theirs: Vec<_> = masks
                         .iter()
                         .filter_map(|(at, mask, policy)| Some((at.checked_sub(*begin)?, *mask, Arc::clone(policy))))

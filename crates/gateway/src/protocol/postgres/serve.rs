@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 use wire::postgres::message::TransactionStatus;
 use wire::postgres::refuse::{Refusal, Severity, Sqlstate};
 use wire::postgres::state::{OutOfState, Replies};
+use wire::sql::{Analysis, Refused};
 
 use super::PostgresGateway;
 use super::cancel::Issued;
@@ -117,6 +118,8 @@ pub(super) struct Conversation<'g> {
     pub(super) discarding: usize,
     /// The rest of a message of the upstream's that is passed on unread: how many bytes.
     pub(super) passing: usize,
+    /// A long text and what it asks for, for the message that is looked at again.
+    pub(super) analysed_aside: Option<(Arc<str>, Result<Arc<Analysis>, Refused>)>,
     /// A use of an approval, for the message that is looked at again.
     pub(super) grant: Option<Grant>,
     /// A request is held: a cancel request is about it.
@@ -166,6 +169,7 @@ impl<'g> Conversation<'g> {
             defined: false,
             discarding: 0,
             passing: 0,
+            analysed_aside: None,
             grant: None,
             holding: false,
             cancelled: false,

@@ -319,8 +319,9 @@ impl Running {
     }
 
     fn is_over(&self, bytes: usize) -> bool {
-        self.limits.rows.is_some_and(|most| self.rows_sent >= most)
-            || self.limits.bytes.is_some_and(|most| self.bytes_sent + bytes as u64 > most)
+        let (rows, sent) = self.sent().map_or((self.rows_sent, self.bytes_sent), |sent| sent.so_far());
+        self.limits.rows.is_some_and(|most| rows >= most)
+            || self.limits.bytes.is_some_and(|most| sent + bytes as u64 > most)
             // Once a row was left out, so are all behind it.
             || self.rows - 1 != self.rows_sent
     }
@@ -369,6 +370,9 @@ impl Running {
         }
         self.rows_sent += 1;
         self.bytes_sent += body.len() as u64;
+        if let Some(sent) = self.sent() {
+            sent.add(1, body.len() as u64);
+        }
         Ok(())
     }
 
