@@ -267,13 +267,13 @@ impl Template {
             claims.entry("tid".to_owned()).or_insert_with(|| tenant.to_owned());
         }
         let has = |name: &&str| names.iter().any(|bound| bound == name);
-        if table.exists() && !self.lasting.iter().any(|set| set.iter().all(|name| has(name))) {
+        if table.exists() && !self.lasting.iter().any(|set| set.iter().all(&has)) {
             let sets: Vec<String> = self.lasting.iter().map(|set| joined(set, " with ")).collect();
             let message = "no claim of the rule is safe from being given to another";
             let problem = Problem::new("PAR0422", &table.place(), message).key_only();
             problems.push(problem.help(format!("names are given anew: bind {}", sets.join(", or "))));
         }
-        if table.exists() && !self.place.is_empty() && !self.place.iter().any(|name| has(name)) {
+        if table.exists() && !self.place.is_empty() && !self.place.iter().any(has) {
             let message = "a rule for a CI job says from where it must run";
             let problem = Problem::new("PAR0423", &table.place(), message).key_only();
             let help = format!("bind {}: otherwise any branch is trusted", joined(self.place, ", or "));
