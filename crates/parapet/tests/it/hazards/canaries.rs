@@ -1,6 +1,6 @@
 //! Planted values, and everything that may be made of them, looked for in bytes.
 //!
-//! Of a text: every run of six of its letters (eight of digits, which are common), in either case, forwards and backwards,
+//! Of a text: every run of six of its letters (eight of digits and ten of hexadecimal digits, which are common), in either case, forwards and backwards,
 //! as it is, in hexadecimal and in base64 at each of its three alignments; and its MD5 and SHA-256. Of any type: its binary
 //! form. Separators are left out of the runs, since masks show them.
 
@@ -12,6 +12,8 @@ use crate::bed::postgres::Postgres;
 const RUN: usize = 6;
 /// Digits in a row that count as the value.
 const DIGITS: usize = 8;
+/// Hexadecimal digits in a row that count as the value, where it has no other letters: audit logs are full of them.
+const HEX: usize = 10;
 /// Hexadecimal digits of a hash in a row that count as the value.
 const HASH: usize = 12;
 
@@ -57,7 +59,11 @@ impl Canaries {
     /// Adds a value by its text and its binary form; [`Self::finish`] comes after the last.
     pub(super) fn add(&mut self, text: &str, binary: &[u8]) {
         for run in text.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|run| run.len() >= RUN) {
-            let length = if run.bytes().all(|byte| byte.is_ascii_digit()) { DIGITS } else { RUN };
+            let length = match run {
+                run if run.bytes().all(|byte| byte.is_ascii_digit()) => DIGITS,
+                run if run.trim_start_matches('x').bytes().all(|byte| byte.is_ascii_hexdigit()) => HEX,
+                _ => RUN,
+            };
             if run.len() < length {
                 continue;
             }
