@@ -72,7 +72,7 @@ impl Run<'_> {
     }
 
     /// Changes the world past the gateway, and waits until the gateway has looked at it: it asks for a table that it cannot
-    /// know yet. For how long it may not have looked is said in the documentation, and measured in `drift.rs`.
+    /// know yet. For how long it may not have looked is said in the documentation, and measured in `promises.rs`.
     fn change(&mut self, sql: &str) {
         self.probes += 1;
         let table = format!("probe_{}", self.probes);

@@ -2,13 +2,15 @@
 //!
 //! `corpus/` holds the attacks as data, `corpus.rs` reads them, `attack.rs` judges what comes of one, `exchange.rs` sends it in
 //! each form that a client has for it, `canaries.rs` looks for planted values in every byte that comes back, and `report.rs`
-//! prints a line for each hazard. `generated/` puts random queries over random tables.
+//! prints a line for each hazard. `generated/` puts random queries over random tables; `promises.rs` measures what masks do not
+//! promise.
 
 mod attack;
 mod canaries;
 mod corpus;
 mod exchange;
 mod generated;
+mod promises;
 mod report;
 mod world;
 
