@@ -9,6 +9,7 @@ mod attack;
 mod canaries;
 mod corpus;
 mod exchange;
+mod functions;
 mod generated;
 mod promises;
 mod report;
