@@ -14,9 +14,9 @@ use kernel::id::{ApprovalId, DecisionId, SessionId};
 use kernel::judge::{Memo, judge, judge_preparation, refuse};
 use kernel::operation::{Action, Operation};
 use kernel::policy::{Disclosure, Snapshot};
-use kernel::ports::{Answer, ApprovalDesk, AuditLog, Clock, Containment, DeskError, Snapshots};
+use kernel::ports::{Answer, ApprovalDesk, AuditLog, Clock, Containment, DeskError, Snapshots, Spent, SpentTokens};
 use kernel::resource::{Resource, ResourceKind};
-use kernel::trust::{Authenticated, IdentityRefusal, VerifiedAttestation};
+use kernel::trust::{Authenticated, IdentityRefusal, OnceToken, VerifiedAttestation};
 use kernel::verdict::{Ask, Content, Deciding, Deny, DenyReason, Permit, Receipt, Request, Undecidable, Verdict};
 use kernel::workload::Name;
 
@@ -35,6 +35,8 @@ pub struct Parts {
     pub containment: Arc<dyn Containment>,
     /// The current policies, workloads and trust rules.
     pub snapshots: Arc<dyn Snapshots>,
+    /// Remembers tokens that count once.
+    pub spent: Arc<dyn SpentTokens>,
     /// The open sessions.
     pub sessions: Arc<Sessions>,
     /// Where people find decisions and approvals: `http://127.0.0.1:18000`.
@@ -107,6 +109,19 @@ impl Parts {
     }
 }
 
+/// Spends a token that counts once. It is spent even if policy then refuses the connection: a token that was shown is a
+/// token that others may have seen.
+async fn spend(spent: &dyn SpentTokens, token: &OnceToken) -> Result<(), IdentityRefusal> {
+    match spent.spend(token).await {
+        Ok(Spent::Consumed) => Ok(()),
+        Ok(Spent::AlreadyUsed) => Err(IdentityRefusal::Replayed),
+        Err(error) => {
+            tracing::error!(%error, "a token that counts once cannot be spent");
+            Err(IdentityRefusal::Unspendable)
+        }
+    }
+}
+
 /// One client connection of one workload to one upstream.
 #[derive(Debug)]
 pub struct Session {
@@ -131,6 +146,9 @@ impl Session {
         upstream: Name,
         protocol: &'static str,
     ) -> Result<(Self, Receipt), BeginError> {
+        for token in who.once() {
+            spend(&*parts.spent, token).await?;
+        }
         let now = parts.clock.now();
         let registration = parts.sessions.register(SessionStart {
             id: arrival.id,
@@ -164,6 +182,7 @@ impl Session {
             session: session.id,
             workload: session.who.workload(),
             evidence: session.who.evidence(),
+            claims: session.who.accepted(),
             upstream: &session.upstream,
             source: arrival.source,
         };

@@ -75,7 +75,7 @@ fn snapshot(policies: usize) -> Snapshot {
 fn who() -> Authenticated {
     let claims = BTreeMap::from([("sub".to_owned(), "bot".to_owned())]);
     let attestation = VerifiedAttestation::by_signature("https://issuer", claims.clone(), NOW);
-    let rule = TrustRule { issuer: "https://issuer".into(), claims, workload: name("bot") };
+    let rule = TrustRule::new("https://issuer", claims, name("bot"));
     let bot = bot();
     Trust::new(vec![rule]).authenticate(&attestation, None, |_| Some(&bot), Timestamp::from_millis(0)).expect("a proof")
 }

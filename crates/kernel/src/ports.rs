@@ -139,3 +139,46 @@ pub trait Snapshots: Send + Sync {
     /// Resolves when a snapshot with another epoch than `seen` is current.
     fn changed(&self, seen: u64) -> PortFuture<'_, ()>;
 }
+
+/// What became of an attempt to spend a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    /// It was taken: by this caller and by nobody else.
+    Consumed,
+    /// It was shown before.
+    AlreadyUsed,
+}
+
+/// Whether a token was shown before cannot be found out, so it does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SpendError {
+    /// The store behind it does not answer.
+    #[error("the store of spent tokens cannot be reached")]
+    Unavailable,
+    /// It remembers as many as it may, and none of them has expired.
+    #[error("too many spent tokens are remembered")]
+    Full,
+}
+
+/// Remembers tokens that count once, until they expire.
+pub trait SpentTokens: Send + Sync {
+    /// Spends a token, durably: another attempt finds it used, after a restart too.
+    fn spend<'a>(&'a self, token: &'a crate::trust::OnceToken) -> PortFuture<'a, Result<Spent, SpendError>>;
+}
+
+/// A native token that is in force: given to one workload, until it expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeToken {
+    /// Its id, which says nothing about the token.
+    pub id: Arc<str>,
+    /// Whose it is.
+    pub workload: Name,
+    /// From then on it counts no more.
+    pub expires: Timestamp,
+}
+
+/// The tokens that Parapet gave to workloads that have no issuer.
+pub trait NativeTokens: Send + Sync {
+    /// The token with this SHA-256, unless it is unknown, revoked or expired. Revoking one shows at the next call.
+    fn find(&self, hash: &[u8; 32]) -> Option<NativeToken>;
+}

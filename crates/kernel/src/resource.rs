@@ -42,6 +42,9 @@ impl ResourceKind {
     }
 }
 
+/// Relations, each by schema and name.
+pub type Kin = Arc<[(Arc<str>, Arc<str>)]>;
+
 /// One resource of one upstream. Shown as `shop-db/shop.public.orders`; names are as the server stores them, after
 /// folding and truncation, and are never quoted here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -55,7 +58,7 @@ pub struct Resource {
     /// For a table and its columns: the relations whose rows are read through it, such as its partitions, by schema and
     /// name. Their classes are its classes too. Always the same for one path and one state of the catalogue.
     #[serde(skip)]
-    pub kin: Option<Arc<[(Arc<str>, Arc<str>)]>>,
+    pub kin: Option<Kin>,
 }
 
 impl Resource {

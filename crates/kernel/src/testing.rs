@@ -67,10 +67,9 @@ pub(crate) fn trust(names: &[&str]) -> Trust {
     Trust::new(
         names
             .iter()
-            .map(|text| TrustRule {
-                issuer: "https://issuer".into(),
-                claims: BTreeMap::from([("sub".to_owned(), (*text).to_owned())]),
-                workload: name(text),
+            .map(|text| {
+                let claims = BTreeMap::from([("sub".to_owned(), (*text).to_owned())]);
+                TrustRule::new("https://issuer", claims, name(text))
             })
             .collect(),
     )

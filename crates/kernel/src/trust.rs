@@ -1,11 +1,16 @@
-//! Which attestation makes which workload. The gateway's login path proves an attestation; the rules here bind its claims
-//! to exactly one workload; the result is [`Authenticated`], which nothing else can make.
+//! Which attestation makes which workload. The gateway's login path proves an attestation; the rules here (`trust/rule.rs`)
+//! bind its claims to exactly one workload; the result is [`Authenticated`], which nothing else can make.
+
+mod rule;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use serde::Serialize;
+
+pub use rule::{Claims, Difference, Sender, Terms, TrustRule};
 
 use crate::time::Timestamp;
 use crate::workload::{Name, Standing, Workload};
@@ -15,8 +20,11 @@ use crate::workload::{Name, Standing, Workload};
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifiedAttestation {
     evidence: Evidence,
-    claims: BTreeMap<String, String>,
+    claims: Claims,
     expires: Option<Timestamp>,
+    sender: Sender,
+    /// The workload that a native token was given to; rules decide for everything else.
+    given_to: Option<Name>,
 }
 
 /// What sort of proof was shown.
@@ -33,33 +41,79 @@ pub enum Evidence {
         /// SHA-256 of its DER form, in hexadecimal.
         fingerprint: Arc<str>,
     },
+    /// A JWT-SVID, signed by a key of its trust domain's bundle.
+    JwtSvid {
+        /// `spiffe://` and the trust domain.
+        trust_domain: Arc<str>,
+    },
+    /// An X.509-SVID that chains to its trust domain's bundle.
+    X509Svid {
+        /// `spiffe://` and the trust domain.
+        trust_domain: Arc<str>,
+        /// SHA-256 of its DER form, in hexadecimal.
+        fingerprint: Arc<str>,
+    },
+    /// A token that Parapet gave to a workload without an issuer: a static key (NHI7).
+    NativeToken {
+        /// Its id, which says nothing about the token.
+        id: Arc<str>,
+    },
 }
 
 impl Evidence {
-    /// The issuer that trust rules name: the `iss`, or the word `certificate`.
+    /// The issuer that trust rules name: the `iss`, `spiffe://` and a trust domain, or the word `certificate`. No rule can
+    /// name native tokens.
     pub fn issuer(&self) -> &str {
         match self {
             Self::Oidc { issuer } => issuer,
             Self::ClientCertificate { .. } => "certificate",
+            Self::JwtSvid { trust_domain } | Self::X509Svid { trust_domain, .. } => trust_domain,
+            Self::NativeToken { .. } => "",
         }
     }
 }
 
 impl VerifiedAttestation {
+    fn new(evidence: Evidence, claims: Claims, expires: Timestamp, sender: Sender) -> Self {
+        Self { evidence, claims, expires: Some(expires), sender, given_to: None }
+    }
+
     /// The claims of a JWT whose signature, issuer, audience, algorithm and times the caller has verified. `claims` are
-    /// its top-level members that are text, numbers or booleans, as text.
-    pub fn by_signature(issuer: &str, claims: BTreeMap<String, String>, expires: Timestamp) -> Self {
-        Self { evidence: Evidence::Oidc { issuer: issuer.into() }, claims, expires: Some(expires) }
+    /// its members that are text, numbers or booleans, as text; nested ones by their JSON pointer.
+    pub fn by_signature(issuer: &str, claims: Claims, expires: Timestamp) -> Self {
+        Self::new(Evidence::Oidc { issuer: issuer.into() }, claims, expires, Sender::Bearer)
     }
 
     /// The subject alternative names of a client certificate whose chain and possession TLS has verified, as claims
     /// `san:dns`, `san:uri` or `san:email`; `expires` is its `notAfter`.
-    pub fn by_client_certificate(fingerprint: &str, claims: BTreeMap<String, String>, expires: Timestamp) -> Self {
-        Self {
-            evidence: Evidence::ClientCertificate { fingerprint: fingerprint.into() },
-            claims,
-            expires: Some(expires),
-        }
+    pub fn by_client_certificate(fingerprint: &str, claims: Claims, expires: Timestamp) -> Self {
+        let evidence = Evidence::ClientCertificate { fingerprint: fingerprint.into() };
+        Self::new(evidence, claims, expires, Sender::Bound)
+    }
+
+    /// The claims of a JWT-SVID whose signature by the bundle of `trust_domain` (`spiffe://…`), audience and times the
+    /// caller has verified.
+    pub fn by_jwt_svid(trust_domain: &str, claims: Claims, expires: Timestamp) -> Self {
+        Self::new(Evidence::JwtSvid { trust_domain: trust_domain.into() }, claims, expires, Sender::Bearer)
+    }
+
+    /// An X.509-SVID whose chain to the bundle of its own trust domain, and possession, TLS has verified. `id` becomes the
+    /// claim `sub`, as in a JWT-SVID.
+    pub fn by_x509_svid(trust_domain: &str, fingerprint: &str, id: &str, expires: Timestamp) -> Self {
+        let evidence = Evidence::X509Svid { trust_domain: trust_domain.into(), fingerprint: fingerprint.into() };
+        Self::new(evidence, Claims::from([("sub".to_owned(), id.to_owned())]), expires, Sender::Bound)
+    }
+
+    /// A token of ours that the caller has found in force by its hash.
+    pub fn by_native_token(id: &str, workload: Name, expires: Timestamp) -> Self {
+        let evidence = Evidence::NativeToken { id: id.into() };
+        Self { given_to: Some(workload), ..Self::new(evidence, Claims::new(), expires, Sender::Bearer) }
+    }
+
+    /// The same attestation, whose binding to the connection's own key the caller has verified (RFC 8705, section 3).
+    #[must_use]
+    pub fn bound_to_sender(self) -> Self {
+        Self { sender: Sender::Bound, ..self }
     }
 
     /// What sort of proof it is.
@@ -68,8 +122,13 @@ impl VerifiedAttestation {
     }
 
     /// The claims that were verified.
-    pub fn claims(&self) -> &BTreeMap<String, String> {
+    pub fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// Is it bound to who shows it?
+    pub fn sender(&self) -> Sender {
+        self.sender
     }
 }
 
@@ -80,33 +139,25 @@ impl fmt::Debug for VerifiedAttestation {
     }
 }
 
-/// Binds an issuer and a set of claims, compared by equality, to one workload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TrustRule {
-    /// The issuer, as an exact string.
-    pub issuer: Arc<str>,
-    /// Claims that must all be present and equal.
-    pub claims: BTreeMap<String, String>,
-    /// The workload that the attestation then is.
+/// The rule that came nearest, and what keeps it from matching: for the owner, never for the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nearest {
+    /// The rule's workload.
     pub workload: Name,
-}
-
-impl TrustRule {
-    fn matches(&self, attestation: &VerifiedAttestation) -> bool {
-        *self.issuer == *attestation.evidence.issuer()
-            && !self.claims.is_empty()
-            && self.claims.iter().all(|(claim, value)| attestation.claims.get(claim) == Some(value))
-    }
+    /// What differs; never empty.
+    pub differences: Vec<Difference>,
 }
 
 /// Why a verified attestation is not a workload that may connect. Strangers are told none of this; the log is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityRefusal {
     /// No trust rule matches.
-    #[error("no trust rule matches the attestation of issuer `{issuer}`")]
+    #[error("no trust rule matches the attestation of issuer `{issuer}`{}", told(.nearest.as_deref()))]
     NoRule {
         /// The issuer.
         issuer: Arc<str>,
+        /// The issuer's rule for the claimed workload, or else the one that came nearest.
+        nearest: Option<Box<Nearest>>,
     },
     /// Rules for different workloads match, so that the attestation is ambiguous.
     #[error("trust rules for `{first}` and `{second}` both match")]
@@ -123,12 +174,14 @@ pub enum IdentityRefusal {
         workload: Name,
     },
     /// The client claims another name than its attestation proves.
-    #[error("the attestation is of `{proven}`, but the client claims `{claimed}`")]
+    #[error("the attestation is of `{proven}`, but the client claims `{claimed}`{}", told(.nearest.as_deref()))]
     OtherName {
         /// Who it is.
         proven: Name,
         /// Who it says it is.
         claimed: String,
+        /// What keeps the rule for the claimed workload from matching.
+        nearest: Option<Box<Nearest>>,
     },
     /// Two attestations on one connection name different workloads.
     #[error("two attestations disagree: `{first}` and `{second}`")]
@@ -146,6 +199,43 @@ pub enum IdentityRefusal {
         /// How it stands.
         standing: Standing,
     },
+    /// The token counts once, and has been shown before.
+    #[error("the token was shown before, and its rule takes each token once")]
+    Replayed,
+    /// Whether the token was shown before cannot be found out.
+    #[error("whether the token was shown before cannot be found out")]
+    Unspendable,
+}
+
+fn told(nearest: Option<&Nearest>) -> String {
+    let Some(Nearest { workload, differences }) = nearest else { return String::new() };
+    let said: Vec<String> = differences.iter().map(Difference::to_string).collect();
+    format!("; the rule for `{workload}` does not: {}", said.join("; "))
+}
+
+/// A token that counts once: its issuer and its `jti`, until when it must be remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnceToken {
+    /// Who issued it: a `jti` is unique for its issuer alone.
+    pub issuer: Arc<str>,
+    /// Its `jti`.
+    pub id: String,
+    /// The end of the token; it need not be remembered for longer.
+    pub until: Timestamp,
+}
+
+impl OnceToken {
+    /// SHA-256 over both, which is all that a store need keep.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut context = Context::new(&SHA256);
+        // The length comes first, so that no other pair makes the same text.
+        context.update(&(self.issuer.len() as u64).to_be_bytes());
+        context.update(self.issuer.as_bytes());
+        context.update(self.id.as_bytes());
+        let mut hash = [0; 32];
+        hash.copy_from_slice(context.finish().as_ref());
+        hash
+    }
 }
 
 /// A workload that has proved who it is. Can only be made from a [`VerifiedAttestation`] that a trust rule binds.
@@ -154,6 +244,8 @@ pub struct Authenticated {
     workload: Name,
     evidence: Evidence,
     until: Option<Timestamp>,
+    accepted: Arc<Claims>,
+    once: Vec<OnceToken>,
 }
 
 impl Authenticated {
@@ -172,6 +264,16 @@ impl Authenticated {
         self.until
     }
 
+    /// The claims that were accepted, and those that say where it ran, for the audit log (standards §1.1).
+    pub fn accepted(&self) -> &Claims {
+        &self.accepted
+    }
+
+    /// The tokens that must be spent before the session begins.
+    pub fn once(&self) -> &[OnceToken] {
+        &self.once
+    }
+
     /// Joins two proofs shown on one connection: they must name the same workload, and the earlier end counts.
     pub fn and(self, other: &Self) -> Result<Self, IdentityRefusal> {
         if self.workload != other.workload {
@@ -181,25 +283,106 @@ impl Authenticated {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
         };
-        Ok(Self { until, ..self })
+        let once = self.once.iter().chain(&other.once).cloned().collect();
+        Ok(Self { until, once, ..self })
     }
 }
 
-/// Every trust rule, and the workloads that they may name.
+/// Claims that no rule needs to bind, and that say afterwards which run, job, pod or person it was (standards §1.1).
+const RECORDED: [&str; 30] = [
+    "sub",
+    "jti",
+    "repository",
+    "ref",
+    "sha",
+    "event_name",
+    "environment",
+    "workflow_ref",
+    "job_workflow_ref",
+    "job_workflow_sha",
+    "run_id",
+    "run_attempt",
+    "check_run_id",
+    "actor_id",
+    "head_ref",
+    "base_ref",
+    "repository_visibility",
+    "runner_environment",
+    "pipeline_id",
+    "pipeline_source",
+    "job_id",
+    "runner_id",
+    "user_id",
+    "project_path",
+    "email",
+    "xms_az_rid",
+    "/kubernetes.io/namespace",
+    "/kubernetes.io/serviceaccount/name",
+    "/kubernetes.io/pod/name",
+    "/kubernetes.io/pod/uid",
+];
+
+/// By claim and value, the places of rules.
+type ByClaim = BTreeMap<String, BTreeMap<String, Vec<usize>>>;
+
+/// Every trust rule, found by issuer and by a claim that tells the issuer's rules apart.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     rules: Vec<TrustRule>,
+    /// By issuer, claim and value: the places of the rules that want it. Each rule stands under one of its claims, that
+    /// which the fewest other rules want too, so that ten thousand rules cost a look-up and not a walk.
+    index: BTreeMap<Arc<str>, ByClaim>,
 }
 
 impl Trust {
     /// The rules as configured.
     pub fn new(rules: Vec<TrustRule>) -> Self {
-        Self { rules }
+        let mut wanted: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
+        for rule in &rules {
+            for (claim, value) in &rule.claims {
+                *wanted.entry((&rule.issuer, claim, value)).or_default() += 1;
+            }
+        }
+        let mut index: BTreeMap<Arc<str>, ByClaim> = BTreeMap::new();
+        for (place, rule) in rules.iter().enumerate() {
+            let rarest =
+                rule.claims.iter().min_by_key(|(claim, value)| wanted.get(&(&*rule.issuer, claim, value)).copied());
+            // A rule without claims matches nothing, and stands nowhere.
+            if let Some((claim, value)) = rarest {
+                let of_issuer = index.entry(Arc::clone(&rule.issuer)).or_default();
+                of_issuer.entry(claim.clone()).or_default().entry(value.clone()).or_default().push(place);
+            }
+        }
+        Self { rules, index }
     }
 
     /// The rules.
     pub fn rules(&self) -> &[TrustRule] {
         &self.rules
+    }
+
+    /// The rules that match the attestation.
+    pub fn matching<'t>(&'t self, attestation: &'t VerifiedAttestation) -> impl Iterator<Item = &'t TrustRule> {
+        let claims = &attestation.claims;
+        let of_issuer = self.index.get(attestation.evidence.issuer());
+        let places = of_issuer.into_iter().flatten().filter_map(|(claim, values)| values.get(claims.get(claim)?));
+        let rules = places.flatten().filter_map(|place| self.rules.get(*place));
+        rules.filter(|rule| rule.matches(claims, attestation.sender))
+    }
+
+    /// What each rule of an issuer makes of claims: no differences, or each of them. For the owner of a token in hand.
+    pub fn compare(&self, issuer: &str, claims: &Claims, sender: Sender) -> Vec<(&TrustRule, Vec<Difference>)> {
+        let of_issuer = self.rules.iter().filter(|rule| *rule.issuer == *issuer);
+        of_issuer.map(|rule| (rule, rule.differences(claims, sender))).collect()
+    }
+
+    /// The rule of the same issuer for the claimed workload, or else that with the fewest differences.
+    fn nearest(&self, attestation: &VerifiedAttestation, claimed: Option<&str>) -> Option<Box<Nearest>> {
+        let compared = self.compare(attestation.evidence.issuer(), &attestation.claims, attestation.sender);
+        let differing = compared.into_iter().filter(|(_, differences)| !differences.is_empty());
+        let near =
+            differing.min_by_key(|(rule, differences)| (claimed != Some(rule.workload.as_str()), differences.len()))?;
+        Some(Box::new(Nearest { workload: near.0.workload.clone(), differences: near.1 }))
     }
 
     /// Binds a verified attestation to the one workload that it proves, which must be in good standing at `now`, and
@@ -211,17 +394,14 @@ impl Trust {
         find: impl Fn(&Name) -> Option<&'w Workload>,
         now: Timestamp,
     ) -> Result<Authenticated, IdentityRefusal> {
-        let mut matching = self.rules.iter().filter(|rule| rule.matches(attestation)).map(|rule| &rule.workload);
-        let first =
-            matching.next().ok_or_else(|| IdentityRefusal::NoRule { issuer: attestation.evidence.issuer().into() })?;
-        if let Some(second) = matching.find(|other| *other != first) {
-            return Err(IdentityRefusal::Ambiguous { first: first.clone(), second: second.clone() });
-        }
-        let workload = find(first).ok_or_else(|| IdentityRefusal::Unregistered { workload: first.clone() })?;
+        let (proven, matched) = self.proven(attestation, claimed)?;
+        let workload = find(&proven).ok_or_else(|| IdentityRefusal::Unregistered { workload: proven.clone() })?;
         if let Some(claimed) = claimed
             && claimed != workload.name.as_str()
         {
-            return Err(IdentityRefusal::OtherName { proven: workload.name.clone(), claimed: claimed.to_owned() });
+            let nearest = self.nearest(attestation, Some(claimed)).filter(|near| near.workload.as_str() == claimed);
+            let claimed = rule::shortened(claimed);
+            return Err(IdentityRefusal::OtherName { proven: workload.name.clone(), claimed, nearest });
         }
         match workload.standing(now) {
             Standing::Good => Ok(Authenticated {
@@ -231,8 +411,49 @@ impl Trust {
                     (Some(one), Some(two)) => Some(one.min(two)),
                     (one, two) => one.or(two),
                 },
+                accepted: Arc::new(accepted(attestation, &matched)),
+                once: once(attestation, &matched).into_iter().collect(),
             }),
             standing => Err(IdentityRefusal::Standing { workload: workload.name.clone(), standing }),
         }
     }
+
+    /// The workload that an attestation is of, and every rule that says so.
+    fn proven<'t>(
+        &'t self,
+        attestation: &'t VerifiedAttestation,
+        claimed: Option<&str>,
+    ) -> Result<(Name, Vec<&'t TrustRule>), IdentityRefusal> {
+        if let Some(workload) = &attestation.given_to {
+            return Ok((workload.clone(), Vec::new()));
+        }
+        let matched: Vec<&TrustRule> = self.matching(attestation).collect();
+        let Some(first) = matched.first() else {
+            let issuer = attestation.evidence.issuer().into();
+            return Err(IdentityRefusal::NoRule { issuer, nearest: self.nearest(attestation, claimed) });
+        };
+        if let Some(second) = matched.iter().find(|other| other.workload != first.workload) {
+            let (first, second) = (first.workload.clone(), second.workload.clone());
+            return Err(IdentityRefusal::Ambiguous { first, second });
+        }
+        Ok((first.workload.clone(), matched))
+    }
 }
+
+/// What the rules wanted, and what tells runs apart.
+fn accepted(attestation: &VerifiedAttestation, matched: &[&TrustRule]) -> Claims {
+    let bound = matched.iter().flat_map(|rule| rule.claims.keys().map(String::as_str));
+    let names = bound.chain(RECORDED);
+    let value = |name: &str| Some((name.to_owned(), rule::shortened(attestation.claims.get(name)?)));
+    names.filter_map(value).collect()
+}
+
+/// The token to be spent, if a rule takes each token once. That it has a `jti` is one of the rule's terms.
+fn once(attestation: &VerifiedAttestation, matched: &[&TrustRule]) -> Option<OnceToken> {
+    let wanted = matched.iter().any(|rule| rule.terms.once);
+    let (id, until) = (attestation.claims.get("jti")?.clone(), attestation.expires?);
+    wanted.then(|| OnceToken { issuer: attestation.evidence.issuer().into(), id, until })
+}
+
+#[cfg(test)]
+mod tests;

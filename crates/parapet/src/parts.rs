@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use gateway::login::jwks::{Freshness, JwksSource, SignatureAlgorithm as Algorithm};
-use gateway::login::oidc::{IssuerSettings, Issuers};
+use gateway::login::oidc::{IssuerSettings, Issuers, TrustDomainSettings};
 use gateway::protocol::postgres::{Guarded, PostgresUpstream};
 use gateway::tls::{self, ServerTls, UpstreamTls};
 use gateway::upstream::dial::{Address, Dialler};
@@ -117,6 +117,7 @@ pub(crate) fn issuers(
                 algorithms: issuer.algorithms.iter().map(algorithm).collect(),
                 jwks: match &issuer.jwks {
                     checked::JwksSource::Url(url) => JwksSource::Url(url.parse()?),
+                    checked::JwksSource::Discovery(issuer) => JwksSource::discovery(issuer)?,
                     checked::JwksSource::File(path) => JwksSource::File(path.clone()),
                 },
                 max_lifetime: issuer.max_age,
@@ -124,12 +125,22 @@ pub(crate) fn issuers(
             })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let tls = if settings.iter().any(|settings| matches!(settings.jwks, JwksSource::Url(_))) {
-        Some(UpstreamTls::system()?)
-    } else {
+    let tls = if settings.iter().all(|settings| matches!(settings.jwks, JwksSource::File(_))) {
         None
+    } else {
+        Some(UpstreamTls::system()?)
     };
-    Ok(Issuers::new(settings, &Fetcher::new(dialler.clone(), tls), Arc::clone(clock))?)
+    let domains = configuration.spiffe.iter().filter_map(|domain| {
+        Some(TrustDomainSettings {
+            trust_domain: domain.name.clone(),
+            audience: domain.audience.clone()?,
+            bundle: JwksSource::File(domain.bundle.clone()),
+            max_lifetime: domain.max_age,
+            freshness: Freshness::default(),
+        })
+    });
+    let fetcher = Fetcher::new(dialler.clone(), tls);
+    Ok(Issuers::new(settings, &fetcher, Arc::clone(clock))?.with_trust_domains(domains.collect(), &fetcher)?)
 }
 
 fn algorithm(algorithm: &SignatureAlgorithm) -> Algorithm {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use gateway::lanes::Lanes;
 use gateway::listen::{Host, accept_loop};
+use gateway::login::oidc::Issuers;
 use gateway::protocol::postgres::{Guarded, PostgresGateway};
 use gateway::session::Parts;
 use gateway::sessions::{Cut, Sessions};
@@ -23,6 +24,7 @@ use kernel::workload::Name;
 use store::approvals::{Desk, DeskOptions};
 use store::database::Database;
 use store::log::{DiskLog, LogOptions};
+use store::spent::SpentStore;
 use store::workloads::Workloads;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -78,6 +80,7 @@ pub(crate) struct House {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) dialler: Dialler,
     pub(crate) upstreams: Vec<Arc<Guarded>>,
+    pub(crate) issuers: Arc<Issuers>,
     pub(crate) configuration: RwLock<Arc<Configuration>>,
     /// Who may call the admin API; the newest value counts from the next call on.
     pub(crate) people: watch::Sender<Arc<control::People>>,
@@ -167,6 +170,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let sessions = Arc::new(Sessions::default());
     let dialler = Dialler::new();
     let upstreams = parts::upstreams(&configuration, &clock)?;
+    let issuers = Arc::new(parts::issuers(&configuration, &dialler, &clock)?);
     let house = Arc::new(House {
         clock: Arc::clone(&clock),
         log: Arc::clone(&log),
@@ -176,6 +180,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         sessions: Arc::clone(&sessions),
         dialler: dialler.clone(),
         upstreams: upstreams.clone(),
+        issuers,
         people: watch::Sender::new(Arc::new(admin::people(&configuration))),
         configuration: RwLock::new(Arc::new(configuration)),
         origin,
@@ -193,11 +198,12 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
                 log: as_log,
                 desk: desk.clone(),
                 containment: workloads,
+                spent: Arc::new(SpentStore::new(database.clone(), Arc::clone(&clock))),
                 snapshots: publisher.clone(),
                 sessions: Arc::clone(&sessions),
                 public_url: admin::public_url(&configuration, &admin)?,
             };
-            let issuers = Arc::new(parts::issuers(&configuration, &dialler, &clock)?);
+            let issuers = Arc::clone(&house.issuers);
             let tls = parts::server_tls(listener, &state).await?;
             let gateway = Arc::new(PostgresGateway::new(parts, issuers, dialler.clone(), tls, upstreams));
             let host = Host { tasks: tasks.clone(), lanes: Arc::clone(&lanes) };
@@ -280,6 +286,8 @@ fn follow(tasks: &Tasks, house: &Arc<House>) {
         let (upstream, dialler) = (Arc::clone(upstream), house.dialler.clone());
         background(tasks, "catalogue", async move { upstream.follow(&dialler).await });
     }
+    let issuers = Arc::clone(&house.issuers);
+    background(tasks, "issuer keys", async move { issuers.keep_fresh().await });
     let reloading = Arc::clone(house);
     background(tasks, "reload", async move { crate::reload::follow(&reloading).await });
 }

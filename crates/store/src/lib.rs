@@ -9,4 +9,6 @@ pub mod log;
 pub mod memory;
 #[cfg(test)]
 mod scratch;
+pub mod spent;
+pub mod tokens;
 pub mod workloads;

@@ -1,12 +1,14 @@
 //! Implementations of ports in memory, for tests and for `--ephemeral`. A desk in memory is `Database::in_memory`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kernel::audit::{AppendError, Batch, LONGEST_ENTRY, LeafIndex};
-use kernel::ports::{AuditLog, Clock, PortFuture};
+use kernel::ports::{AuditLog, Clock, NativeToken, NativeTokens, PortFuture, SpendError, Spent, SpentTokens};
 use kernel::time::Timestamp;
+use kernel::trust::OnceToken;
 use serde_json::Value;
 
 /// An audit log that keeps its entries and can be told to fail.
@@ -79,5 +81,34 @@ impl Clock for StoppedClock {
 
     fn random(&self) -> u64 {
         self.drawn.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+/// Remembers spent tokens until the process ends.
+#[derive(Debug, Default)]
+pub struct MemorySpent {
+    spent: Mutex<BTreeSet<(String, String)>>,
+}
+
+impl SpentTokens for MemorySpent {
+    fn spend<'a>(&'a self, token: &'a OnceToken) -> PortFuture<'a, Result<Spent, SpendError>> {
+        Box::pin(async move {
+            let mut spent = self.spent.lock().map_err(|_| SpendError::Unavailable)?;
+            let first = spent.insert((token.issuer.to_string(), token.id.clone()));
+            Ok(if first { Spent::Consumed } else { Spent::AlreadyUsed })
+        })
+    }
+}
+
+/// Native tokens that were put there.
+#[derive(Debug, Default)]
+pub struct MemoryTokens {
+    /// By SHA-256.
+    pub tokens: BTreeMap<[u8; 32], NativeToken>,
+}
+
+impl NativeTokens for MemoryTokens {
+    fn find(&self, hash: &[u8; 32]) -> Option<NativeToken> {
+        self.tokens.get(hash).cloned()
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! Whether a token is genuine is `oidc.rs`.
 
+mod keys;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,15 +13,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::DecodingKey;
 use kernel::ports::Clock;
 use kernel::time::Timestamp;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Semaphore;
 
-use super::json::{self, Json, Object};
+pub use self::keys::SignatureAlgorithm;
+pub(super) use self::keys::{Purpose, VerifyingKey};
+use super::json::{self, Json};
 use crate::upstream::fetch::{FetchError, Fetcher, InvalidLocation, Location};
 
 /// The largest key set, in bytes.
@@ -29,47 +30,18 @@ const MOST_KEYS: usize = 100;
 /// The longest `kid`, in bytes.
 const LONGEST_KID: usize = 256;
 
-/// A signature algorithm of RFC 7518 or RFC 8037 that is accepted. `none` and the HMACs are not among them, so that no
-/// configuration can let them in (hazard ID07).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SignatureAlgorithm {
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// RSASSA-PSS with SHA-256.
-    Ps256,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-    /// Ed25519.
-    EdDsa,
-}
-
-impl SignatureAlgorithm {
-    /// By its name in a header or a key.
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "RS256" => Some(Self::Rs256),
-            "PS256" => Some(Self::Ps256),
-            "ES256" => Some(Self::Es256),
-            "EdDSA" => Some(Self::EdDsa),
-            _ => None,
-        }
-    }
-
-    const fn provided(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
-            Self::Ps256 => jsonwebtoken::Algorithm::PS256,
-            Self::Es256 => jsonwebtoken::Algorithm::ES256,
-            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-        }
-    }
-}
-
 /// Where an issuer's keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JwksSource {
     /// Fetched over HTTPS; over plain HTTP on loopback alone.
     Url(Location),
+    /// Fetched from where the issuer's metadata says (OpenID Connect Discovery 1.0, section 4).
+    Discovery {
+        /// The exact issuer, which the metadata must name too.
+        issuer: String,
+        /// Where the metadata stands.
+        metadata: Location,
+    },
     /// Read from a file, and again whenever it changes.
     File(PathBuf),
 }
@@ -78,6 +50,12 @@ impl JwksSource {
     /// A source by its URL, as configured.
     pub fn url(text: &str) -> Result<Self, InvalidLocation> {
         text.parse().map(Self::Url)
+    }
+
+    /// A source that the issuer itself names.
+    pub fn discovery(issuer: &str) -> Result<Self, InvalidLocation> {
+        let metadata = format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
+        Ok(Self::Discovery { issuer: issuer.to_owned(), metadata: metadata.parse()? })
     }
 }
 
@@ -125,35 +103,12 @@ pub enum KeysError {
     /// Larger than a key set may be.
     #[error("its key set has more than {MOST_KEYS} keys or {LONGEST_SET} bytes")]
     TooMany,
+    /// The issuer's metadata is none, or another issuer's, or names no place that may be asked.
+    #[error("its metadata is not its own, or does not say where its keys are")]
+    NotMetadata,
     /// The last attempt failed, and the next must wait.
     #[error("its keys could not be had a moment ago, and are not asked for again yet")]
     Waiting,
-}
-
-/// A key that may verify signatures.
-#[derive(Clone)]
-pub(super) struct VerifyingKey {
-    algorithms: &'static [SignatureAlgorithm],
-    key: DecodingKey,
-}
-
-impl VerifyingKey {
-    /// May it verify signatures of this algorithm? Its type decides, and its own `alg`, if it has one.
-    pub(super) fn fits(&self, algorithm: SignatureAlgorithm) -> bool {
-        self.algorithms.contains(&algorithm)
-    }
-
-    /// Is `signature`, in base64url, that of `message` by this key?
-    pub(super) fn verifies(&self, algorithm: SignatureAlgorithm, message: &[u8], signature: &str) -> bool {
-        self.fits(algorithm)
-            && matches!(jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm.provided()), Ok(true))
-    }
-}
-
-impl fmt::Debug for VerifyingKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VerifyingKey").field("algorithms", &self.algorithms).finish_non_exhaustive()
-    }
 }
 
 /// What tells a changed file: when it was written, its length, and which file it is.
@@ -161,7 +116,7 @@ type Stamp = (Option<SystemTime>, u64, u64);
 
 #[derive(Debug)]
 struct KeySet {
-    by_id: HashMap<String, VerifyingKey>,
+    by_id: HashMap<String, Arc<VerifyingKey>>,
     since: Timestamp,
     stamp: Option<Stamp>,
 }
@@ -173,9 +128,31 @@ pub(super) struct Keys {
     freshness: Freshness,
     clock: Arc<dyn Clock>,
     set: ArcSwapOption<KeySet>,
+    purpose: Purpose,
     /// One refresh at a time; who waits for it uses its result.
     gate: Semaphore,
-    last_attempt: Mutex<Option<Timestamp>>,
+    last_attempt: Mutex<Attempt>,
+}
+
+/// The last attempt to refresh.
+#[derive(Debug, Default)]
+struct Attempt {
+    at: Option<Timestamp>,
+    /// Why it failed; none if it did not.
+    failed: Option<KeysError>,
+}
+
+/// How an issuer's keys are, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeysHealth {
+    /// How many keys are known.
+    pub keys: usize,
+    /// When they were fetched; none if they never were. Keys in a file are as old as their file, and are not told of.
+    pub since: Option<Timestamp>,
+    /// Why the last attempt to refresh them failed; none if it did not.
+    pub failed: Option<KeysError>,
+    /// Until when the known keys serve without being refreshed.
+    pub until: Option<Timestamp>,
 }
 
 impl Keys {
@@ -186,13 +163,52 @@ impl Keys {
             freshness,
             clock,
             set: ArcSwapOption::empty(),
+            purpose: Purpose::Tokens,
             gate: Semaphore::new(1),
-            last_attempt: Mutex::new(None),
+            last_attempt: Mutex::default(),
+        }
+    }
+
+    /// The same, for another purpose.
+    pub(super) fn for_purpose(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
+    }
+
+    /// How they are.
+    pub(super) fn health(&self) -> KeysHealth {
+        let set = self.set.load_full();
+        let failed = self.last_attempt.lock().unwrap_or_else(PoisonError::into_inner).failed.clone();
+        let remote = set.as_ref().filter(|_| !matches!(self.source, JwksSource::File(_)));
+        KeysHealth {
+            keys: set.as_ref().map_or(0, |set| set.by_id.len()),
+            since: remote.map(|set| set.since),
+            failed,
+            until: remote.map(|set| set.since.after(self.freshness.max_age)),
+        }
+    }
+
+    /// Refreshes for as long as the gateway runs, so that no login waits for an issuer that is slow or gone, and a key that
+    /// the issuer removed is gone here too, whether or not anybody logs in.
+    pub(super) async fn keep_fresh(&self) {
+        if matches!(self.source, JwksSource::File(_)) {
+            return;
+        }
+        loop {
+            let known = self.set.load_full();
+            let outcome = self.refreshed(known.as_ref()).await;
+            let pause = match &outcome {
+                Ok(_) => self.freshness.refresh_after.mul_f32(0.8),
+                Err(error) => {
+                    tracing::warn!(%error, source = ?self.source, "the keys of an issuer are not refreshed");
+                    self.freshness.floor * 3
+                }
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 
     /// The key with this `kid`, if the issuer has one. Refreshes at most once, and not if that was tried a moment ago.
-    pub(super) async fn find(&self, kid: &str) -> Result<Option<VerifyingKey>, KeysError> {
+    pub(super) async fn find(&self, kid: &str) -> Result<Option<Arc<VerifyingKey>>, KeysError> {
         let known = self.set.load_full();
         if let JwksSource::File(path) = &self.source {
             return self.find_in_file(path, known, kid).await;
@@ -202,9 +218,10 @@ impl Keys {
             return Ok(self.refreshed(known.as_ref()).await?.key(kid));
         };
         let found = set.key(kid);
-        // While another refreshes, a key that may still serve does: a slow issuer is not to slow every login down.
+        // While another refreshes, or did so of late, a key that may still serve does: a slow issuer is not to slow every
+        // login down.
         let refreshing = self.gate.available_permits() == 0;
-        if found.is_some() && (refreshing || self.age(set) <= self.freshness.refresh_after) {
+        if found.is_some() && (refreshing || self.age(set) <= self.freshness.refresh_after || self.is_tended()) {
             return Ok(found);
         }
         match self.refreshed(known.as_ref()).await {
@@ -223,7 +240,7 @@ impl Keys {
         path: &Path,
         known: Option<Arc<KeySet>>,
         kid: &str,
-    ) -> Result<Option<VerifyingKey>, KeysError> {
+    ) -> Result<Option<Arc<VerifyingKey>>, KeysError> {
         let stamp = stamp(path).await?;
         if let Some(set) = known.filter(|set| set.stamp == Some(stamp)) {
             return Ok(set.key(kid));
@@ -234,6 +251,13 @@ impl Keys {
         }
         // Should it change again between the two, the next call finds another stamp.
         Ok(self.replace(&read(path).await?, self.clock.now(), Some(stamp))?.key(kid))
+    }
+
+    /// Was a refresh tried of late, whatever became of it?
+    fn is_tended(&self) -> bool {
+        let now = self.clock.now();
+        let last = self.last_attempt.lock().unwrap_or_else(PoisonError::into_inner).at;
+        last.is_some_and(|last| last <= now && now.since(last) <= self.freshness.refresh_after)
     }
 
     fn age(&self, set: &KeySet) -> Duration {
@@ -250,17 +274,43 @@ impl Keys {
         {
             let mut last = self.last_attempt.lock().unwrap_or_else(PoisonError::into_inner);
             // An attempt in the future means that the clock was set back; it must not block for as long.
-            if last.is_some_and(|last| last <= now && now.since(last) < self.freshness.floor) {
+            if last.at.is_some_and(|last| last <= now && now.since(last) < self.freshness.floor) {
                 return Err(KeysError::Waiting);
             }
-            *last = Some(now);
+            last.at = Some(now);
         }
-        let JwksSource::Url(location) = &self.source else { return Err(KeysError::Waiting) };
-        match self.fetcher.fetch(location, LONGEST_SET, self.freshness.patience).await {
+        let outcome = match self.fetch().await {
             Ok(text) => self.replace(&text, now, None),
-            Err(FetchError::TooLarge(_)) => Err(KeysError::TooMany),
-            Err(error) => Err(error.into()),
-        }
+            Err(error) => Err(error),
+        };
+        self.last_attempt.lock().unwrap_or_else(PoisonError::into_inner).failed = outcome.as_ref().err().cloned();
+        outcome
+    }
+
+    /// Fetches the set, from where the issuer says it is.
+    async fn fetch(&self) -> Result<Vec<u8>, KeysError> {
+        let location = match &self.source {
+            JwksSource::Url(location) => location.clone(),
+            JwksSource::Discovery { issuer, metadata } => {
+                let text = self.fetch_at(metadata).await?;
+                let metadata = json::object(&text).ok_or(KeysError::NotMetadata)?;
+                // Metadata of another issuer would bring another's keys (Discovery, section 4.3).
+                if metadata.get("issuer") != Some(&Json::Text(issuer.clone())) {
+                    return Err(KeysError::NotMetadata);
+                }
+                let Some(Json::Text(place)) = metadata.get("jwks_uri") else { return Err(KeysError::NotMetadata) };
+                place.parse::<Location>().map_err(|_unsafe| KeysError::NotMetadata)?
+            }
+            JwksSource::File(_) => return Err(KeysError::Waiting),
+        };
+        self.fetch_at(&location).await
+    }
+
+    async fn fetch_at(&self, location: &Location) -> Result<Vec<u8>, KeysError> {
+        self.fetcher.fetch(location, LONGEST_SET, self.freshness.patience).await.map_err(|error| match error {
+            FetchError::TooLarge(_) => KeysError::TooMany,
+            error => error.into(),
+        })
     }
 
     fn newer_than(&self, known: Option<&Arc<KeySet>>) -> Option<Arc<KeySet>> {
@@ -271,7 +321,7 @@ impl Keys {
 
     /// Replaces the set as a whole, so that a key that the issuer removed is gone.
     fn replace(&self, text: &[u8], since: Timestamp, stamp: Option<Stamp>) -> Result<Arc<KeySet>, KeysError> {
-        let set = Arc::new(KeySet { by_id: parse(text)?, since, stamp });
+        let set = Arc::new(KeySet { by_id: keys::parse(text, self.purpose)?, since, stamp });
         tracing::debug!(keys = set.by_id.len(), "keys of an issuer are refreshed");
         self.set.store(Some(Arc::clone(&set)));
         Ok(set)
@@ -285,7 +335,7 @@ impl fmt::Debug for Keys {
 }
 
 impl KeySet {
-    fn key(&self, kid: &str) -> Option<VerifyingKey> {
+    fn key(&self, kid: &str) -> Option<Arc<VerifyingKey>> {
         self.by_id.get(kid).cloned()
     }
 }
@@ -304,81 +354,6 @@ async fn read(path: &Path) -> Result<Vec<u8>, KeysError> {
     let file = tokio::fs::File::open(path).await.map_err(|error| unreadable(path, &error))?;
     file.take(LONGEST_SET as u64 + 1).read_to_end(&mut text).await.map_err(|error| unreadable(path, &error))?;
     if text.len() > LONGEST_SET { Err(KeysError::TooMany) } else { Ok(text) }
-}
-
-/// The keys of a set that can verify. Others, such as those for encryption or on other curves, are passed over: an issuer
-/// may publish what does not concern us. A `kid` that stands twice names neither.
-fn parse(text: &[u8]) -> Result<HashMap<String, VerifyingKey>, KeysError> {
-    let mut set = json::object(text).ok_or(KeysError::NotKeys)?;
-    let Some(Json::Array(keys)) = set.remove("keys") else { return Err(KeysError::NotKeys) };
-    if keys.len() > MOST_KEYS {
-        return Err(KeysError::TooMany);
-    }
-    let mut by_id: HashMap<String, Option<VerifyingKey>> = HashMap::new();
-    for key in &keys {
-        let Json::Object(key) = key else { return Err(KeysError::NotKeys) };
-        let Some((kid, key)) = usable(key) else { continue };
-        by_id.entry(kid.to_owned()).and_modify(|known| *known = None).or_insert(Some(key));
-    }
-    Ok(by_id.into_iter().filter_map(|(kid, key)| Some((kid, key?))).collect())
-}
-
-fn text<'o>(object: &'o Object, member: &str) -> Option<&'o str> {
-    match object.get(member) {
-        Some(Json::Text(text)) => Some(text),
-        _ => None,
-    }
-}
-
-fn usable(jwk: &Object) -> Option<(&str, VerifyingKey)> {
-    let kid = text(jwk, "kid").filter(|kid| !kid.is_empty() && kid.len() <= LONGEST_KID)?;
-    if jwk.contains_key("use") && text(jwk, "use") != Some("sig") {
-        return None;
-    }
-    match jwk.get("key_ops") {
-        None => {}
-        Some(Json::Array(operations)) if operations.contains(&Json::Text("verify".to_owned())) => {}
-        Some(_) => return None,
-    }
-    let (algorithms, key): (&'static [SignatureAlgorithm], _) = match text(jwk, "kty")? {
-        "RSA" => {
-            let modulus = URL_SAFE_NO_PAD.decode(text(jwk, "n")?).ok()?;
-            let exponent = URL_SAFE_NO_PAD.decode(text(jwk, "e")?).ok()?;
-            let bits = modulus.iter().skip_while(|byte| **byte == 0).count() * 8;
-            if !(2048..=8192).contains(&bits) {
-                return None;
-            }
-            let algorithms: &[_] = &[SignatureAlgorithm::Rs256, SignatureAlgorithm::Ps256];
-            (algorithms, DecodingKey::from_rsa_raw_components(&modulus, &exponent))
-        }
-        "EC" if text(jwk, "crv") == Some("P-256") => {
-            let (x, y) = (text(jwk, "x")?, text(jwk, "y")?);
-            if [x, y].iter().any(|coordinate| !has_32_bytes(coordinate)) {
-                return None;
-            }
-            (&[SignatureAlgorithm::Es256], DecodingKey::from_ec_components(x, y).ok()?)
-        }
-        "OKP" if text(jwk, "crv") == Some("Ed25519") => {
-            let x = text(jwk, "x").filter(|x| has_32_bytes(x))?;
-            (&[SignatureAlgorithm::EdDsa], DecodingKey::from_ed_components(x).ok()?)
-        }
-        _ => return None,
-    };
-    let algorithms = match jwk.get("alg") {
-        None => algorithms,
-        // The key is for one algorithm only: the other of its type is not its to verify (RFC 8725, section 3.1).
-        Some(Json::Text(name)) => {
-            let only = SignatureAlgorithm::named(name)?;
-            let at = algorithms.iter().position(|algorithm| *algorithm == only)?;
-            algorithms.get(at..=at)?
-        }
-        Some(_) => return None,
-    };
-    Some((kid, VerifyingKey { algorithms, key }))
-}
-
-fn has_32_bytes(coordinate: &str) -> bool {
-    URL_SAFE_NO_PAD.decode(coordinate).is_ok_and(|bytes| bytes.len() == 32)
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@
 //! Refusals say everything to the log. What a stranger is told is the protocol's business, and is nothing useful.
 
 pub mod certificate;
+mod claims;
 mod json;
 pub mod jwks;
 pub mod oidc;
+pub mod spiffe;
 
 #[cfg(test)]
 pub(crate) mod scripted;

@@ -1,23 +1,32 @@
 //! JSON Web Tokens of configured issuers (OIDC workload tokens; RFC 7519, RFC 8725), read more strictly than the RFCs
 //! demand: whatever two readers could take differently is refused. Which workload a token proves, the trust rules say.
 //!
-//! A token that is shown again is accepted: a workload reconnects with the token that it has, so that a `jti` cannot be
-//! spent by a connection. Where a token must count once, the exchange for a task spends it (a later part).
+//! A token that is shown again is accepted, since a workload reconnects with the token that it has; where its trust rule says
+//! `once`, the session spends it. A token with a confirmation (`cnf`, RFC 8705) counts only beside the certificate that it
+//! names, on the connection that TLS protects here.
+//!
+//! JWT-SVIDs (SPIFFE) are tokens without `iss`: the trust domain of `sub` says whose bundle must verify them.
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::future::Future as _;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kernel::ports::Clock;
 use kernel::time::Timestamp;
-use kernel::trust::VerifiedAttestation;
+use kernel::trust::{Claims, Sender, VerifiedAttestation};
+use rustls::pki_types::CertificateDer;
 
+use super::claims::flattened;
 use super::json::{self, Json, Object};
-use super::jwks::{Freshness, JwksSource, Keys, KeysError, SignatureAlgorithm};
+use super::jwks::{Freshness, JwksSource, Keys, KeysError, KeysHealth, Purpose, SignatureAlgorithm};
 use super::shortened;
+use super::spiffe::SpiffeId;
 use crate::upstream::fetch::Fetcher;
 
 /// The longest token, in bytes.
@@ -44,6 +53,21 @@ pub struct IssuerSettings {
     /// The longest life of a token, from `iat` to `exp`. 24 hours is a good default.
     pub max_lifetime: Duration,
     /// How its keys are kept fresh.
+    pub freshness: Freshness,
+}
+
+/// A trust domain of SPIFFE whose JWT-SVIDs are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustDomainSettings {
+    /// Its name, without `spiffe://`.
+    pub trust_domain: String,
+    /// The `aud` that its JWT-SVIDs must have, alone.
+    pub audience: String,
+    /// Where its bundle is.
+    pub bundle: JwksSource,
+    /// The longest that a JWT-SVID may still be valid for.
+    pub max_lifetime: Duration,
+    /// How its bundle is kept fresh.
     pub freshness: Freshness,
 }
 
@@ -166,6 +190,15 @@ pub enum TokenRefusal {
         /// The issuer.
         issuer: Arc<str>,
     },
+    /// It is bound to a key, and this connection does not show it.
+    #[error("it is bound to a certificate (`cnf`) that this connection does not show")]
+    NotSender,
+    /// It is bound in a way that cannot be proved here.
+    #[error("it is bound (`cnf`) in another way than by a certificate, which cannot be proved on this connection")]
+    Confirmation,
+    /// A JWT-SVID whose `sub` is no id.
+    #[error("its `sub` is no SPIFFE id")]
+    NotSpiffeId,
     /// It is for another audience, or for several.
     #[error("its audience is {found}, not `{expected}` alone")]
     Audience {
@@ -184,47 +217,168 @@ pub struct Issuers {
 
 struct Issuer {
     name: Arc<str>,
+    form: Form,
     audience: String,
     algorithms: BTreeSet<SignatureAlgorithm>,
     max_lifetime: Duration,
     keys: Keys,
 }
 
+/// What sort of tokens it signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Oidc,
+    JwtSvid,
+}
+
+/// A token in hand, examined for its owner: its signature is right, whatever else is wrong with it.
+#[derive(Debug)]
+pub struct Examined {
+    /// Whose it is, as trust rules name it.
+    pub issuer: Arc<str>,
+    /// Its claims, flat.
+    pub claims: Claims,
+    /// Is it bound to a certificate?
+    pub sender: Sender,
+    /// Why it would be refused all the same: its times or its audience.
+    pub refusal: Option<TokenRefusal>,
+}
+
+/// How the keys of an issuer are, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerHealth {
+    /// Whose.
+    pub issuer: Arc<str>,
+    /// How its keys are.
+    pub keys: KeysHealth,
+}
+
 impl Issuers {
     /// Issuers as configured. No key is fetched yet.
     pub fn new(settings: Vec<IssuerSettings>, fetcher: &Fetcher, clock: Arc<dyn Clock>) -> Result<Self, IssuersError> {
-        let mut issuers: Vec<Issuer> = Vec::with_capacity(settings.len());
+        let mut issuers = Self { issuers: Vec::with_capacity(settings.len()), clock };
         for IssuerSettings { issuer, audience, algorithms, jwks, max_lifetime, freshness } in settings {
-            if issuer.is_empty() {
-                return Err(IssuersError::NoIssuer);
-            }
-            if audience.is_empty() {
-                return Err(IssuersError::NoAudience(issuer));
-            }
-            if algorithms.is_empty() {
-                return Err(IssuersError::NoAlgorithm(issuer));
-            }
-            if issuers.iter().any(|known| *known.name == *issuer) {
-                return Err(IssuersError::Repeated(issuer));
-            }
-            let keys = Keys::new(jwks, fetcher.clone(), freshness, Arc::clone(&clock));
-            issuers.push(Issuer { name: issuer.into(), audience, algorithms, max_lifetime, keys });
+            let keys = Keys::new(jwks, fetcher.clone(), freshness, Arc::clone(&issuers.clock));
+            let form = Form::Oidc;
+            issuers.add(Issuer { name: issuer.into(), form, audience, algorithms, max_lifetime, keys })?;
         }
-        Ok(Self { issuers, clock })
+        Ok(issuers)
+    }
+
+    /// The same, and these trust domains.
+    pub fn with_trust_domains(
+        mut self,
+        domains: Vec<TrustDomainSettings>,
+        fetcher: &Fetcher,
+    ) -> Result<Self, IssuersError> {
+        for TrustDomainSettings { trust_domain, audience, bundle, max_lifetime, freshness } in domains {
+            let keys = Keys::new(bundle, fetcher.clone(), freshness, Arc::clone(&self.clock));
+            self.add(Issuer {
+                name: format!("spiffe://{trust_domain}").into(),
+                form: Form::JwtSvid,
+                audience,
+                // JWT-SVID, section 2.1: RS*, PS* and ES*. EdDSA is none of them.
+                algorithms: [SignatureAlgorithm::Rs256, SignatureAlgorithm::Ps256, SignatureAlgorithm::Es256].into(),
+                max_lifetime,
+                keys: keys.for_purpose(Purpose::JwtSvids),
+            })?;
+        }
+        Ok(self)
+    }
+
+    fn add(&mut self, issuer: Issuer) -> Result<(), IssuersError> {
+        let name = issuer.name.to_string();
+        if name.is_empty() {
+            return Err(IssuersError::NoIssuer);
+        }
+        if issuer.audience.is_empty() {
+            return Err(IssuersError::NoAudience(name));
+        }
+        if issuer.algorithms.is_empty() {
+            return Err(IssuersError::NoAlgorithm(name));
+        }
+        if self.issuers.iter().any(|known| *known.name == name) {
+            return Err(IssuersError::Repeated(name));
+        }
+        self.issuers.push(issuer);
+        Ok(())
     }
 
     /// Verifies a token: its form, its issuer, its signature, its times and its audience, in this order.
     pub async fn verify(&self, token: &str) -> Result<VerifiedAttestation, TokenRefusal> {
+        self.verify_beside(token, None).await
+    }
+
+    /// Verifies a token on a connection whose client has shown this certificate and proved its key. A token that is bound
+    /// to a certificate must be bound to this one (RFC 8705, section 3).
+    pub async fn verify_beside(
+        &self,
+        token: &str,
+        certificate: Option<&CertificateDer<'_>>,
+    ) -> Result<VerifiedAttestation, TokenRefusal> {
         let token = Unverified::parse(token)?;
-        // The issuer is found by the exact string (hazard ID09). It is believed only once its own key verifies.
-        let found = text(&token.claims, "iss").unwrap_or_default();
-        let issuer = self
-            .issuers
-            .iter()
-            .find(|issuer| *issuer.name == *found)
-            .ok_or_else(|| TokenRefusal::Issuer { found: shortened(found) })?;
+        let issuer = self.issuer_of(&token)?;
         issuer.verify_signature(&token).await?;
-        issuer.verify_claims(token.claims, self.clock.now())
+        let expires = issuer.verify_claims(&token.claims, self.clock.now())?;
+        let sender = sender(&token.claims, certificate)?;
+        let claims = flattened(token.claims);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "signature, issuer, audience, times and sender are verified above"
+        )]
+        let attestation = match (issuer.form, sender) {
+            (Form::Oidc, Sender::Bearer) => VerifiedAttestation::by_signature(&issuer.name, claims, expires),
+            (Form::Oidc, Sender::Bound) => {
+                VerifiedAttestation::by_signature(&issuer.name, claims, expires).bound_to_sender()
+            }
+            (Form::JwtSvid, Sender::Bearer) => VerifiedAttestation::by_jwt_svid(&issuer.name, claims, expires),
+            (Form::JwtSvid, Sender::Bound) => {
+                VerifiedAttestation::by_jwt_svid(&issuer.name, claims, expires).bound_to_sender()
+            }
+        };
+        Ok(attestation)
+    }
+
+    /// Examines a token for its owner. Its claims are told only if its issuer did sign them.
+    pub async fn examine(&self, token: &str) -> Result<Examined, TokenRefusal> {
+        let token = Unverified::parse(token)?;
+        let issuer = self.issuer_of(&token)?;
+        issuer.verify_signature(&token).await?;
+        let refusal = issuer.verify_claims(&token.claims, self.clock.now()).err();
+        let sender = if token.claims.contains_key("cnf") { Sender::Bound } else { Sender::Bearer };
+        Ok(Examined { issuer: Arc::clone(&issuer.name), claims: flattened(token.claims), sender, refusal })
+    }
+
+    /// Keeps every issuer's keys fresh for as long as the gateway runs. Each has its own pace: one that is slow or gone
+    /// delays no other.
+    pub async fn keep_fresh(&self) {
+        let mut all: Vec<_> = self.issuers.iter().map(|issuer| Box::pin(issuer.keys.keep_fresh())).collect();
+        std::future::poll_fn(|context| {
+            all.retain_mut(|one| one.as_mut().poll(context).is_pending());
+            if all.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// How the keys of each issuer are.
+    pub fn health(&self) -> Vec<IssuerHealth> {
+        let view = |issuer: &Issuer| IssuerHealth { issuer: Arc::clone(&issuer.name), keys: issuer.keys.health() };
+        self.issuers.iter().map(view).collect()
+    }
+
+    /// The issuer is found by the exact string (hazard ID09). It is believed only once its own key verifies.
+    fn issuer_of(&self, token: &Unverified<'_>) -> Result<&Issuer, TokenRefusal> {
+        let named =
+            |form: Form, name: &str| self.issuers.iter().find(|issuer| issuer.form == form && *issuer.name == *name);
+        let found = text(&token.claims, "iss").unwrap_or_default();
+        let issuer = match token.claims.get("iss") {
+            Some(_) => named(Form::Oidc, found),
+            // A JWT-SVID names no issuer: its subject's own trust domain, and no other, can vouch for it (hazard ID13).
+            None => {
+                text(&token.claims, "sub").and_then(SpiffeId::parse).and_then(|id| named(Form::JwtSvid, &id.issuer()))
+            }
+        };
+        issuer.ok_or_else(|| TokenRefusal::Issuer { found: shortened(found) })
     }
 }
 
@@ -250,12 +404,18 @@ impl Issuer {
         }
     }
 
-    fn verify_claims(&self, claims: Object, now: Timestamp) -> Result<VerifiedAttestation, TokenRefusal> {
-        let (issued, expires) = (time(&claims, "iat")?, time(&claims, "exp")?);
+    /// Verifies times and audience; when the token ends.
+    fn verify_claims(&self, claims: &Object, now: Timestamp) -> Result<Timestamp, TokenRefusal> {
+        let issued = match self.form {
+            // A JWT-SVID need not say when it was issued: what is left of it is then its life.
+            Form::JwtSvid if !claims.contains_key("iat") => now,
+            Form::Oidc | Form::JwtSvid => time(claims, "iat")?,
+        };
+        let expires = time(claims, "exp")?;
         if expires <= now {
             return Err(TokenRefusal::Expired { at: expires });
         }
-        let not_before = if claims.contains_key("nbf") { time(&claims, "nbf")? } else { issued };
+        let not_before = if claims.contains_key("nbf") { time(claims, "nbf")? } else { issued };
         let from = not_before.max(issued);
         if from > now.after(SKEW) {
             return Err(TokenRefusal::Early { from });
@@ -268,10 +428,13 @@ impl Issuer {
             return Err(TokenRefusal::Lifetime { seconds: lifetime.as_secs(), issuer: Arc::clone(&self.name) });
         }
         self.verify_audience(claims.get("aud"))?;
-        let claims = claims.into_iter().filter_map(|(name, value)| Some((name, flattened(value)?))).collect();
-        #[expect(clippy::disallowed_methods, reason = "signature, issuer, audience and times are verified above")]
-        let attestation = VerifiedAttestation::by_signature(&self.name, claims, expires);
-        Ok(attestation)
+        // A domain's key must not sign another domain's id, nor what is no id at all (hazard ID13).
+        if self.form == Form::JwtSvid
+            && text(claims, "sub").and_then(SpiffeId::parse).is_none_or(|id| *id.issuer() != *self.name)
+        {
+            return Err(TokenRefusal::NotSpiffeId);
+        }
+        Ok(expires)
     }
 
     /// The audience must be ours alone: a token that others accept too, they could replay to us (hazard ID11).
@@ -289,6 +452,20 @@ impl Issuer {
         };
         Err(TokenRefusal::Audience { found, expected: self.audience.clone() })
     }
+}
+
+/// Who may show the token: anybody, or whoever has the key of the certificate that it names (RFC 8705, section 3.1). A token
+/// that is bound is never taken as a bare one.
+fn sender(claims: &Object, certificate: Option<&CertificateDer<'_>>) -> Result<Sender, TokenRefusal> {
+    let thumbprint = match claims.get("cnf") {
+        None => return Ok(Sender::Bearer),
+        Some(Json::Object(confirmation)) if confirmation.len() == 1 => text(confirmation, "x5t#S256"),
+        Some(_) => None,
+    };
+    let thumbprint = thumbprint.ok_or(TokenRefusal::Confirmation)?;
+    let shown = certificate.ok_or(TokenRefusal::NotSender)?;
+    let own = URL_SAFE_NO_PAD.encode(digest(&SHA256, shown));
+    if own == thumbprint { Ok(Sender::Bound) } else { Err(TokenRefusal::NotSender) }
 }
 
 impl fmt::Debug for Issuers {
@@ -367,17 +544,6 @@ fn time(claims: &Object, claim: &'static str) -> Result<Timestamp, TokenRefusal>
             i64::try_from(*seconds).map(Timestamp::from_secs).map_err(|_impossible| TokenRefusal::Time(claim))
         }
         _ => Err(TokenRefusal::Time(claim)),
-    }
-}
-
-/// A claim as trust rules compare it. Nested claims are left out: no rule can name them yet, and a flattened name could be
-/// that of another claim.
-fn flattened(value: Json) -> Option<String> {
-    match value {
-        Json::Text(text) => Some(text),
-        Json::Integer(number) => Some(number.to_string()),
-        Json::Bool(value) => Some(value.to_string()),
-        Json::Null | Json::Fraction | Json::Array(_) | Json::Object(_) => None,
     }
 }
 

@@ -47,6 +47,8 @@ pub enum Event<'a> {
         workload: &'a Name,
         /// What was shown.
         evidence: &'a Evidence,
+        /// The claims that were accepted, and those that say where it ran.
+        claims: &'a crate::trust::Claims,
         /// The upstream that it asked for.
         upstream: &'a Name,
         /// Where it came from.
@@ -157,11 +159,14 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json
                 (None, _) | (_, None) => out.extend_from_slice(subject.audit_body.text().as_bytes()),
             }
         }
-        Event::Login { session, workload, evidence, upstream, source } => {
+        Event::Login { session, workload, evidence, claims, upstream, source } => {
             member(out, "kind", "login")?;
             member(out, "session", session)?;
             member(out, "workload", workload)?;
             member(out, "evidence", evidence)?;
+            if !claims.is_empty() {
+                member(out, "claims", claims)?;
+            }
             member(out, "upstream", upstream)?;
             member(out, "source", source)?;
         }

@@ -105,6 +105,16 @@ const OURS: &[Code] = &[
     ),
     code("PAR0425", "a signature algorithm that proves nothing", "use `ES256`, `EdDSA`, `PS256` or `RS256`"),
     code("PAR0426", "an issuer's keys come over plain HTTP", "use `https://` or `file:///`"),
+    code(
+        "PAR0427",
+        "a trust rule binds a claim that its template does not have",
+        "the help line names a close one, or all of them",
+    ),
+    code(
+        "PAR0428",
+        "a trust rule's issuer is none of its template's",
+        "name the exact issuer, with its own tenant or account",
+    ),
 ];
 
 /// Every code, in order.

@@ -93,7 +93,8 @@ fn policies(configuration: &Configuration) -> Result<String, (String, &'static s
 fn issuer(issuer: &Issuer) -> Value {
     let check = format!("issuer {}", issuer.issuer);
     let result = match &issuer.jwks {
-        JwksSource::Url(url) => Ok(format!("keys at {url}, fetched at a login")),
+        JwksSource::Url(url) => Ok(format!("keys at {url}, fetched by the gateway")),
+        JwksSource::Discovery(url) => Ok(format!("keys by discovery at {url}, fetched by the gateway")),
         JwksSource::File(path) => match std::fs::read(path) {
             Err(error) => Err((format!("{}: {}", path.display(), error.kind()), "the gateway's user must read it")),
             Ok(text) => {

@@ -28,6 +28,7 @@ mod serve;
 mod sessions;
 pub(crate) mod style;
 pub(crate) mod time;
+mod trust;
 mod upstreams;
 mod version;
 mod workloads;
@@ -68,6 +69,7 @@ enum Command {
     Decide(decide::Decide),
     Policy(policy::Policy),
     Workloads(workloads::Workloads),
+    Trust(trust::Trust),
     Upstreams(upstreams::Upstreams),
     Sessions(sessions::Sessions),
     Approvals(approvals::Approvals),
@@ -106,6 +108,7 @@ impl Command {
             Self::Decide(command) => command.execute(globals).await,
             Self::Policy(command) => command.execute(globals),
             Self::Workloads(command) => command.execute(globals).await,
+            Self::Trust(command) => command.execute(globals).await,
             Self::Upstreams(command) => command.execute(globals).await,
             Self::Sessions(command) => command.execute(globals).await,
             Self::Approvals(command) => command.execute(globals).await,

@@ -1,5 +1,7 @@
 //! The configuration as users meet it: what is accepted, and every mistake at once.
 
+mod templates;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -145,11 +147,21 @@ fn each_rule_has_its_code() {
         ("workload = \"triage-bot\"", "workload = \"triage-bto\"", "PAR0408"),
         ("issuer = \"https://issuer.example\"", "issuer = \"https://issuer.example/\"", "PAR0408"),
         ("issuer = \"https://issuer.example\"", "issuer = \"certificate\"", "PAR0408"),
+        ("issuer = \"https://issuer.example\"", "issuer = \"spiffe://other.example\"", "PAR0408"),
+        ("issuer = \"https://issuer.example\"", "", "PAR0403"),
         ("claims = { sub = \"triage-bot\" }", "claims = { email = \"a@b\" }", "PAR0422"),
         ("claims = { sub = \"triage-bot\" }", "claims = {}", "PAR0422"),
         ("claims = { sub = \"triage-bot\" }", "", "PAR0403"),
-        ("repository_id = \"123\", ref", "sub = \"repo:a/b\", ref", "PAR0422"),
+        ("repository_id = \"123\", ref", "repository = \"a/b\", ref", "PAR0422"),
         ("repository_id = \"123\", ref = \"refs/heads/main\"", "repository_id = \"123\"", "PAR0423"),
+        ("template = \"github-actions\"", "template = \"github\"", "PAR0405"),
+        ("once = false", "once = \"no\"", "PAR0404"),
+        ("repository_id = \"123\"", "repositry_id = \"123\"", "PAR0427"),
+        ("repository_id = \"123\"", "repository_id = \"acme/shop\"", "PAR0405"),
+        ("ref = \"refs/heads/main\"", "ref = \"main\"", "PAR0405"),
+        ("[spiffe.\"example.org\"]", "[spiffe.\"Example.org\"]", "PAR0405"),
+        ("bundle = \"file://bundle.json\"", "bundle = \"bundle.json\"", "PAR0426"),
+        ("bundle = \"file://bundle.json\"", "bundle = \"file://nowhere.json\"", "PAR0412"),
         ("audience = \"parapet\"\nalgorithms = [\"ES256\"]", "algorithms = [\"ES256\"]", "PAR0421"),
         ("algorithms = [\"ES256\"]", "algorithms = [\"none\"]", "PAR0425"),
         ("algorithms = [\"ES256\"]", "algorithms = [\"HS256\"]", "PAR0425"),

@@ -167,3 +167,43 @@ fn credentials_do_not_cross() {
     let dump = bed.gateway.cli(&["config", "explain"]);
     assert!(!dump.out.contains(UPSTREAM_PASSWORD), "{dump:?}");
 }
+
+/// The owner of a job learns which claim is at fault, from the log and from `trust test`; the caller learns nothing.
+#[test]
+fn a_token_from_the_wrong_branch_tells_its_owner_alone() {
+    let Some(bed) = Bed::start("identity-branch") else { return };
+    let mut claims = issuer::claims("deploy", Duration::from_secs(600));
+    claims["ref"] = json!("refs/heads/feature");
+    let token = bed.issuer.sign(&issuer::header(), &claims);
+    let told = Raw::try_log_in(bed.gateway.postgres(), "deploy", &token).map(drop).unwrap_err();
+    assert!(!String::from_utf8_lossy(&told.body).contains("refs/"), "the caller was told: {}", told.field(b'M'));
+    let difference = "`ref` is `refs/heads/feature`, not `refs/heads/main`";
+    let entries = bed.gateway.entries();
+    let refused = entries.iter().find(|entry| entry["kind"] == "login_refused").unwrap();
+    let why = refused["why"].as_str().unwrap();
+    assert!(why.contains("the rule for `deploy` does not: ") && why.contains(difference), "{why}");
+
+    let file = bed.folder.write("token.jwt", &token);
+    let test = |arguments: &[&str]| {
+        let mut all = vec!["trust", "test", "--token-file", file.to_str().unwrap()];
+        all.extend(arguments);
+        bed.gateway.cli(&all)
+    };
+    let ran = test(&["--workload", "deploy"]);
+    assert_eq!(ran.code, 5, "{ran:?}");
+    assert!(ran.out.contains("no rule matches") && ran.out.contains(difference), "{ran:?}");
+    // The right branch, and what the log then holds of it.
+    let good = bed.token("deploy");
+    std::fs::write(&file, &good).unwrap();
+    let ran = test(&[]);
+    assert!(ran.code == 0 && ran.out.contains("the token is of deploy"), "{ran:?}");
+    Raw::log_in(bed.gateway.postgres(), "deploy", &good);
+    let entries = bed.gateway.entries();
+    let login = entries.iter().find(|entry| entry["kind"] == "login").unwrap();
+    assert_eq!(login["claims"], json!({"ref": "refs/heads/main", "sub": "workload:deploy"}));
+    // What nobody signed is told nothing of.
+    let forged = format!("{}x", &good[..good.len() - 1]);
+    std::fs::write(&file, forged).unwrap();
+    let ran = test(&[]);
+    assert!(ran.code == 5 && ran.out.contains("refused") && !ran.out.contains("refs/"), "{ran:?}");
+}

@@ -1,4 +1,4 @@
-//! Masks of network addresses. `partial` is the network of the first byte (IPv4) or group (IPv6); `hash` and `token`
+//! Masks of network addresses. `partial` keeps the first byte (IPv4) or group (IPv6); `hash` and `token`
 //! a keyed address in 10.0.0.0/8 or fd00::/8. The fourth mask that shows something, `last4`, is NULL: an address ends in what tells
 //! hosts apart.
 
@@ -65,8 +65,13 @@ pub(super) fn address(
         (Mask::Null | Mask::Last4, _) => return None,
         (Mask::Redact, IpAddr::V4(_)) => (Ipv4Addr::UNSPECIFIED.into(), 32),
         (Mask::Redact, IpAddr::V6(_)) => (Ipv6Addr::UNSPECIFIED.into(), 128),
-        (Mask::Partial, IpAddr::V4(address)) => (Ipv4Addr::from_bits(address.to_bits() & (0xFF << 24)).into(), 8),
-        (Mask::Partial, IpAddr::V6(address)) => (Ipv6Addr::from_bits(address.to_bits() & (0xFFFF << 112)).into(), 16),
+        // Drivers give an address without a prefix length another type than one with it.
+        (Mask::Partial, IpAddr::V4(address)) => {
+            (Ipv4Addr::from_bits(address.to_bits() & (0xFF << 24)).into(), if cidr { 8 } else { 32 })
+        }
+        (Mask::Partial, IpAddr::V6(address)) => {
+            (Ipv6Addr::from_bits(address.to_bits() & (0xFFFF << 112)).into(), if cidr { 16 } else { 128 })
+        }
         // The prefix length is hidden with the rest, and the same host has one hash.
         (Mask::Hash | Mask::Token, IpAddr::V4(address)) => {
             let keyed = u32::try_from(key.number(&address.octets()) >> 40).ok()?;

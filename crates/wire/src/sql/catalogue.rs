@@ -11,6 +11,8 @@ mod read;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use kernel::resource::Kin;
+
 pub(super) use model::{Body, DelayedKind, FIRST_USER_OID};
 pub use model::{
     Cast, Column, Function, FunctionKind, Operator, Relation, RelationKind, Signature, Type, TypeKind, Volatility,
@@ -129,7 +131,7 @@ impl Catalogue {
     }
 
     /// The relations whose rows are read through that one, by schema and name.
-    pub(super) fn kin(&self, schema: &str, name: &str) -> Option<Arc<[(Arc<str>, Arc<str>)]>> {
+    pub(super) fn kin(&self, schema: &str, name: &str) -> Option<Kin> {
         self.relation(schema, name)?.kin.clone()
     }
 

@@ -1,5 +1,7 @@
 //! Which keys of a set are used, and when a set is asked for again.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
@@ -68,7 +70,7 @@ fn uses_only_what_may_verify() {
         (with(rsa.clone(), "kid", json!("")), vec![]),
         (with(rsa, "kid", json!("k".repeat(257))), vec![]),
     ] {
-        let found = parse(key_set(std::slice::from_ref(&jwk)).as_bytes()).unwrap();
+        let found = keys::parse(key_set(std::slice::from_ref(&jwk)).as_bytes(), Purpose::Tokens).unwrap();
         let algorithms = found.get("k").map(|key| key.algorithms.to_vec()).unwrap_or_default();
         assert_eq!(algorithms, expected.into_iter().flatten().collect::<Vec<_>>(), "{jwk}");
     }
@@ -92,7 +94,7 @@ fn refuses_what_is_no_set() {
         // A name that stands twice names neither, in any order and number.
         (key_set(&[key.clone(), IssuerKey::ec().jwk("k"), key.clone(), IssuerKey::ed().jwk("other")]), Ok(1)),
     ] {
-        assert_eq!(parse(text.as_bytes()).map(|keys| keys.len()), expected, "{text:.60}");
+        assert_eq!(keys::parse(text.as_bytes(), Purpose::Tokens).map(|keys| keys.len()), expected, "{text:.60}");
     }
 }
 
@@ -224,4 +226,69 @@ async fn a_clock_that_is_set_back_blocks_nothing() {
     clock.set_back(Duration::from_secs(50_000));
     server.answer_with_document(&key_set(&[IssuerKey::ed().jwk("one")]));
     assert_eq!(has(&keys, "one").await, Ok(true));
+}
+
+/// A bundle of SPIFFE holds keys for two purposes, and each is for its own.
+#[test]
+fn purposes_are_kept_apart() {
+    let set = key_set(&[
+        with(IssuerKey::ec().jwk("jwt"), "use", json!("jwt-svid")),
+        with(IssuerKey::ec().jwk("x509"), "use", json!("x509-svid")),
+        with(IssuerKey::ec().jwk("sig"), "use", json!("sig")),
+        IssuerKey::ec().jwk("none"),
+    ]);
+    for (purpose, expected) in [(Purpose::Tokens, vec!["none", "sig"]), (Purpose::JwtSvids, vec!["jwt"])] {
+        let mut found: Vec<String> = keys::parse(set.as_bytes(), purpose).unwrap().into_keys().collect();
+        found.sort();
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+async fn discovery_follows_the_issuers_own_metadata_alone() {
+    let clock = ScriptedClock::new();
+    let keys_server = Server::with_document(&key_set(&[IssuerKey::ed().jwk("one")])).await;
+    for (metadata, expected) in [
+        (json!({"issuer": "ISSUER", "jwks_uri": keys_server.location("/keys")}), Ok(true)),
+        (json!({"issuer": "ISSUER/", "jwks_uri": keys_server.location("/keys")}), Err(KeysError::NotMetadata)),
+        (json!({"issuer": "https://other", "jwks_uri": keys_server.location("/keys")}), Err(KeysError::NotMetadata)),
+        (json!({"jwks_uri": keys_server.location("/keys")}), Err(KeysError::NotMetadata)),
+        (json!({"issuer": "ISSUER"}), Err(KeysError::NotMetadata)),
+        (json!({"issuer": "ISSUER", "jwks_uri": "http://keys.example/"}), Err(KeysError::NotMetadata)),
+        (json!({"issuer": "ISSUER", "jwks_uri": "file:///etc/passwd"}), Err(KeysError::NotMetadata)),
+        (json!(["issuer"]), Err(KeysError::NotMetadata)),
+    ] {
+        let server = Server::with_document("{}").await;
+        let issuer = server.location("");
+        server.answer_with_document(&metadata.to_string().replace("ISSUER", &issuer));
+        let keys = keys_of(JwksSource::discovery(&issuer).unwrap(), &clock);
+        assert_eq!(has(&keys, "one").await, expected, "{metadata}");
+        assert!(server.last_request().starts_with("GET /.well-known/openid-configuration "), "{metadata}");
+    }
+}
+
+/// While somebody tries to refresh, logins with a known key do not wait for an issuer that is gone.
+#[tokio::test]
+async fn known_keys_do_not_wait_for_an_outage_that_is_tended() {
+    let clock = ScriptedClock::new();
+    let server = Server::with_document(&key_set(&[IssuerKey::ed().jwk("one")])).await;
+    let keys = keys_at(&server, &clock);
+    assert_eq!(has(&keys, "one").await, Ok(true));
+    server.answer_with("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
+    for _ in 0..11 {
+        clock.pass(FRESHNESS.refresh_after);
+        let known = keys.set.load_full();
+        assert_eq!(keys.refreshed(known.as_ref()).await.err(), Some(KeysError::Fetch(FetchError::Status(500))));
+        let before = server.requests();
+        assert_eq!(has(&keys, "one").await, Ok(true));
+        assert_eq!(server.requests(), before, "a login asked the issuer itself");
+    }
+    let health = keys.health();
+    assert_eq!((health.keys, health.failed), (1, Some(KeysError::Fetch(FetchError::Status(500)))));
+    clock.pass(FRESHNESS.refresh_after + Duration::from_secs(1));
+    assert!(has(&keys, "one").await.is_err(), "keys past their limit were used");
+    server.answer_with_document(&key_set(&[IssuerKey::ed().jwk("one")]));
+    clock.pass(FRESHNESS.floor);
+    assert_eq!(has(&keys, "one").await, Ok(true));
+    assert_eq!(keys.health().failed, None);
 }

@@ -95,6 +95,8 @@ async fn a_good_token_proves_its_claims() {
     assert_eq!(
         flattened,
         [
+            ("/list/0", "a"),
+            ("/nested/a", "b"),
             ("aud", "parapet"),
             ("exp", &expires),
             ("fork", "false"),
@@ -388,4 +390,93 @@ async fn settings_that_let_in_too_much() {
     // Neither claims nor keys are shown.
     let issuers = Issuers::new(vec![good], &fetcher, clock).unwrap();
     assert!(format!("{issuers:?}").starts_with("Issuers { issuers: [Issuer { name: \"https://issuer.example\""));
+}
+
+/// A token that is bound to a certificate counts beside that certificate alone (hazard ID01; RFC 8705, section 3).
+#[tokio::test]
+async fn bound_tokens_need_their_certificate() {
+    let bench = Bench::new().await;
+    let (own, other) = (CertificateDer::from(vec![1; 64]), CertificateDer::from(vec![2; 64]));
+    let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, &own));
+    let not_shown = "it is bound to a certificate (`cnf`) that this connection does not show";
+    let other_way =
+        "it is bound (`cnf`) in another way than by a certificate, which cannot be proved on this connection";
+    for (cnf, certificate, expected) in [
+        (json!({"x5t#S256": thumbprint}), Some(&own), "Bound"),
+        (json!(null), Some(&own), "Bearer"),
+        (json!({"x5t#S256": thumbprint}), Some(&other), not_shown),
+        (json!({"x5t#S256": thumbprint}), None, not_shown),
+        (json!({"x5t#S256": thumbprint.to_lowercase()}), Some(&own), not_shown),
+        (json!({"x5t#S256": ""}), Some(&own), not_shown),
+        (json!({"jkt": thumbprint}), Some(&own), other_way),
+        (json!({"x5t#S256": thumbprint, "jkt": "x"}), Some(&own), other_way),
+        (json!({"x5t#S256": [thumbprint]}), Some(&own), other_way),
+        (json!({}), Some(&own), other_way),
+        (json!("x5t"), Some(&own), other_way),
+        (json!(false), Some(&own), other_way),
+    ] {
+        let token = bench.ed.token(&header().to_string(), &changed(claims(), json!({"cnf": cnf})));
+        let found = match bench.issuers.verify_beside(&token, certificate).await {
+            Ok(attestation) => format!("{:?}", attestation.sender()),
+            Err(refusal) => refusal.to_string(),
+        };
+        assert_eq!(found, expected, "{cnf}");
+    }
+}
+
+/// JWT-SVIDs: the subject's own trust domain vouches, and no other (hazard ID13).
+#[tokio::test]
+async fn svids_are_vouched_for_by_their_own_domain() {
+    let (one, two) = (IssuerKey::ec(), IssuerKey::ec());
+    let bundle = |key: &IssuerKey, purpose: &str| {
+        let mut jwk = key.jwk("k");
+        jwk["use"] = json!(purpose);
+        key_set(&[jwk])
+    };
+    let servers = [
+        Server::with_document(&bundle(&one, "jwt-svid")).await,
+        Server::with_document(&bundle(&two, "jwt-svid")).await,
+        Server::with_document(&bundle(&one, "x509-svid")).await,
+    ];
+    let domains = ["one.example", "two.example", "three.example"].into_iter().zip(&servers).map(|(name, server)| {
+        TrustDomainSettings {
+            trust_domain: name.to_owned(),
+            audience: "parapet".to_owned(),
+            bundle: JwksSource::url(&server.location("/bundle")).unwrap(),
+            max_lifetime: Duration::from_secs(3600),
+            freshness: Freshness::default(),
+        }
+    });
+    let clock = ScriptedClock::new();
+    let fetcher = Fetcher::new(Dialler::new(), None);
+    let issuers = Issuers::new(Vec::new(), &fetcher, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+    let issuers = issuers.with_trust_domains(domains.collect(), &fetcher).unwrap();
+    let svid = || json!({"sub": "spiffe://one.example/ns/a", "aud": ["parapet"], "exp": NOW + 600});
+    let no_issuer = "its issuer `` is not configured";
+    let no_key = "issuer `spiffe://three.example` has no key `k`";
+    for (key, changes, expected) in [
+        (&one, json!({}), "spiffe://one.example"),
+        (&one, json!({"iat": NOW - 10}), "spiffe://one.example"),
+        (&two, json!({"sub": "spiffe://two.example/ns/a"}), "spiffe://two.example"),
+        // A's key signs B's id, and an authority's key signs a token.
+        (&one, json!({"sub": "spiffe://two.example/ns/a"}), "its signature is wrong"),
+        (&one, json!({"sub": "spiffe://three.example/ns/a"}), no_key),
+        (&one, json!({"sub": "spiffe://four.example/ns/a"}), no_issuer),
+        (&one, json!({"sub": "spiffe://one.example"}), no_issuer),
+        (&one, json!({"sub": "spiffe://one.example/a/../b"}), no_issuer),
+        (&one, json!({"sub": "spiffe://ONE.example/a"}), no_issuer),
+        (&one, json!({"sub": null}), no_issuer),
+        (&one, json!({"iss": "spiffe://one.example"}), "its issuer `spiffe://one.example` is not configured"),
+        (&one, json!({"aud": ["other"]}), "its audience is `other`, not `parapet` alone"),
+        (&one, json!({"aud": null}), "its audience is absent, not `parapet` alone"),
+        (&one, json!({"exp": null}), "its `exp` is absent, or not a time in whole seconds"),
+        (&one, json!({"exp": NOW + 3601}), "it lives for 3601 s, longer than issuer `spiffe://one.example` may give"),
+    ] {
+        let token = key.token(&json!({"alg": "ES256", "kid": "k"}).to_string(), &changed(svid(), changes.clone()));
+        let found = match issuers.verify(&token).await {
+            Ok(attestation) => attestation.evidence().issuer().to_owned(),
+            Err(refusal) => refusal.to_string(),
+        };
+        assert_eq!(found, expected, "{changes}");
+    }
 }

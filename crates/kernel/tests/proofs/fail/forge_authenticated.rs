@@ -10,7 +10,8 @@ pub fn log_in(
     workload: &Workload,
     _: Timestamp,
 ) -> Result<Authenticated, IdentityRefusal> {
-    Ok(Authenticated { workload: workload.name.clone(), evidence: shown.evidence().clone(), until: None })
+    let (workload, evidence) = (workload.name.clone(), shown.evidence().clone());
+    Ok(Authenticated { workload, evidence, until: None, accepted: Default::default(), once: Vec::new() })
 }
 
 fn main() {}

@@ -6,13 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kernel::trust::TrustRule;
+use kernel::trust::{Claims, Terms, TrustRule};
 use kernel::workload::{Name, Person, Workload, WorkloadKind, WorkloadStatus};
 
+use crate::config::checked::templates;
 use crate::config::checked::{
-    Issuer, JwksSource, PersonEntry, SignatureAlgorithm, choose, choose_entry, must_be_file, name, parse, parse_name,
-    parse_timestamp, read,
+    Issuer, JwksSource, PersonEntry, SignatureAlgorithm, TrustDomain, choose, choose_entry, must_be_file, name, parse,
+    parse_name, parse_timestamp, read,
 };
+use crate::config::layers::Place;
 use crate::config::problem::Problem;
 use crate::config::raw::{Entry, Section};
 use crate::config::value::{self, Unreadable};
@@ -21,8 +23,8 @@ use crate::config::value::{self, Unreadable};
 const CERTIFICATE: &str = "certificate";
 
 /// Claims whose values are never given to another: numeric and opaque ids, and the names in a certificate that our own
-/// authority vouches for.
-const LASTING_CLAIMS: [&str; 14] = [
+/// authority vouches for. Kubernetes writes its ids into a nested claim.
+const LASTING_CLAIMS: [&str; 16] = [
     "sub",
     "repository_id",
     "repository_owner_id",
@@ -37,6 +39,8 @@ const LASTING_CLAIMS: [&str; 14] = [
     "san:uri",
     "san:dns",
     "san:email",
+    "/kubernetes.io/serviceaccount/uid",
+    "/kubernetes.io/pod/uid",
 ];
 
 /// Claims that say from where in a pipeline's configuration a run comes.
@@ -138,7 +142,7 @@ fn issuer(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) -> Op
             Problem::new("PAR0425", &section.place(), "an issuer without an algorithm signs nothing").key_only();
         problems.push(problem.help("name at least one of `RS256`, `PS256`, `ES256`, `EdDSA`"));
     }
-    let jwks = jwks(section, problems);
+    let jwks = jwks(label, section, problems);
     let max_age = read(section, "max_age", value::duration, problems);
     Some(Issuer { issuer: label.to_owned(), audience: audience?, algorithms, jwks: jwks?, max_age: max_age? })
 }
@@ -152,18 +156,15 @@ fn algorithm(entry: &Entry, problems: &mut Vec<Problem>) -> Option<SignatureAlgo
     choose_entry(entry, "algorithms", &ALGORITHMS, problems)
 }
 
-fn jwks(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<JwksSource> {
-    let entry = section.get("jwks")?;
+fn jwks(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<JwksSource> {
+    let Some(entry) = section.get("jwks") else { return discovery(label, section, problems) };
     let text = &entry.text;
     if let Some(path) = text.strip_prefix("file://") {
         let path = section.raw().resolve(&entry.place, path);
         must_be_file(&path, &entry, "jwks", problems);
         return Some(JwksSource::File(path));
     }
-    let loopback = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
-    if text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty())
-        || loopback.iter().any(|prefix| text.starts_with(prefix))
-    {
+    if is_safe_url(text) {
         return Some(JwksSource::Url(text.clone()));
     }
     let problem = Problem::new("PAR0426", &entry.place, "`jwks` must be `https://…` or `file:///…`");
@@ -171,40 +172,135 @@ fn jwks(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<JwksSource
     None
 }
 
+/// HTTPS, or plain HTTP that stays on this machine.
+fn is_safe_url(text: &str) -> bool {
+    let loopback = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
+    text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty())
+        || loopback.iter().any(|prefix| text.starts_with(prefix))
+}
+
+/// Without `jwks` the issuer says itself where its keys are (OpenID Connect Discovery 1.0), which takes an issuer that is a
+/// URL.
+fn discovery(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<JwksSource> {
+    if is_safe_url(label) {
+        return Some(JwksSource::Discovery(label.to_owned()));
+    }
+    let message = format!("`{label}` is no URL, so where its keys are cannot be found out");
+    let problem = Problem::new("PAR0426", &section.place(), message).key_only();
+    problems.push(problem.help("set `jwks` to where its keys are: `https://…` or `file:///…`"));
+    None
+}
+
+/// The trust domains of SPIFFE whose SVIDs are accepted.
+pub(super) fn spiffe(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Vec<TrustDomain>> {
+    let named = section.named();
+    let count = named.len();
+    let domains: Vec<TrustDomain> =
+        named.into_iter().filter_map(|(label, section)| trust_domain(label, &section, problems)).collect();
+    (domains.len() == count).then_some(domains)
+}
+
+fn trust_domain(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<TrustDomain> {
+    if gateway::login::spiffe::SpiffeId::parse(&format!("spiffe://{label}/x")).is_none() {
+        let message = format!("`{label}` is no trust domain");
+        let problem = Problem::new("PAR0405", &section.place(), message).key_only();
+        problems.push(problem.help("lower-case letters, digits, `.`, `-` and `_`, such as `example.org`"));
+        return None;
+    }
+    let entry = section.get("bundle")?;
+    let Some(path) = entry.text.strip_prefix("file://") else {
+        let problem = Problem::new("PAR0426", &entry.place, "`bundle` must be `file:///…`");
+        problems.push(problem.help("write the bundle there: `spire-server bundle show -format spiffe`"));
+        return None;
+    };
+    let path = section.raw().resolve(&entry.place, path);
+    must_be_file(&path, &entry, "bundle", problems);
+    let audience = section.get("audience").map(|entry| entry.text).filter(|audience| !audience.is_empty());
+    let max_age = read(section, "max_age", value::duration, problems)?;
+    Some(TrustDomain { name: label.to_owned(), bundle: path, audience, max_age })
+}
+
 pub(super) fn trust(root: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Vec<TrustRule>> {
     let before = problems.len();
     let workloads: BTreeMap<&str, Section<'_>> = root.section("workloads").named().into_iter().collect();
     let issuers: BTreeSet<&str> = root.section("issuers").named().into_iter().map(|(label, _)| label).collect();
+    let trust_domains = root.section("spiffe").named().into_iter().map(|(label, _)| label.to_owned()).collect();
     let certificates = root.section("postgres").section("tls").get("client_ca").is_some();
+    let known = Known { workloads, issuers, trust_domains, certificates };
     let mut rules: Vec<TrustRule> = Vec::new();
     for section in root.section("trust").elements() {
-        let (Some(workload), Some(issuer)) = (section.get("workload"), section.get("issuer")) else { continue };
-        let Some(name) = parse(&workload, "workload", parse_name, problems) else { continue };
-        let Some(registered) = workloads.get(workload.text.as_str()) else {
-            let known = workloads.keys().copied();
-            problems.push(not_there(&workload, "workload", crate::config::layers::closest(&workload.text, known)));
-            continue;
-        };
-        if issuer.text == CERTIFICATE && !certificates {
-            let problem = Problem::new("PAR0408", &issuer.place, "no listener accepts client certificates");
-            problems.push(problem.help("set `client_ca` in `[postgres.tls]`"));
-        } else if issuer.text != CERTIFICATE && !issuers.contains(issuer.text.as_str()) {
-            let known = issuers.iter().copied();
-            problems.push(not_there(&issuer, "issuer", crate::config::layers::closest(&issuer.text, known)));
-        }
-        let claims: BTreeMap<String, String> =
-            section.map("claims").into_iter().map(|(claim, entry)| (claim, entry.text)).collect();
-        let is_ci = registered.get("kind").is_some_and(|kind| kind.text == "ci");
-        check_claims(&section, &issuer.text, &claims, is_ci, problems);
-        let rule = TrustRule { issuer: Arc::from(issuer.text), claims, workload: name };
+        let Some((rule, place)) = rule(&section, &known, problems) else { continue };
         if let Some(same) = rules.iter().find(|other| other.issuer == rule.issuer && other.claims == rule.claims) {
             let message = format!("a rule for `{}` has the same issuer and claims", same.workload);
-            problems
-                .push(Problem::new("PAR0424", &workload.place, message).help("an attestation is one workload's alone"));
+            problems.push(Problem::new("PAR0424", &place, message).help("an attestation is one workload's alone"));
         }
         rules.push(rule);
     }
     (problems.len() == before).then_some(rules)
+}
+
+/// What rules may name.
+struct Known<'r> {
+    workloads: BTreeMap<&'r str, Section<'r>>,
+    issuers: BTreeSet<&'r str>,
+    trust_domains: BTreeSet<String>,
+    certificates: bool,
+}
+
+/// A rule, and the place of its workload's name.
+fn rule(section: &Section<'_>, known: &Known<'_>, problems: &mut Vec<Problem>) -> Option<(TrustRule, Place)> {
+    let workload = section.get("workload")?;
+    let named = section.get("issuer");
+    let template = templates::of_rule(section, named.as_ref(), problems);
+    let well_known = template.and_then(|template| template.issuer);
+    let Some(issuer) =
+        named.or_else(|| well_known.map(|issuer| Entry { text: issuer.to_owned(), place: workload.place.clone() }))
+    else {
+        let problem = Problem::new("PAR0403", &section.place(), "`trust.issuer` is missing").key_only();
+        problems.push(problem.help("a configured issuer; a template with a well-known issuer needs none"));
+        return None;
+    };
+    let name = parse(&workload, "workload", parse_name, problems)?;
+    let Some(registered) = known.workloads.get(workload.text.as_str()) else {
+        let names = known.workloads.keys().copied();
+        problems.push(not_there(&workload, "workload", crate::config::layers::closest(&workload.text, names)));
+        return None;
+    };
+    check_issuer(&issuer, known, problems);
+    let table = section.section("claims");
+    let bound = section.map("claims");
+    let (claims, terms) = match template {
+        Some(template) => template.apply(&issuer, &table, bound, problems),
+        None => {
+            let claims: Claims = bound.into_iter().map(|(claim, entry)| (claim, entry.text)).collect();
+            let is_ci = registered.get("kind").is_some_and(|kind| kind.text == "ci");
+            check_claims(&table, &issuer.text, &claims, is_ci, problems);
+            (claims, Terms::default())
+        }
+    };
+    let yes = |key: &'static str, problems: &mut Vec<Problem>| {
+        choose(section, key, &[("true", true), ("false", false)], problems).unwrap_or(false)
+    };
+    let terms = Terms { once: yes("once", problems), bound: yes("bound", problems), ..terms };
+    let rule = TrustRule { issuer: Arc::from(issuer.text), claims, workload: name, terms };
+    Some((rule, workload.place))
+}
+
+fn check_issuer(issuer: &Entry, known: &Known<'_>, problems: &mut Vec<Problem>) {
+    if issuer.text == CERTIFICATE {
+        if !known.certificates {
+            let problem = Problem::new("PAR0408", &issuer.place, "no listener accepts client certificates");
+            problems.push(problem.help("set `client_ca` in `[postgres.tls]`"));
+        }
+    } else if let Some(domain) = issuer.text.strip_prefix("spiffe://") {
+        if !known.trust_domains.contains(domain) {
+            let problem = Problem::new("PAR0408", &issuer.place, format!("trust domain `{domain}` is not configured"));
+            problems.push(problem.help(format!("add `[spiffe.\"{domain}\"]` with its bundle")));
+        }
+    } else if !known.issuers.contains(issuer.text.as_str()) {
+        let names = known.issuers.iter().copied();
+        problems.push(not_there(issuer, "issuer", crate::config::layers::closest(&issuer.text, names)));
+    }
 }
 
 fn not_there(entry: &Entry, what: &str, close: Option<&str>) -> Problem {
@@ -215,33 +311,19 @@ fn not_there(entry: &Entry, what: &str, close: Option<&str>) -> Problem {
     }
 }
 
-fn check_claims(
-    section: &Section<'_>,
-    issuer: &str,
-    claims: &BTreeMap<String, String>,
-    is_ci: bool,
-    problems: &mut Vec<Problem>,
-) {
-    let table = section.section("claims");
+fn check_claims(table: &Section<'_>, issuer: &str, claims: &Claims, is_ci: bool, problems: &mut Vec<Problem>) {
     if !table.exists() {
         return; // reported as missing
     }
-    // A subject that is built from names is no better than the names: GitHub's is, and its form can be customised.
-    let github = issuer == "https://token.actions.githubusercontent.com"
-        || issuer.ends_with("/_services/token")
-        || (issuer.starts_with("https://token.actions.") && issuer.ends_with(".ghe.com"));
-    let lasting = |claim: &String| LASTING_CLAIMS.contains(&claim.as_str()) && !(github && claim == "sub");
-    if !claims.keys().any(lasting) {
+    if !claims.keys().any(|claim| LASTING_CLAIMS.contains(&claim.as_str())) {
         let problem =
             Problem::new("PAR0422", &table.place(), "no claim of the rule is safe from being given to another");
-        let help = if github {
-            "names of repositories are given anew: add `repository_id`"
-        } else {
-            "names and addresses are given anew: add `sub`, `repository_id`, `project_id`, `oid` or another lasting id"
-        };
+        let help =
+            "names and addresses are given anew: add `sub`, `repository_id`, `project_id`, `oid` or another lasting id";
         problems.push(problem.key_only().help(help));
     }
-    if is_ci && issuer != CERTIFICATE && !claims.keys().any(|claim| PLACE_CLAIMS.contains(&claim.as_str())) {
+    let issues_runs = issuer != CERTIFICATE && !issuer.starts_with("spiffe://");
+    if is_ci && issues_runs && !claims.keys().any(|claim| PLACE_CLAIMS.contains(&claim.as_str())) {
         let problem = Problem::new("PAR0423", &table.place(), "a rule for a CI job says from where it must run");
         problems
             .push(problem.key_only().help("add `ref` or `environment`: otherwise a pull request's run is trusted too"));

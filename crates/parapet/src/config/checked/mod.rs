@@ -5,6 +5,7 @@
 
 mod identity;
 mod listeners;
+mod templates;
 mod upstreams;
 
 use std::collections::BTreeSet;
@@ -42,6 +43,8 @@ pub(crate) struct Configuration {
     pub(crate) trust: Vec<TrustRule>,
     /// Who may sign attestations.
     pub(crate) issuers: Vec<Issuer>,
+    /// Trust domains of SPIFFE whose SVIDs are accepted.
+    pub(crate) spiffe: Vec<TrustDomain>,
     /// The people who approve and administer.
     pub(crate) people: Vec<PersonEntry>,
     /// SHA-256, in hexadecimal, of the texts that were read, for the audit log.
@@ -216,8 +219,23 @@ pub(crate) enum SignatureAlgorithm {
 pub(crate) enum JwksSource {
     /// Fetched over HTTPS; over plain HTTP on loopback alone.
     Url(String),
+    /// Where the issuer's own metadata says; the URL is the issuer.
+    Discovery(String),
     /// Read from a file.
     File(PathBuf),
+}
+
+/// A trust domain of SPIFFE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TrustDomain {
+    /// Its name, without `spiffe://`.
+    pub(crate) name: String,
+    /// The file of its bundle, a JWK set.
+    pub(crate) bundle: PathBuf,
+    /// The `aud` that JWT-SVIDs must have; without it none is accepted.
+    pub(crate) audience: Option<String>,
+    /// The longest that a JWT-SVID may still be valid for.
+    pub(crate) max_age: Duration,
 }
 
 /// A person who approves or administers.
@@ -243,6 +261,7 @@ pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configurat
     let policy_folders = listeners::policy_folders(&root.section("policies"), problems);
     let workloads = identity::workloads(&root.section("workloads"), problems);
     let issuers = identity::issuers(&root.section("issuers"), problems);
+    let spiffe = identity::spiffe(&root.section("spiffe"), problems);
     let trust = identity::trust(&root, problems);
     let people = identity::people(&root.section("people"), problems);
     if let (Some(admin), Some(Some(postgres))) = (admin, &postgres)
@@ -268,6 +287,7 @@ pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configurat
         workloads: workloads?,
         trust: trust?,
         issuers: issuers?,
+        spiffe: spiffe?,
         people: people?,
         digest: digest(raw),
     })

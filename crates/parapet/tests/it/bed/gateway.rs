@@ -383,6 +383,9 @@ fn launch(setup: &Setup) -> (Child, SocketAddr, SocketAddr) {
         .current_dir(&setup.folder)
         .args(["serve", "-c", "parapet.toml"])
         .env("NO_COLOR", "1")
+        // Settings of tests, which the gateway would take for misspelt ones of its own.
+        .env_remove("PARAPET_CANARY_SECONDS")
+        .env_remove("PARAPET_CANARY_SEED")
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

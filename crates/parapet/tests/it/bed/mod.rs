@@ -10,6 +10,7 @@ pub(crate) mod issuer;
 pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod shop;
+pub(crate) mod superuser;
 pub(crate) mod wait;
 
 use std::time::Duration;

@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::clients::{Ran, run};
 use super::folder::{self, Folder};
+use super::superuser::Superuser;
 use super::{shop, skip, wait};
 
 /// The password of the gateway's own login at the upstream. A canary: it must appear nowhere downstream.
@@ -37,9 +38,6 @@ pub(crate) enum Server {
 }
 
 impl Server {
-    /// Both.
-    pub(crate) const ALL: [Self; 2] = [Self::System, Self::Second];
-
     fn template(self) -> Option<&'static PathBuf> {
         match self {
             Self::System => SYSTEM.as_ref(),
@@ -128,6 +126,11 @@ impl Postgres {
     pub(crate) fn try_sql(&self, sql: &str) -> Result<String, String> {
         let ran = superuser_sql(&self.data, self.port, sql);
         if ran.code == 0 { Ok(ran.out.trim_end().to_owned()) } else { Err(ran.err) }
+    }
+
+    /// A session of the superuser, past the gateway.
+    pub(crate) fn superuser(&self) -> Superuser {
+        Superuser::open(psql(&self.data, self.port).args(["-XAtq", shop::NAME]))
     }
 
     /// Its major version.
@@ -290,9 +293,13 @@ fn superuser_sql(data: &Path, port: u16, sql: &str) -> Ran {
 }
 
 fn superuser_sql_on(data: &Path, port: u16, database: &str, sql: &str) -> Ran {
+    run(psql(data, port).args(["-XAtq", "-v", "ON_ERROR_STOP=1", database, "-c", sql]))
+}
+
+fn psql(data: &Path, port: u16) -> Command {
     let mut command = Command::new("psql");
-    command.arg("-h").arg(data).args(["-p", &port.to_string(), "-U", SUPERUSER, "-XAtq", "-v", "ON_ERROR_STOP=1"]);
-    run(command.args([database, "-c", sql]))
+    command.arg("-h").arg(data).args(["-p", &port.to_string(), "-U", SUPERUSER]);
+    command
 }
 
 /// A program of the server: on PATH, or where Debian keeps it, the newest first.

@@ -1,6 +1,6 @@
 //! Planted values, and everything that may be made of them, looked for in bytes.
 //!
-//! Of a text: every run of six of its letters (eight of digits, which are common), in either case, forwards and backwards,
+//! Of a text: every run of six of its letters (eight of digits and ten of hexadecimal digits, which are common), in either case, forwards and backwards,
 //! as it is, in hexadecimal and in base64 at each of its three alignments; and its MD5 and SHA-256. Of any type: its binary
 //! form. Separators are left out of the runs, since masks show them.
 
@@ -12,6 +12,8 @@ use crate::bed::postgres::Postgres;
 const RUN: usize = 6;
 /// Digits in a row that count as the value.
 const DIGITS: usize = 8;
+/// Hexadecimal digits in a row that count as the value, where it has no other letters: audit logs are full of them.
+const HEX: usize = 10;
 /// Hexadecimal digits of a hash in a row that count as the value.
 const HASH: usize = 12;
 
@@ -19,10 +21,46 @@ const HASH: usize = 12;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Canaries {
     /// In lower case.
-    runs: HashSet<Vec<u8>>,
+    runs: Parts,
     /// As they are.
-    exact: HashSet<Vec<u8>>,
-    lengths: [Vec<usize>; 2],
+    exact: Parts,
+}
+
+/// Strings of at least four bytes, found fast in megabytes of logs.
+#[derive(Clone, Debug, Default)]
+struct Parts {
+    all: HashSet<Vec<u8>>,
+    lengths: Vec<usize>,
+    /// At the slot of its first four bytes: does any begin so?
+    starts: Vec<bool>,
+}
+
+impl Parts {
+    fn insert(&mut self, part: Vec<u8>) {
+        self.all.insert(part);
+    }
+
+    fn finish(&mut self) {
+        self.lengths = self.all.iter().map(Vec::len).collect();
+        self.lengths.sort_unstable();
+        self.lengths.dedup();
+        self.starts = vec![false; 1 << 20];
+        for part in &self.all {
+            self.starts[slot(part)] = true;
+        }
+    }
+
+    fn find<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let starts = (0..bytes.len().saturating_sub(3)).filter(|at| self.starts[slot(&bytes[*at..])]);
+        let mut parts = starts.flat_map(|at| self.lengths.iter().filter_map(move |length| bytes.get(at..at + length)));
+        parts.find(|part| self.all.contains(*part))
+    }
+}
+
+/// Of four bytes, twenty bits.
+fn slot(bytes: &[u8]) -> usize {
+    let key = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    usize::try_from(key.wrapping_mul(2_654_435_761) >> 12).unwrap()
 }
 
 impl Canaries {
@@ -57,7 +95,11 @@ impl Canaries {
     /// Adds a value by its text and its binary form; [`Self::finish`] comes after the last.
     pub(super) fn add(&mut self, text: &str, binary: &[u8]) {
         for run in text.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|run| run.len() >= RUN) {
-            let length = if run.bytes().all(|byte| byte.is_ascii_digit()) { DIGITS } else { RUN };
+            let length = match run {
+                run if run.bytes().all(|byte| byte.is_ascii_digit()) => DIGITS,
+                run if run.trim_start_matches('x').bytes().all(|byte| byte.is_ascii_hexdigit()) => HEX,
+                _ => RUN,
+            };
             if run.len() < length {
                 continue;
             }
@@ -84,37 +126,25 @@ impl Canaries {
     }
 
     fn add_runs(&mut self, text: &[u8], length: usize) {
-        self.runs.extend(text.windows(length).map(<[u8]>::to_vec));
+        self.runs.all.extend(text.windows(length).map(<[u8]>::to_vec));
     }
 
     /// Makes it ready to look.
     pub(super) fn finish(&mut self) {
-        self.lengths = [&self.runs, &self.exact].map(|set| {
-            let mut lengths: Vec<usize> = set.iter().map(Vec::len).collect();
-            lengths.sort_unstable();
-            lengths.dedup();
-            lengths
-        });
+        self.runs.finish();
+        self.exact.finish();
     }
 
     /// The first find, said without telling it all.
     pub(super) fn find(&self, bytes: &[u8]) -> Option<String> {
         let lower = bytes.to_ascii_lowercase();
-        for (set, lengths, bytes) in
-            [(&self.runs, &self.lengths[0], lower.as_slice()), (&self.exact, &self.lengths[1], bytes)]
-        {
-            for length in lengths.iter().filter(|length| **length <= bytes.len()) {
-                if let Some(found) = bytes.windows(*length).find(|part| set.contains(*part)) {
-                    return Some(format!("`{}`", found.escape_ascii()));
-                }
-            }
-        }
-        None
+        let found = self.runs.find(&lower).or_else(|| self.exact.find(bytes));
+        found.map(|found| format!("`{}`", found.escape_ascii()))
     }
 
     /// Is there anything to look for?
     pub(super) fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.exact.is_empty()
+        self.runs.all.is_empty() && self.exact.all.is_empty()
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Ground {
     pub(super) canaries: Vec<String>,
     /// SQL whose answer no attack may change.
     pub(super) tripwire: String,
+    /// SQL for the upstream after each attack and each twin: brings back what they changed.
+    pub(super) restore: String,
 }
 
 #[derive(Debug, Deserialize)]

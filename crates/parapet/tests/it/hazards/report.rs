@@ -1,6 +1,7 @@
 //! A line for each hazard and major, and the comparison with the list of known gaps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use super::attack::Result;
 use super::corpus::Corpus;
@@ -9,7 +10,7 @@ use super::world::World;
 /// Prints the lines, and fails unless exactly the known gaps are open.
 pub(super) fn print_and_assert(world: &World, corpus: &Corpus, results: &[Result]) {
     let major = world.major;
-    eprintln!("\nPostgreSQL {major}");
+    let mut out = format!("\nPostgreSQL {major}\n");
     for (id, title) in &corpus.titles {
         let mine: Vec<&Result> = results.iter().filter(|result| result.id == *id).collect();
         let tries: usize = mine.iter().map(|result| result.forms).sum();
@@ -22,7 +23,8 @@ pub(super) fn print_and_assert(world: &World, corpus: &Corpus, results: &[Result
             mine.iter().filter(|result| result.failures.iter().any(|failure| failure.side == side)).count()
         };
         let (open, refused) = (failed("attack"), failed("twin"));
-        eprintln!(
+        writeln!(
+            out,
             "{} {id} on {major}  {title:<34} {:>3} attacks in {tries:>3} forms: {} held ({}); {} of {} twins passed",
             if open + refused == 0 { "ok  " } else { "OPEN" },
             mine.len(),
@@ -30,7 +32,8 @@ pub(super) fn print_and_assert(world: &World, corpus: &Corpus, results: &[Result
             ways.join(", "),
             mine.len() - refused,
             mine.len(),
-        );
+        )
+        .unwrap();
     }
     let found: BTreeSet<(String, &str)> = results
         .iter()
@@ -43,14 +46,20 @@ pub(super) fn print_and_assert(world: &World, corpus: &Corpus, results: &[Result
         .map(|gap| (gap.entry.clone(), gap.side.as_str()))
         .collect();
     for gap in corpus.gaps.iter().filter(|gap| gap.on.contains(&major)) {
-        eprintln!("known gap: {} ({}) on {major}: {}", gap.entry, gap.side, gap.why);
+        writeln!(out, "known gap: {} ({}) on {major}: {}", gap.entry, gap.side, gap.why).unwrap();
     }
     for result in results.iter().filter(|result| !result.failures.is_empty()) {
         for failure in &result.failures {
             let news = if known.contains(&(result.key.clone(), failure.side)) { "known" } else { "NEW" };
-            eprintln!("  {news} {} on {major}, {}: {}", result.key, failure.side, failure.why);
+            writeln!(out, "  {news} {} on {major}, {}: {}", result.key, failure.side, failure.why).unwrap();
         }
     }
+    let mut slowest: Vec<&Result> = results.iter().collect();
+    slowest.sort_by_key(|result| std::cmp::Reverse(result.took));
+    for result in slowest.iter().take(5) {
+        writeln!(out, "slowest: {} in {:.1} s", result.key, result.took.as_secs_f32()).unwrap();
+    }
+    eprint!("{out}");
     world.assert_logs_are_clean();
     let new: Vec<_> = found.difference(&known).collect();
     let mended: Vec<_> = known.difference(&found).collect();

@@ -9,9 +9,9 @@ use crate::bed::gateway::{Gateway, Setup};
 use crate::bed::issuer::Issuer;
 use crate::bed::postgres::{Postgres, Server};
 
-use super::attack;
 use super::canaries::Canaries;
 use super::corpus::Corpus;
+use super::exchange;
 
 /// A guarded database with canaries in it.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl World {
         let major = postgres.major();
         let failed: Vec<String> = setup(major)
             .iter()
-            .filter_map(|sql| postgres.try_sql(&attack::expand(sql)).err().map(|error| format!("{error}{sql}")))
+            .filter_map(|sql| postgres.try_sql(&exchange::expand(sql)).err().map(|error| format!("{error}{sql}")))
             .collect();
         assert!(failed.is_empty(), "the set-up fails on {major}:\n{}", failed.join("\n"));
         let canaries = Canaries::planted(&postgres, canaries);

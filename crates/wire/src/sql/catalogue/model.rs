@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use kernel::resource::Kin;
 use kernel::verdict::Undecidable;
 
 use crate::sql::bodies::Looked;
@@ -87,7 +88,7 @@ pub struct Relation {
     /// Every relation whose rows include its own, as places in the catalogue: parents by partition or inheritance.
     pub(in crate::sql) ancestors: Vec<usize>,
     /// Its descendants, by schema and name; absent if there are none.
-    pub(in crate::sql) kin: Option<Arc<[(Arc<str>, Arc<str>)]>>,
+    pub(in crate::sql) kin: Option<Kin>,
     /// Every relation whose rows are among its own.
     pub(in crate::sql) descendants: Vec<usize>,
     pub(in crate::sql) delayed: Vec<Delayed>,
