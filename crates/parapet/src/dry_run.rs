@@ -1,12 +1,14 @@
 //! What would be decided about a statement: the analysis and the evaluation of the wire, as a description that can never
 //! become a permit. `decide` and policy tests share it.
 
+use std::collections::BTreeSet;
+
 use kernel::circumstances::Circumstances;
 use kernel::policy::{Evaluation, Snapshot, evaluate, explain};
 use kernel::verdict::{DenyReason, Terms, Undecidable};
 use kernel::workload::Name;
 use serde_json::{Value, json};
-use wire::mask::MaskPlan;
+use wire::mask::{MaskPlan, PreviewedColumn, preview};
 use wire::sql::{Analysis, Catalogue, analyse};
 
 use crate::recorded::{described, set};
@@ -17,6 +19,7 @@ pub(crate) struct DryRun {
     /// None if the statement cannot be analysed.
     pub(crate) analysis: Option<Analysis>,
     explanation: Option<Value>,
+    columns: Vec<Value>,
     workload: Name,
     upstream: Name,
 }
@@ -35,6 +38,7 @@ pub(crate) fn run(
         evaluation: refused(why, snapshot),
         analysis,
         explanation: None,
+        columns: Vec::new(),
         workload: workload.clone(),
         upstream: upstream.clone(),
     };
@@ -52,7 +56,35 @@ pub(crate) fn run(
     }
     let known = snapshot.workload(&workload);
     let explanation = known.map(|known| described(&explain(snapshot, known, &analysis.operations, around)));
-    DryRun { evaluation, analysis: Some(analysis), explanation, workload, upstream }
+    let columns = if evaluation.verdict == "deny" { Vec::new() } else { columns(snapshot, &analysis, &evaluation) };
+    DryRun { evaluation, analysis: Some(analysis), explanation, columns, workload, upstream }
+}
+
+/// Each result column of the statements: from what it is made, and what a mask makes of it.
+fn columns(snapshot: &Snapshot, analysis: &Analysis, evaluation: &Evaluation) -> Vec<Value> {
+    let resource = |place: &usize| analysis.operations.get(*place).map(|operation| &operation.resource);
+    let view = |(statement, place, column): (usize, usize, PreviewedColumn)| {
+        let sources: Vec<String> =
+            column.sources.iter().filter_map(resource).map(|resource| resource.path.join(".")).collect();
+        let classes: BTreeSet<_> =
+            column.sources.iter().filter_map(resource).flat_map(|resource| snapshot.classes(resource)).collect();
+        json!({
+            "statement": statement + 1,
+            "column": place + 1,
+            "flow": column.flow,
+            "sources": sources,
+            "classes": classes,
+            "mask": column.mask,
+            "policies": column.policies,
+            "example": column.example.map(|(value, masked)| json!({ "value": value, "masked": masked })),
+        })
+    };
+    let statements = analysis.statements.iter().enumerate();
+    let all = statements.flat_map(|(number, statement)| {
+        let columns = preview(analysis, statement, &evaluation.terms.masks).into_iter().enumerate();
+        columns.map(move |(place, column)| (number, place, column))
+    });
+    all.map(view).collect()
 }
 
 /// What the wire would refuse before or after it asks policy.
@@ -100,6 +132,9 @@ impl DryRun {
         }
         if let Some(explanation) = &self.explanation {
             set(&mut entry, "explanation", explanation.clone());
+        }
+        if !self.columns.is_empty() {
+            set(&mut entry, "columns", json!(self.columns));
         }
         entry
     }

@@ -16,6 +16,7 @@ mod moment;
 mod network;
 mod number;
 mod permute;
+mod preview;
 mod rows;
 mod scalar;
 mod text;
@@ -33,6 +34,7 @@ use rows::Column;
 
 pub use copy::CopyMask;
 pub use key::MaskKey;
+pub use preview::{PreviewedColumn, preview};
 pub use rows::RowMask;
 
 /// The first object id that `initdb` does not give away: relations below it belong to the system.

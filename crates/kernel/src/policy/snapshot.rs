@@ -1,7 +1,7 @@
 //! Everything that a judgement reads, frozen: policies, workloads, upstreams, trust rules. Swapped as a whole; read afresh
 //! for every operation.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use cedar_policy::Entity;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::Action;
-use crate::policy::class::ClassPattern;
+use crate::policy::class::{self, ClassPattern};
 use crate::policy::load::{Bundle, LoadedPolicy, PolicyFile};
 use crate::policy::problem::Problem;
 use crate::policy::slice::{Cut, Slice};
@@ -213,6 +213,12 @@ impl Snapshot {
     /// Every upstream, by name.
     pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.upstreams.values().map(|known| &known.upstream)
+    }
+
+    /// The classes that a table or a column carries; none for anything else.
+    pub fn classes(&self, resource: &Resource) -> BTreeSet<Arc<str>> {
+        let known = self.known_upstream(&resource.upstream);
+        known.map(|known| class::classes(&known.classes, resource)).unwrap_or_default()
     }
 
     pub(crate) fn known_upstream(&self, name: &Name) -> Option<&Arc<KnownUpstream>> {

@@ -31,7 +31,8 @@ impl Decide {
     }
 }
 
-fn exit(answer: &Value) -> Result<Exit, Failure> {
+/// How a command ends that asked for this decision.
+pub(super) fn exit(answer: &Value) -> Result<Exit, Failure> {
     match answer.get("verdict").and_then(Value::as_str) {
         Some("permit") => Ok(Exit::Done),
         Some("ask") => Ok(Exit::NotApproved),

@@ -19,6 +19,7 @@ pub(crate) mod explain;
 pub(crate) mod globals;
 mod help;
 mod id;
+mod masks;
 pub(crate) mod output;
 pub(crate) mod page;
 mod policy;
@@ -68,6 +69,7 @@ enum Command {
     Explain(explain::Explain),
     Decide(decide::Decide),
     Policy(policy::Policy),
+    Masks(masks::Masks),
     Workloads(workloads::Workloads),
     Trust(trust::Trust),
     Upstreams(upstreams::Upstreams),
@@ -107,6 +109,7 @@ impl Command {
             Self::Explain(command) => command.execute(globals).await,
             Self::Decide(command) => command.execute(globals).await,
             Self::Policy(command) => command.execute(globals),
+            Self::Masks(command) => command.execute(globals).await,
             Self::Workloads(command) => command.execute(globals).await,
             Self::Trust(command) => command.execute(globals).await,
             Self::Upstreams(command) => command.execute(globals).await,

@@ -42,11 +42,13 @@ fn explain_shows_source_truth_and_the_way_out() {
 #[test]
 fn exit_codes() {
     let Some(bed) = Bed::start("cli-exit") else { return };
-    let cases: [(&[&str], i32); 8] = [
+    let cases: [(&[&str], i32); 10] = [
         (&["decide", "--as", "reporting", "--on", "shop-db", "--sql", "select 1"], 0),
         (&["decide", "--as", "triage-bot", "--on", "shop-db", "--sql", "drop table orders"], 5),
         (&["decide", "--as", "deploy", "--on", "shop-db", "--sql", "drop table orders"], 6),
         (&["decide", "--as"], 2),
+        (&["masks", "preview", "--as", "reporting", "--on", "shop-db", "--sql", "select card from customers"], 0),
+        (&["masks", "preview", "--as", "triage-bot", "--on", "shop-db", "--sql", "drop table orders"], 5),
         (&["workloads", "show", "nobody"], 1),
         (&["audit", "verify"], 0),
         (&["config", "check"], 0),
@@ -60,6 +62,36 @@ fn exit_codes() {
     assert_eq!(stranger.code, 4, "{stranger:?}");
     // Nothing was sent by `decide`.
     assert!(bed.postgres.executed().iter().all(|sql| !sql.contains("drop table")));
+}
+
+#[test]
+fn masks_are_previewed() {
+    let Some(bed) = Bed::start("cli-masks") else { return };
+    let sql = "select id, email, upper(card), c.card as innocent, count(*) over () from customers c";
+    let preview = |more: &[&str]| {
+        let arguments = ["masks", "preview", "--as", "reporting", "--on", "shop-db", "--sql", sql];
+        let ran = bed.gateway.cli(&[&arguments[..], more].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.out
+    };
+    let table = preview(&[]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 6, "{table}");
+    for (line, parts) in lines.iter().zip([
+        &["COLUMN", "VALUE", "FROM", "CLASSES", "MASK", "POLICY", "EXAMPLE"][..],
+        &["1", "bare", "shop.public.customers.id"],
+        &["2", "bare", "shop.public.customers.email", "pii", "partial", "pii-is-masked", "→ m***@e***.com"],
+        &["3", "derived", "shop.public.customers.card", "pci", "null", "cards-are-masked"],
+        &["4", "bare", "shop.public.customers.card", "pci", "last4", "cards-are-masked", "→ *************.com"],
+        &["5"],
+    ]) {
+        assert!(parts.iter().all(|part| line.contains(part)), "{parts:?} in {line}");
+    }
+    let json: Value = serde_json::from_str(&preview(&["--json"])).unwrap();
+    assert_eq!(json["schema"], "parapet.masks/v1");
+    assert_eq!((&json["items"][1]["mask"], &json["items"][0]["mask"]), (&"partial".into(), &Value::Null));
+    // Nothing was asked of the upstream.
+    assert!(bed.postgres.executed().iter().all(|sql| !sql.contains("innocent")));
 }
 
 #[test]

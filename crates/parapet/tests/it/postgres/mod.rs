@@ -5,6 +5,7 @@ mod catalogue;
 mod copy;
 mod holds;
 mod limits;
+mod masks;
 mod reads;
 mod refusals;
 mod transactions;
