@@ -17,7 +17,8 @@ mod serve;
 mod token;
 
 pub use parts::{
-    ControlParts, Decide, DecideRefusal, Explain, Hypothetical, ListenerView, Reload, UpstreamView, Upstreams,
+    ControlParts, Decide, DecideRefusal, Explain, Foresee, ForeseeRefusal, Foreseen, Hypothetical, ListenerView,
+    Reload, UpstreamView, Upstreams,
 };
 pub use people::{Caller, People, PersonEntry};
 pub use problem::{CODES, CodeText};

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use kernel::approval::ApprovalTerms;
 use kernel::policy::Mode;
 use kernel::ports::{Clock, LiveSessions, PortFuture, Snapshots, UpstreamProbe};
 use kernel::time::Timestamp;
@@ -69,11 +70,38 @@ pub enum DecideRefusal {
     Unavailable,
 }
 
+/// What a statement would be asked of people, bound to its exact content as on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreseen {
+    /// SHA-256 of the exact content, in hexadecimal: see `kernel::verdict::Content::digest`.
+    pub digest: String,
+    /// The message line without ids.
+    pub summary: String,
+    /// The statement with its constants replaced.
+    pub template: String,
+    /// Who must approve.
+    pub terms: ApprovalTerms,
+}
+
+/// Why nothing is asked of people ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeseeRefusal {
+    /// It was not judged.
+    NotJudged(DecideRefusal),
+    /// It passes without anybody's approval.
+    Permitted,
+    /// It is denied, and no approval lifts that.
+    Denied,
+}
+
 /// Explains a decision's audit entry by the policies of now: the value becomes `explanation`.
 pub type Explain = Arc<dyn Fn(&Value) -> Option<Value> + Send + Sync>;
 
 /// Judges what nobody asked: an object with the members of a decision's audit entry and perhaps `explanation`.
 pub type Decide = Arc<dyn Fn(Hypothetical) -> PortFuture<'static, Result<Value, DecideRefusal>> + Send + Sync>;
+
+/// Finds what people would be asked about a statement that nobody sent yet.
+pub type Foresee = Arc<dyn Fn(Hypothetical) -> PortFuture<'static, Result<Foreseen, ForeseeRefusal>> + Send + Sync>;
 
 /// Reads the configuration and the policies again: an object of what was loaded, or every mistake (then nothing changed).
 pub type Reload = Arc<dyn Fn() -> PortFuture<'static, Result<Value, Vec<Value>>> + Send + Sync>;
@@ -113,6 +141,8 @@ pub struct ControlParts {
     pub explain: Explain,
     /// Judges what nobody asked.
     pub decide: Decide,
+    /// Finds what people would be asked.
+    pub foresee: Foresee,
     /// Reads the configuration again.
     pub reload: Reload,
 }

@@ -12,6 +12,7 @@ use store::log::{FindError, SearchError};
 use store::workloads::StandingError;
 
 use crate::app::set;
+use crate::parts::DecideRefusal;
 
 /// Why a call did not do what it was meant to.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -52,6 +53,10 @@ pub(crate) enum Problem {
     StoreUnavailable,
     #[error("it cannot be judged now")]
     CannotDecide,
+    #[error("there is nothing to approve: {0}")]
+    NothingToApprove(&'static str),
+    #[error("too many requests of the workload wait for an answer")]
+    TooManyWait,
     #[error("the configuration has mistakes, so nothing was changed")]
     Configuration(Vec<Value>),
     #[error("the request took too long")]
@@ -78,7 +83,7 @@ const fn text(code: &'static str, meaning: &'static str, hint: &'static str) -> 
 }
 
 /// The codes that only the admin API has. Those that it shares with the command line have the meaning that they have there.
-pub const CODES: [CodeText; 9] = [
+pub const CODES: [CodeText; 11] = [
     text("PAR0320", "nobody approves their own request", "ask another member of the group"),
     text("PAR0321", "the person is in none of the groups that must approve", "ask a member of the named groups"),
     text("PAR0322", "the person has approved already", "a quorum counts distinct people: ask another"),
@@ -88,6 +93,8 @@ pub const CODES: [CodeText; 9] = [
     text("PAR0326", "the request is too large", "send less than 64 KiB"),
     text("PAR0327", "the configuration has mistakes, so the old one stays", "run `parapet config check`"),
     text("PAR0328", "too many searches of the audit log run", "try again in a moment, or narrow the search"),
+    text("PAR0329", "there is nothing to approve", "`parapet decide` says what would be decided, and why"),
+    text("PAR0330", "too many requests of the workload wait for an answer", "let people answer them, or withdraw some"),
 ];
 
 impl Problem {
@@ -115,6 +122,8 @@ impl Problem {
             Self::DeskUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "PAR0211", "approval desk unavailable"),
             Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "PAR0301", "store unavailable"),
             Self::CannotDecide => (StatusCode::SERVICE_UNAVAILABLE, "PAR0208", "cannot decide now"),
+            Self::NothingToApprove(_) => (StatusCode::CONFLICT, "PAR0329", "nothing to approve"),
+            Self::TooManyWait => (StatusCode::CONFLICT, "PAR0330", "too many wait"),
             Self::Configuration(_) => (StatusCode::UNPROCESSABLE_ENTITY, "PAR0327", "mistakes in the configuration"),
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "PAR0305", "timed out"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "PAR0328", "busy"),
@@ -153,8 +162,7 @@ impl From<DeskError> for Problem {
     fn from(error: DeskError) -> Self {
         match error {
             DeskError::Unavailable => Self::DeskUnavailable,
-            // People do not ask; workloads do.
-            DeskError::TooMany => Self::Failed,
+            DeskError::TooMany => Self::TooManyWait,
         }
     }
 }
@@ -166,6 +174,16 @@ impl From<ActError> for Problem {
             ActError::Ambiguous => Self::Ambiguous,
             ActError::Refused(refusal) => Self::Approval(refusal),
             ActError::Desk(error) => error.into(),
+        }
+    }
+}
+
+impl From<DecideRefusal> for Problem {
+    fn from(refusal: DecideRefusal) -> Self {
+        match refusal {
+            DecideRefusal::NoWorkload => Self::Missing("workload"),
+            DecideRefusal::NoUpstream => Self::Missing("upstream"),
+            DecideRefusal::Unavailable => Self::CannotDecide,
         }
     }
 }

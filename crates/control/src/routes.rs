@@ -44,7 +44,7 @@ const fn route(method: &'static str, path: &'static str, right: Right, action: &
 use Right::{Administrator, Anyone};
 
 /// Every route.
-pub const ROUTES: [RouteView; 22] = [
+pub const ROUTES: [RouteView; 23] = [
     route("GET", "/v1/status", Anyone, "status"),
     route("GET", "/v1/workloads", Anyone, "workloads list"),
     route("GET", "/v1/workloads/{name}", Anyone, "workloads show"),
@@ -56,6 +56,7 @@ pub const ROUTES: [RouteView; 22] = [
     route("GET", "/v1/sessions/{id}", Administrator, "sessions show"),
     route("POST", "/v1/sessions/{id}/kill", Administrator, "sessions kill"),
     route("GET", "/v1/approvals", Anyone, "approvals list"),
+    route("POST", "/v1/approvals", Anyone, "approvals request"),
     route("GET", "/v1/approvals/watch", Anyone, "approvals watch"),
     route("GET", "/v1/approvals/{id}", Anyone, "approvals show"),
     route("POST", "/v1/approvals/{id}/approve", Anyone, "approvals approve"),
@@ -83,6 +84,7 @@ fn handler(route: &RouteView) -> MethodRouter<Arc<ControlParts>> {
         "sessions show" => get(sessions::show),
         "sessions kill" => post(sessions::kill),
         "approvals list" => get(approvals::list),
+        "approvals request" => post(approvals::request),
         "approvals watch" => get(approvals::watch),
         "approvals show" => get(approvals::show),
         "approvals approve" => post(approvals::approve),

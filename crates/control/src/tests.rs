@@ -119,6 +119,17 @@ fn workload(text: &str, owner: &str) -> Workload {
     }
 }
 
+fn terms(quorum: u32) -> ApprovalTerms {
+    ApprovalTerms {
+        groups: BTreeSet::from([name("dba")]),
+        quorum,
+        open_for: Duration::from_secs(1800),
+        valid_for: Duration::from_secs(600),
+        uses: 1,
+        policies: BTreeSet::from(["schema-needs-dba".into()]),
+    }
+}
+
 async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 5], Arc<StoppedClock>) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let dir = std::env::temp_dir().join(format!(
@@ -186,6 +197,20 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
             let answer = if known { Ok(json!({ "verdict": "deny" })) } else { Err(DecideRefusal::NoWorkload) };
             Box::pin(std::future::ready(answer))
         }),
+        foresee: Arc::new(|request| {
+            let foreseen = match request.sql.as_str() {
+                "select 1" => Err(ForeseeRefusal::Permitted),
+                "drop database shop" => Err(ForeseeRefusal::Denied),
+                _ if request.upstream != name("shop-db") => Err(ForeseeRefusal::NotJudged(DecideRefusal::NoUpstream)),
+                sql => Ok(Foreseen {
+                    digest: sql.to_owned(),
+                    summary: "DROP TABLE on shop-db/shop.public.orders".to_owned(),
+                    template: "drop table orders".to_owned(),
+                    terms: terms(1),
+                }),
+            };
+            Box::pin(std::future::ready(foreseen))
+        }),
         reload: Arc::new(|| Box::pin(std::future::ready(Err(vec![json!({ "message": "unknown key" })])))),
     };
     (parts, dir, tokens, clock)
@@ -236,7 +261,7 @@ impl House {
     async fn ask(&self, content: &str, quorum: u32) -> String {
         let asked = Asked {
             decision: DecisionId::new(START, 2),
-            session: SessionId::new(START, 3),
+            session: Some(SessionId::new(START, 3)),
             workload: name("triage"),
             owner: person("mara@example.com"),
             started_by: None,
@@ -245,14 +270,8 @@ impl House {
             summary: "DROP TABLE on shop-db/shop.public.orders".to_owned(),
             text: "drop table \u{202e}orders -- '4711'".to_owned(),
             template: "drop table orders".to_owned(),
-            terms: ApprovalTerms {
-                groups: BTreeSet::from([name("dba")]),
-                quorum,
-                open_for: Duration::from_secs(1800),
-                valid_for: Duration::from_secs(600),
-                uses: 1,
-                policies: BTreeSet::from(["schema-needs-dba".into()]),
-            },
+            terms: terms(quorum),
+            reason: None,
             at: START,
         };
         self.desk.ask(asked).await.unwrap().to_string()
@@ -294,6 +313,7 @@ fn sample(route: &RouteView, approval: &str) -> (String, Value) {
     let path = route.path.replace("{id}", &id).replace("{name}", named);
     let body = match route.action {
         "decide" => json!({ "as": "triage", "on": "shop-db", "sql": "select 1" }),
+        "approvals request" => json!({ "as": "triage", "on": "shop-db", "sql": "drop table orders" }),
         "approvals approve" | "approvals withdraw" | "upstreams test" | "reload" => json!({}),
         _ if route.method == "POST" => json!({ "reason": "a test" }),
         _ => Value::Null,
@@ -339,6 +359,7 @@ async fn every_route_asks_for_a_token_and_its_right() {
                     &format!("eve@example.com refused {} -", route.action)
                 );
             }
+            (Right::Anyone, Some("request")) => assert_eq!(status, 403, "{route:?}"),
             (Right::Anyone, Some("approve" | "reject" | "withdraw" | "revoke")) => assert_eq!(status, 404, "{route:?}"),
             (Right::Anyone, _) => assert!(BEYOND_RIGHTS.contains(&status), "{route:?}: {status}"),
         }

@@ -395,7 +395,7 @@ impl Session {
         let workload = snapshot.workload(self.who.workload()).ok_or(DeskError::Unavailable)?;
         let asked = Asked {
             decision: ask.subject().decision(),
-            session: self.id,
+            session: Some(self.id),
             workload: self.who.workload().clone(),
             owner: workload.owner.clone(),
             started_by: None,
@@ -405,6 +405,7 @@ impl Session {
             text: ask.text().to_string(),
             template: ask.template().to_string(),
             terms: (**ask.approval()).clone(),
+            reason: None,
             at: self.around.now,
         };
         self.parts.desk.ask(asked).await

@@ -52,13 +52,13 @@ mod millis {
 pub struct Asked {
     /// The decision that asks.
     pub decision: DecisionId,
-    /// The session that waits.
-    pub session: SessionId,
+    /// The session that waits; none for what a person asks ahead.
+    pub session: Option<SessionId>,
     /// Who asks.
     pub workload: Name,
     /// The human who answers for the workload; never an approver of its requests unless a group names someone else too.
     pub owner: Person,
-    /// The human who started the run, if known.
+    /// The human who started the run, if known, or who asks ahead: never an approver of it.
     pub started_by: Option<Person>,
     /// The upstream that is asked.
     pub upstream: Name,
@@ -72,6 +72,9 @@ pub struct Asked {
     pub template: String,
     /// Who must approve.
     pub terms: ApprovalTerms,
+    /// Why, in the words of the person who asks ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// When it was asked.
     pub at: Timestamp,
 }

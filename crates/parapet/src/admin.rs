@@ -4,17 +4,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use control::{ControlParts, DecideRefusal, Hypothetical, ListenerView, People, PersonEntry, TokenHash, UpstreamView};
+use control::{
+    ControlParts, DecideRefusal, ForeseeRefusal, Foreseen, Hypothetical, ListenerView, People, PersonEntry, TokenHash,
+    UpstreamView,
+};
 use gateway::protocol::postgres::Guarded;
 use gateway::tasks::Tasks;
 use gateway::upstream::dial::Dialler;
 use kernel::ports::{Check, PortFuture, Snapshots as _, UpstreamProbe};
+use kernel::verdict::Content;
 use kernel::workload::Name;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::config::Configuration;
 use crate::config::checked::{ListenerTls, UpstreamAddress};
+use crate::dry_run::DryRun;
 use crate::wiring::House;
 use crate::{dry_run, parts, recorded};
 
@@ -53,8 +58,8 @@ pub(crate) fn serve(
 }
 
 fn control_parts(house: &Arc<House>, configuration: &Configuration, postgres: Option<SocketAddr>) -> ControlParts {
-    let (explaining, deciding, listing, reloading) =
-        (Arc::clone(house), Arc::clone(house), Arc::clone(house), Arc::clone(house));
+    let (explaining, deciding, foreseeing, listing, reloading) =
+        (Arc::clone(house), Arc::clone(house), Arc::clone(house), Arc::clone(house), Arc::clone(house));
     ControlParts {
         version: gateway::VERSION,
         began: house.clock.now(),
@@ -72,7 +77,11 @@ fn control_parts(house: &Arc<House>, configuration: &Configuration, postgres: Op
         explain: Arc::new(move |entry| recorded::explanation(&explaining.publisher.current(), entry)),
         decide: Arc::new(move |request| {
             let house = Arc::clone(&deciding);
-            Box::pin(async move { decide(&house, &request) })
+            Box::pin(async move { decide(&house, &request).map(|judged| judged.entry()) })
+        }),
+        foresee: Arc::new(move |request| {
+            let house = Arc::clone(&foreseeing);
+            Box::pin(async move { foresee(&house, &request) })
         }),
         reload: Arc::new(move || {
             let house = Arc::clone(&reloading);
@@ -132,7 +141,7 @@ fn upstreams(house: &House) -> Vec<UpstreamView> {
     configuration.upstreams.iter().map(view).collect()
 }
 
-fn decide(house: &House, request: &Hypothetical) -> Result<Value, DecideRefusal> {
+fn decide(house: &House, request: &Hypothetical) -> Result<DryRun, DecideRefusal> {
     let snapshot = house.publisher.current();
     if snapshot.workload(&request.workload).is_none() {
         return Err(DecideRefusal::NoWorkload);
@@ -144,7 +153,26 @@ fn decide(house: &House, request: &Hypothetical) -> Result<Value, DecideRefusal>
         .ok_or(DecideRefusal::NoUpstream)?;
     let catalogue = guarded.catalogue().ok_or(DecideRefusal::Unavailable)?;
     let around = recorded::hypothetical(house.clock.now());
-    Ok(dry_run::run(&snapshot, &catalogue, &request.workload, &request.upstream, &request.sql, &around).entry())
+    Ok(dry_run::run(&snapshot, &catalogue, &request.workload, &request.upstream, &request.sql, &around))
+}
+
+/// What people are asked ahead: the terms of the same evaluation as on the wire, and the digest of the content that the wire
+/// would make of this text, without bound values.
+fn foresee(house: &House, request: &Hypothetical) -> Result<Foreseen, ForeseeRefusal> {
+    let judged = decide(house, request).map_err(ForeseeRefusal::NotJudged)?;
+    match (judged.evaluation.verdict, &judged.evaluation.approval, &judged.analysis) {
+        ("permit", _, _) => Err(ForeseeRefusal::Permitted),
+        ("ask", Some(terms), Some(analysis)) => {
+            let content = Content { text: request.sql.as_str().into(), ..Content::default() };
+            Ok(Foreseen {
+                digest: kernel::approval::hex(&content.digest(&request.upstream)),
+                summary: wire::refusal::what(analysis.operations.get(judged.evaluation.operation)),
+                template: analysis.template.to_string(),
+                terms: (**terms).clone(),
+            })
+        }
+        _ => Err(ForeseeRefusal::Denied),
+    }
 }
 
 /// Tests upstreams with the gateway's own connections.

@@ -264,31 +264,42 @@ impl Office {
     async fn ask(&self, asked: Asked) -> Result<ApprovalId, DeskError> {
         let now = self.clock.now();
         let mut change = self.database.begin().await.map_err(unavailable)?;
+        // A run whose starter is unknown also takes up what a person asked ahead, a grant before all else. It adds no voice:
+        // whoever asked ahead still cannot approve it.
         let open = sqlx::query(
-            "SELECT version, revision, body FROM approvals WHERE workload = ? AND upstream = ? AND digest = ? \
-             AND started_by = ? AND state IN ('asked', 'granted')",
+            "SELECT version, revision, body FROM approvals WHERE workload = ?1 AND upstream = ?2 AND digest = ?3 \
+             AND (started_by = ?4 OR ?4 = '') AND state IN ('asked', 'granted') \
+             ORDER BY state = 'granted' DESC, started_by = ?4 DESC, id",
         )
         .bind(asked.workload.as_str())
         .bind(asked.upstream.as_str())
         .bind(&asked.digest)
         .bind(started_by(&asked))
-        .fetch_optional(&mut *change)
+        .fetch_all(&mut *change)
         .await
         .map_err(unavailable)?;
-        let mut stale = None;
-        if let Some(row) = open {
-            let mut open = stored(&row)?;
+        let (mut stale, mut joined) = (Vec::new(), None);
+        for row in &open {
+            let mut open = stored(row)?;
             let note = if open.approval.expire(now) {
                 Note::default()
             } else if open.approval.asked.terms == asked.terms && open.approval.asked.owner == asked.owner {
-                return Ok(open.approval.id);
+                joined = Some(open.approval.id);
+                break;
             } else {
                 // People were asked by other rules than those that ask now: their answer is to another question.
                 open.approval.state = ApprovalState::Withdrawn;
                 Note { by: None, reason: Some("the policies that ask, or the owner, have changed") }
             };
             let revision = self.store(&mut change, &open, now, note).await?;
-            stale = Some((open.approval.id, revision));
+            stale.push((open.approval.id, revision));
+        }
+        if let Some(joined) = joined {
+            if !stale.is_empty() {
+                change.commit().await.map_err(unavailable)?;
+                stale.into_iter().for_each(|change| self.tell(Some(change)));
+            }
+            return Ok(joined);
         }
         let waiting =
             sqlx::query("SELECT count(*) FROM approvals WHERE workload = ? AND state = 'asked' AND expires_at > ?")
@@ -306,7 +317,7 @@ impl Office {
         insert(&mut change, &approval, revision).await?;
         self.enter(&approval, "asked", now, Note::default()).await?;
         change.commit().await.map_err(unavailable)?;
-        self.tell(stale);
+        stale.into_iter().for_each(|change| self.tell(Some(change)));
         self.tell(Some((approval.id, revision)));
         Ok(approval.id)
     }

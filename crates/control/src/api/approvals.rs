@@ -2,11 +2,13 @@
 
 use axum::Json;
 use axum::extract::Path;
+use kernel::workload::Name;
 use serde::Deserialize;
 
 use super::{Answer, Body, Nothing, Parameters, WithReason};
 use crate::app;
 use crate::context::Context;
+use crate::parts::Hypothetical;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +27,21 @@ pub(crate) struct WatchParameters {
 #[serde(deny_unknown_fields)]
 pub(crate) struct WithComment {
     comment: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AheadBody {
+    r#as: Name,
+    on: Name,
+    sql: String,
+    reason: Option<String>,
+}
+
+pub(crate) async fn request(context: Context, Body(body): Body<AheadBody>) -> Answer {
+    let reason = body.reason.as_deref().map(app::said).transpose()?;
+    let request = Hypothetical { workload: body.r#as, upstream: body.on, sql: body.sql };
+    app::approvals::request(&context, request, reason).await.map(Json)
 }
 
 pub(crate) async fn list(context: Context, Parameters(query): Parameters<ListParameters>) -> Answer {

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use kernel::approval::{Approval, ApprovalState};
+use kernel::approval::{Approval, ApprovalState, Asked};
+use kernel::id::DecisionId;
+use kernel::ports::ApprovalDesk as _;
 use serde_json::{Value, json};
 use store::approvals::{Listed, Listing};
 
 use super::{list as list_of, object, set, time};
 use crate::context::Context;
+use crate::parts::{ForeseeRefusal, Hypothetical};
 use crate::problem::Problem;
 
 /// How long a watcher is kept waiting. Below the limit of a request, so that it ends in an answer.
@@ -45,6 +48,41 @@ pub(crate) async fn watch(context: &Context, since: Option<u64>) -> Result<Value
 pub(crate) async fn show(context: &Context, named: &str) -> Result<Value, Problem> {
     let listed = find(context, named).await?;
     Ok(object("parapet.approval/v1", whole(context, &listed.approval)))
+}
+
+/// Asks ahead, for whoever answers for the workload. The person counts as the one who started the run: they cannot approve it.
+pub(crate) async fn request(context: &Context, request: Hypothetical, reason: Option<&str>) -> Result<Value, Problem> {
+    let parts = &context.parts;
+    let snapshot = parts.snapshots.current();
+    let workload = snapshot.workload(&request.workload).ok_or(Problem::Missing("workload"))?;
+    if !context.answers_for(workload) {
+        return Err(Problem::Forbidden);
+    }
+    let foreseen = (parts.foresee)(request.clone()).await.map_err(|refusal| match refusal {
+        ForeseeRefusal::NotJudged(refusal) => refusal.into(),
+        ForeseeRefusal::Permitted => Problem::NothingToApprove("it passes without an approval"),
+        ForeseeRefusal::Denied => Problem::NothingToApprove("it is denied, and no approval lifts that"),
+    })?;
+    let object = format!("{} on {}, content {}", request.workload, request.upstream, foreseen.digest);
+    context.enter("approvals request", &object, reason).await?;
+    let now = parts.clock.now();
+    let asked = Asked {
+        decision: DecisionId::new(now, parts.clock.random()),
+        session: None,
+        workload: request.workload,
+        owner: workload.owner.clone(),
+        started_by: Some(context.caller.person.clone()),
+        upstream: request.upstream,
+        digest: foreseen.digest,
+        summary: foreseen.summary,
+        text: request.sql,
+        template: foreseen.template,
+        terms: foreseen.terms,
+        reason: reason.map(str::to_owned),
+        at: now,
+    };
+    let id = parts.desk.ask(asked).await?;
+    show(context, &id.to_string()).await
 }
 
 pub(crate) async fn approve(context: &Context, named: &str, comment: Option<&str>) -> Result<Value, Problem> {
@@ -116,7 +154,8 @@ fn view(approval: &Approval) -> Value {
         "id": approval.id,
         "state": approval.state.as_str(),
         "asked": {
-            "decision": asked.decision,
+            // What was asked ahead was never decided.
+            "decision": asked.session.map(|_| asked.decision),
             "session": asked.session,
             "workload": asked.workload,
             "owner": asked.owner,
@@ -124,6 +163,7 @@ fn view(approval: &Approval) -> Value {
             "upstream": asked.upstream,
             "digest": asked.digest,
             "summary": visible(&asked.summary),
+            "reason": asked.reason.as_deref().map(visible),
             "at": time(asked.at),
             "terms": {
                 "groups": asked.terms.groups,

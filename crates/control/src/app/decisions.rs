@@ -6,7 +6,7 @@ use store::log::find_decision;
 
 use super::{object, set};
 use crate::context::Context;
-use crate::parts::{DecideRefusal, Hypothetical};
+use crate::parts::Hypothetical;
 use crate::problem::Problem;
 
 /// An administrator sees each decision, an owner those of their workloads. What one may not see is not there.
@@ -55,9 +55,7 @@ pub(crate) async fn decide(context: &Context, request: Hypothetical) -> Result<V
             set(&mut decision, "who", snapshot.workload(&workload).map(|known| who(known)));
             Ok(object("parapet.decision/v1", with_dry_run(decision)))
         }
-        Err(DecideRefusal::NoWorkload) => Err(Problem::Missing("workload")),
-        Err(DecideRefusal::NoUpstream) => Err(Problem::Missing("upstream")),
-        Err(DecideRefusal::Unavailable) => Err(Problem::CannotDecide),
+        Err(refusal) => Err(refusal.into()),
     }
 }
 

@@ -239,3 +239,41 @@ async fn links_lead_to_a_command_and_tell_nothing() {
         assert!(String::from_utf8_lossy(&bytes).contains(said), "{path}");
     }
 }
+
+#[tokio::test]
+async fn who_asks_ahead_cannot_approve_it_and_the_workload_takes_the_grant() {
+    let house = house().await;
+    let ask = |sql: &str| json!({ "as": "triage", "on": "shop-db", "sql": sql, "reason": "the release of Friday" });
+    // Ann administers and is a dba; Mara owns the workload. Bob is a dba and neither.
+    assert_eq!(house.call("bob", "POST", "/v1/approvals", ask("drop table orders")).await.0, 403);
+    for (who, sql) in [("ann", "drop table orders"), ("mara", "drop table items")] {
+        let (status, asked) = house.call(who, "POST", "/v1/approvals", ask(sql)).await;
+        assert_eq!((status, &asked["state"], &asked["asked"]["text"]), (200, &json!("asked"), &json!(sql)), "{asked}");
+        assert_eq!(
+            (&asked["asked"]["reason"], &asked["asked"]["session"], &asked["asked"]["decision"]),
+            (&json!("the release of Friday"), &Value::Null, &Value::Null)
+        );
+        // Asked twice, it is one request.
+        assert_eq!(house.call(who, "POST", "/v1/approvals", ask(sql)).await.1["id"], asked["id"]);
+        let approve = format!("/v1/approvals/{}/approve", asked["id"].as_str().unwrap());
+        let (status, answer) = house.call(who, "POST", &approve, json!({})).await;
+        assert_eq!((status, &answer["code"]), (403, &json!("PAR0320")));
+        let (status, answer) = house.call("kim", "POST", &approve, json!({})).await;
+        assert_eq!((status, &answer["state"]), (200, &json!("granted")));
+        // The run of an unknown starter, with this very content, finds the grant.
+        assert_eq!(house.ask(sql, 1).await, asked["id"].as_str().unwrap());
+    }
+    assert!(house.entered().await.iter().any(|line| line
+        == "mara@example.com approvals request triage on shop-db, content drop table items the release of Friday"));
+    for (body, expected, code) in [
+        (json!({ "as": "triage", "on": "shop-db", "sql": "select 1" }), 409, "PAR0329"),
+        (json!({ "as": "triage", "on": "shop-db", "sql": "drop database shop" }), 409, "PAR0329"),
+        (json!({ "as": "triage", "on": "nothing", "sql": "drop table orders" }), 404, "PAR0309"),
+        (json!({ "as": "nobody", "on": "shop-db", "sql": "drop table orders" }), 404, "PAR0309"),
+        (json!({ "as": "triage", "on": "shop-db" }), 400, "PAR0300"),
+        (json!({ "as": "triage", "on": "shop-db", "sql": "x", "reason": " " }), 400, "PAR0300"),
+    ] {
+        let (status, answer) = house.call("ann", "POST", "/v1/approvals", body).await;
+        assert_eq!((status, &answer["code"]), (expected, &json!(code)), "{answer}");
+    }
+}

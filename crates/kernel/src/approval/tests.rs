@@ -23,7 +23,7 @@ fn waiting(quorum: u32, groups: &[&str], uses: u32) -> Approval {
         ApprovalId::new(START, 1),
         Asked {
             decision: DecisionId::new(START, 2),
-            session: SessionId::new(START, 3),
+            session: Some(SessionId::new(START, 3)),
             workload: name("deploy"),
             owner: Person("mara@example.com".into()),
             started_by: Some(Person("sam@example.com".into())),
@@ -40,6 +40,7 @@ fn waiting(quorum: u32, groups: &[&str], uses: u32) -> Approval {
                 uses,
                 policies: ["schema-needs-dba".into()].into(),
             },
+            reason: None,
             at: START,
         },
     )

@@ -44,6 +44,8 @@ enum Verb {
         /// Its id
         approval: String,
     },
+    /// Ask ahead for a grant, bound to the exact statement
+    Request(Ahead),
     /// Approve a request
     Approve {
         /// Its id
@@ -81,6 +83,26 @@ enum Verb {
     },
 }
 
+/// A statement for which people are asked before it is sent.
+#[derive(Debug, Args)]
+struct Ahead {
+    /// The workload that will send it
+    #[arg(long = "as", value_name = "WORKLOAD")]
+    workload: String,
+    /// The upstream that it is for
+    #[arg(long = "on", value_name = "UPSTREAM")]
+    upstream: String,
+    /// The statement, exactly as it will be sent
+    #[arg(long, value_name = "STATEMENT")]
+    sql: String,
+    /// Why, for those who answer
+    #[arg(long)]
+    reason: Option<String>,
+    /// Wait so long for the answer, such as 30m; exits 6 if it is not yes
+    #[arg(long, value_name = "DURATION", value_parser = crate::config::duration)]
+    wait: Option<Duration>,
+}
+
 const LIST_ALL: &str = "parapet approvals list --state all";
 
 pub(super) const LISTING: Listing = Listing {
@@ -99,7 +121,7 @@ pub(super) const LISTING: Listing = Listing {
         Column::new("DECISION", &["/asked/decision", "/decision"]).wide(),
         Column::new("EXPIRES", &["/expires"]).shape(Shape::Time).wide(),
         Column::new("ANSWERED BY", &["/rejected/by", "/revoked/by", "/votes/0/person"]).wide(),
-        Column::new("WHY", &["/rejected/reason"]).wide(),
+        Column::new("WHY", &["/rejected/reason", "/asked/reason"]).wide(),
     ],
 };
 
@@ -117,6 +139,7 @@ impl Approvals {
                 let answer = Client::new(globals)?.get(&format!("/v1/approvals/{approval}")).await;
                 output::data(&show(&named(answer, "approval", &approval, LIST_ALL)?, globals));
             }
+            Verb::Request(ahead) => return ahead.execute(globals).await,
             Verb::Approve { approval, comment } => {
                 let body = comment.map_or_else(|| json!({}), |comment| json!({ "comment": comment }));
                 act(globals, &approval, "approve", &body).await?;
@@ -131,6 +154,46 @@ impl Approvals {
             Verb::Watch { once } => watch(globals, once).await?,
         }
         Ok(Exit::Done)
+    }
+}
+
+impl Ahead {
+    async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
+        let mut body = json!({ "as": id::read(&self.workload)?, "on": id::read(&self.upstream)?, "sql": self.sql });
+        if let (Some(members), Some(reason)) = (body.as_object_mut(), self.reason) {
+            members.insert("reason".to_owned(), reason.into());
+        }
+        let client = Client::new(globals)?;
+        let asked = client.post("/v1/approvals", &body).await?;
+        let approval = asked.get("id").map(output::scalar).unwrap_or_default();
+        let answer = match self.wait {
+            None => asked,
+            Some(patience) => {
+                if !globals.for_programs() {
+                    output::message(&format!("{approval} waits for people: parapet approvals approve {approval}"));
+                }
+                let answer = tokio::time::timeout(patience, until_answered(globals, &approval)).await;
+                answer.unwrap_or(Ok(asked))?
+            }
+        };
+        answered(globals, &approval, &answer);
+        let granted = answer.get("state").and_then(Value::as_str) == Some("granted");
+        Ok(if granted || self.wait.is_none() { Exit::Done } else { Exit::NotApproved })
+    }
+}
+
+/// Asks again after each change at the desk, until the request is no longer open.
+async fn until_answered(globals: &Globals, approval: &str) -> Result<Value, Failure> {
+    let client = Client::new(globals)?.patient(Duration::from_secs(90));
+    let mut since: Option<String> = None;
+    loop {
+        let query = since.as_ref().map(|since| format!("?since={}", encoded(since))).unwrap_or_default();
+        let changes = client.get(&format!("/v1/approvals/watch{query}")).await?;
+        since = changes.get("next").map(output::scalar).or(since);
+        let answer = client.get(&format!("/v1/approvals/{approval}")).await?;
+        if answer.get("state").and_then(Value::as_str) != Some("asked") {
+            return Ok(answer);
+        }
     }
 }
 
@@ -163,8 +226,12 @@ fn answered(globals: &Globals, approval: &str, answer: &Value) {
         return;
     }
     let word = answer.get("state").and_then(Value::as_str).unwrap_or("asked");
-    let next =
-        if word == "asked" { "others must approve too: parapet approvals show " } else { "parapet approvals show " };
+    let voted = answer.get("votes").and_then(Value::as_array).is_some_and(|votes| !votes.is_empty());
+    let next = match word {
+        "asked" if voted => "others must approve too: parapet approvals show ",
+        "asked" => "someone else answers: parapet approvals approve ",
+        _ => "parapet approvals show ",
+    };
     changed(globals, style::Tone::of_word(word), &format!("{approval} is {word}"), &format!("{next}{approval}"));
 }
 

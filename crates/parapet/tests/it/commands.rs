@@ -267,6 +267,36 @@ fn approvals_are_answered_taken_back_and_revoked() {
 }
 
 #[test]
+fn what_was_asked_ahead_passes_once_it_is_granted() {
+    let Some(bed) = Bed::start("commands-ahead") else { return };
+    let sql = "create table asked_ahead (a int)";
+    let request = ["approvals", "request", "--as", "deploy", "--on", "shop-db", "--sql", sql, "--reason", "Friday"];
+    let asked = bed.gateway.cli_as("mara@example.com", &[&request[..], &["-o", "id"]].concat());
+    assert_eq!(asked.code, 0, "{asked:?}");
+    let id = bed.waiting_approval();
+    let own = bed.gateway.cli_as("mara@example.com", &["approvals", "approve", &id]);
+    assert!(own.code != 0 && own.err.contains("PAR0320"), "{own:?}");
+    let shown = bed.gateway.cli_as("dana@example.com", &["approvals", "show", &id]);
+    assert!(shown.out.contains(sql) && shown.out.contains("Friday"), "{shown:?}");
+    bed.answer("dana@example.com", &["approve"]);
+    // Another text is not what was granted; this one runs at once, and once.
+    let mut session = bed.raw("deploy");
+    session.query(sql);
+    assert!(bed.postgres.executed().iter().any(|statement| statement.contains(sql)), "it was not executed");
+    let used = bed.gateway.cli(&["approvals", "show", &id]);
+    assert!(used.out.contains("used"), "{used:?}");
+    let waited = bed.gateway.cli_as("mara@example.com", &[&request[..], &["--wait", "1s"]].concat());
+    assert_eq!(waited.code, 6, "{waited:?}");
+    for (arguments, code) in [
+        (["approvals", "request", "--as", "deploy", "--on", "shop-db", "--sql", "select 1"], 7),
+        (["approvals", "request", "--as", "triage-bot", "--on", "shop-db", "--sql", "drop table orders"], 7),
+    ] {
+        let ran = bed.gateway.cli(&arguments);
+        assert!(ran.code == code && ran.err.contains("PAR0329"), "{arguments:?}: {ran:?}");
+    }
+}
+
+#[test]
 fn doctor_looks_at_everything() {
     let Some(mut bed) = Bed::start("commands-doctor") else { return };
     let healthy = bed.gateway.cli(&["doctor"]);

@@ -48,7 +48,7 @@ fn dba(text: &str) -> Approver {
 fn asked(content: &str) -> Asked {
     Asked {
         decision: DecisionId::new(START, 2),
-        session: SessionId::new(START, 3),
+        session: Some(SessionId::new(START, 3)),
         workload: name("deploy"),
         owner: person("mara@example.com"),
         started_by: None,
@@ -65,6 +65,7 @@ fn asked(content: &str) -> Asked {
             uses: 1,
             policies: BTreeSet::from(["schema-needs-dba".into()]),
         },
+        reason: None,
         at: START,
     }
 }
@@ -110,6 +111,14 @@ async fn equal_requests_join_and_unequal_ones_do_not() {
     ] {
         assert_ne!(room.desk.ask(other).await.unwrap(), id);
     }
+    // A run whose starter is unknown takes up what a person asked ahead, and never the other way round.
+    let ahead = Asked { started_by: Some(person("sam@example.com")), session: None, ..asked("c") };
+    let ahead = room.desk.ask(ahead).await.unwrap();
+    assert_eq!(room.desk.ask(asked("c")).await.unwrap(), ahead);
+    let own = room.desk.approve(ahead, &dba("sam@example.com"), None).await;
+    assert_eq!(own.unwrap_err(), ActError::Refused(ApprovalRefusal::OwnRequest(person("sam@example.com"))));
+    assert!(room.desk.approve(ahead, &dba("ann@example.com"), None).await.is_ok());
+    assert!(matches!(room.desk.wait(ahead, Duration::ZERO).await.unwrap(), Answer::Granted(_)));
     // Stricter rules ask a new question, and the old one is no longer open.
     let mut stricter = asked("a");
     stricter.terms.quorum = 2;
