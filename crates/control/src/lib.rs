@@ -16,6 +16,7 @@ mod routes;
 mod serve;
 mod token;
 
+pub use parts::{EndToken, IssuerViews};
 pub use parts::{
     ControlParts, Decide, DecideRefusal, Explain, Foresee, ForeseeRefusal, Foreseen, Hypothetical, ListenerView,
     Reload, UpstreamView, Upstreams,

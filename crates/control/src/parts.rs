@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 use store::approvals::Desk;
 use store::log::DiskLog;
+use store::tokens::Tokens;
 use store::workloads::Workloads;
 use tokio::sync::watch;
 
@@ -106,6 +107,12 @@ pub type Foresee = Arc<dyn Fn(Hypothetical) -> PortFuture<'static, Result<Forese
 /// Reads the configuration and the policies again: an object of what was loaded, or every mistake (then nothing changed).
 pub type Reload = Arc<dyn Fn() -> PortFuture<'static, Result<Value, Vec<Value>>> + Send + Sync>;
 
+/// Ends what a native token has opened, by the token's id.
+pub type EndToken = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// How the keys of each issuer are: objects with `issuer`, `keys`, `since`, `until` and `failed`.
+pub type IssuerViews = Arc<dyn Fn() -> Vec<Value> + Send + Sync>;
+
 /// The upstreams as they are configured now.
 pub type Upstreams = Arc<dyn Fn() -> Vec<UpstreamView> + Send + Sync>;
 
@@ -135,6 +142,12 @@ pub struct ControlParts {
     pub desk: Arc<Desk>,
     /// The standing of workloads.
     pub workloads: Arc<Workloads>,
+    /// The native tokens.
+    pub tokens: Arc<Tokens>,
+    /// Cuts the sessions of a native token that was revoked.
+    pub end_token: EndToken,
+    /// The issuers.
+    pub issuers: IssuerViews,
     /// The upstreams.
     pub upstreams: Upstreams,
     /// Explains decisions.

@@ -9,6 +9,7 @@ use kernel::ports::DeskError;
 use serde_json::{Value, json};
 use store::approvals::ActError;
 use store::log::{FindError, SearchError};
+use store::tokens::TokenError;
 use store::workloads::StandingError;
 
 use crate::app::set;
@@ -43,6 +44,8 @@ pub(crate) enum Problem {
     Approval(#[from] ApprovalRefusal),
     #[error(transparent)]
     Standing(StandingError),
+    #[error(transparent)]
+    TooManyTokens(TokenError),
     #[error("the audit log does not take entries, so nothing was done")]
     LogUnavailable,
     #[error("the audit log cannot be read to its end; verify it")]
@@ -116,6 +119,7 @@ impl Problem {
                 ApprovalRefusal::Twice(_) => (StatusCode::CONFLICT, "PAR0322", "approved already"),
                 ApprovalRefusal::NotOpen(_) => (StatusCode::CONFLICT, "PAR0323", "no longer open"),
             },
+            Self::TooManyTokens(_) => (StatusCode::CONFLICT, "PAR0310", "too many tokens"),
             Self::Standing(_) => (StatusCode::CONFLICT, "PAR0310", "not in that state"),
             Self::LogUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "PAR0210", "audit log unavailable"),
             Self::LogUnreadable => (StatusCode::INTERNAL_SERVER_ERROR, "PAR0312", "audit log damaged"),
@@ -193,6 +197,17 @@ impl From<StandingError> for Problem {
         match error {
             StandingError::Unavailable => Self::StoreUnavailable,
             other => Self::Standing(other),
+        }
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Life => Self::Unreadable("a token lives for at most 90 days, and at least a minute"),
+            TokenError::TooMany => Self::TooManyTokens(error),
+            TokenError::None => Self::Missing("token in force"),
+            TokenError::Unavailable => Self::StoreUnavailable,
         }
     }
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use tokio::sync::Semaphore;
 
-use crate::api::{approvals, audit, decisions, reload, sessions, status, upstreams, workloads};
+use crate::api::{approvals, audit, decisions, reload, sessions, status, tokens, upstreams, workloads};
 use crate::context::{authenticate, authorize};
 use crate::parts::ControlParts;
 use crate::problem::Problem;
@@ -44,12 +44,15 @@ const fn route(method: &'static str, path: &'static str, right: Right, action: &
 use Right::{Administrator, Anyone};
 
 /// Every route.
-pub const ROUTES: [RouteView; 23] = [
+pub const ROUTES: [RouteView; 26] = [
     route("GET", "/v1/status", Anyone, "status"),
     route("GET", "/v1/workloads", Anyone, "workloads list"),
     route("GET", "/v1/workloads/{name}", Anyone, "workloads show"),
     route("POST", "/v1/workloads/{name}/quarantine", Administrator, "workloads quarantine"),
     route("POST", "/v1/workloads/{name}/release", Administrator, "workloads release"),
+    route("POST", "/v1/workloads/{name}/tokens", Administrator, "workloads token issue"),
+    route("GET", "/v1/tokens", Administrator, "workloads token list"),
+    route("POST", "/v1/tokens/{id}/revoke", Administrator, "workloads token revoke"),
     route("GET", "/v1/upstreams", Anyone, "upstreams list"),
     route("POST", "/v1/upstreams/{name}/test", Administrator, "upstreams test"),
     route("GET", "/v1/sessions", Administrator, "sessions list"),
@@ -78,6 +81,9 @@ fn handler(route: &RouteView) -> MethodRouter<Arc<ControlParts>> {
         "workloads show" => get(workloads::show),
         "workloads quarantine" => post(workloads::quarantine),
         "workloads release" => post(workloads::release),
+        "workloads token issue" => post(tokens::issue),
+        "workloads token list" => get(tokens::list),
+        "workloads token revoke" => post(tokens::revoke),
         "upstreams list" => get(upstreams::list),
         "upstreams test" => post(upstreams::test),
         "sessions list" => get(sessions::list),

@@ -80,6 +80,11 @@ impl TokenHash {
         Self(hash)
     }
 
+    /// Its bytes.
+    pub const fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     /// Is it the same? Takes as long whatever the answer.
     pub(crate) fn is(&self, other: &Self) -> Choice {
         self.0.ct_eq(&other.0)

@@ -181,4 +181,7 @@ pub struct NativeToken {
 pub trait NativeTokens: Send + Sync {
     /// The token with this SHA-256, unless it is unknown, revoked or expired. Revoking one shows at the next call.
     fn find(&self, hash: &[u8; 32]) -> Option<NativeToken>;
+
+    /// Is the token with this id neither revoked nor expired?
+    fn in_force(&self, id: &str) -> bool;
 }

@@ -8,6 +8,7 @@ use control::{
     ControlParts, DecideRefusal, ForeseeRefusal, Foreseen, Hypothetical, ListenerView, People, PersonEntry, TokenHash,
     UpstreamView,
 };
+use gateway::login::oidc::IssuerHealth;
 use gateway::protocol::postgres::Guarded;
 use gateway::tasks::Tasks;
 use gateway::upstream::dial::Dialler;
@@ -73,6 +74,15 @@ fn control_parts(house: &Arc<House>, configuration: &Configuration, postgres: Op
         log: Arc::clone(&house.log),
         desk: Arc::clone(&house.desk),
         workloads: Arc::clone(&house.workloads),
+        tokens: Arc::clone(&house.tokens),
+        end_token: Arc::new({
+            let native = Arc::clone(&house.native);
+            move |id: &str| native.cut(id)
+        }),
+        issuers: Arc::new({
+            let issuers = Arc::clone(&house.issuers);
+            move || issuers.health().iter().map(issuer).collect::<Vec<Value>>()
+        }),
         upstreams: Arc::new(move || upstreams(&listing)),
         explain: Arc::new(move |entry| recorded::explanation(&explaining.publisher.current(), entry)),
         decide: Arc::new(move |request| {
@@ -93,6 +103,17 @@ fn control_parts(house: &Arc<House>, configuration: &Configuration, postgres: Op
             })
         }),
     }
+}
+
+/// An issuer, as people see it.
+fn issuer(health: &IssuerHealth) -> Value {
+    json!({
+        "issuer": health.issuer,
+        "keys": health.keys.keys,
+        "since": health.keys.since.map(|at| at.to_string()),
+        "until": health.keys.until.map(|at| at.to_string()),
+        "failed": health.keys.failed.as_ref().map(ToString::to_string),
+    })
 }
 
 /// Who may call the API.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use gateway::lanes::Lanes;
 use gateway::listen::{Host, accept_loop};
+use gateway::login::native::NativeLogins;
 use gateway::login::oidc::Issuers;
 use gateway::protocol::postgres::{Guarded, PostgresGateway};
 use gateway::session::Parts;
@@ -25,6 +26,7 @@ use store::approvals::{Desk, DeskOptions};
 use store::database::Database;
 use store::log::{DiskLog, LogOptions};
 use store::spent::SpentStore;
+use store::tokens::Tokens;
 use store::workloads::Workloads;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -76,6 +78,8 @@ pub(crate) struct House {
     pub(crate) log: Arc<DiskLog>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) workloads: Arc<Workloads>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) native: Arc<NativeLogins>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) dialler: Dialler,
@@ -166,6 +170,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let workloads = Arc::new(Workloads::open(database.clone(), Arc::clone(&as_log), Arc::clone(&clock)).await?);
     let desk =
         Arc::new(Desk::open(database.clone(), Arc::clone(&as_log), Arc::clone(&clock), DeskOptions::default()).await);
+    let tokens = Arc::new(Tokens::open(database.clone(), Arc::clone(&as_log), Arc::clone(&clock)).await?);
     let publisher = Arc::new(Publisher::new(&configuration, &workloads.standings())?);
     let sessions = Arc::new(Sessions::default());
     let dialler = Dialler::new();
@@ -176,6 +181,8 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         log: Arc::clone(&log),
         desk: Arc::clone(&desk),
         workloads: Arc::clone(&workloads),
+        native: Arc::new(NativeLogins::new(tokens.clone(), Arc::clone(&clock))),
+        tokens,
         publisher: Arc::clone(&publisher),
         sessions: Arc::clone(&sessions),
         dialler: dialler.clone(),
@@ -205,7 +212,8 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
             };
             let issuers = Arc::clone(&house.issuers);
             let tls = parts::server_tls(listener, &state).await?;
-            let gateway = Arc::new(PostgresGateway::new(parts, issuers, dialler.clone(), tls, upstreams));
+            let gateway = PostgresGateway::new(parts, issuers, dialler.clone(), tls, upstreams);
+            let gateway = Arc::new(gateway.with_native_tokens(Arc::clone(&house.native)));
             let host = Host { tasks: tasks.clone(), lanes: Arc::clone(&lanes) };
             Some(listen_postgres(host, gateway, listener.listen).await?)
         }

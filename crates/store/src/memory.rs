@@ -111,4 +111,8 @@ impl NativeTokens for MemoryTokens {
     fn find(&self, hash: &[u8; 32]) -> Option<NativeToken> {
         self.tokens.get(hash).cloned()
     }
+
+    fn in_force(&self, id: &str) -> bool {
+        self.tokens.values().any(|token| *token.id == *id)
+    }
 }

@@ -13,6 +13,7 @@ use kernel::time::Timestamp;
 use kernel::workload::{Name, Person};
 use serde::Serialize;
 use sqlx::Row;
+use subtle::ConstantTimeEq as _;
 
 use crate::database::Database;
 
@@ -184,8 +185,21 @@ impl Tokens {
 impl NativeTokens for Tokens {
     fn find(&self, hash: &[u8; 32]) -> Option<NativeToken> {
         let by_hash = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
-        let record = by_hash.get(hash).filter(|record| record.in_force(self.clock.now()))?;
+        let mut found = None;
+        // Every hash is compared, each in constant time, so that the time of the answer tells nothing of what is stored.
+        for (known, record) in &*by_hash {
+            if bool::from(known.ct_eq(hash)) {
+                found = Some(record);
+            }
+        }
+        let record = found.filter(|record| record.in_force(self.clock.now()))?;
         Some(NativeToken { id: Arc::clone(&record.id), workload: record.workload.clone(), expires: record.expires_at })
+    }
+
+    fn in_force(&self, id: &str) -> bool {
+        let now = self.clock.now();
+        let by_hash = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        by_hash.values().any(|record| *record.id == *id && record.in_force(now))
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod decisions;
 pub(crate) mod reload;
 pub(crate) mod sessions;
 pub(crate) mod status;
+pub(crate) mod tokens;
 pub(crate) mod upstreams;
 pub(crate) mod workloads;
 

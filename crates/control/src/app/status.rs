@@ -24,6 +24,7 @@ pub(crate) async fn show(context: &Context) -> Result<Value, Problem> {
             "bundle": snapshot.bundle().digest(),
             "listeners": parts.listeners,
             "upstreams": upstreams,
+            "issuers": (parts.issuers)(),
             "workloads": snapshot.workloads().count(),
             "sessions": parts.sessions.list().len(),
             "approvals_waiting": waiting.len(),

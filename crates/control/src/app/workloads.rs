@@ -32,7 +32,7 @@ pub(crate) async fn release(context: &Context, name: &str, reason: &str) -> Resu
 }
 
 /// The name of a workload that is configured.
-fn known(context: &Context, name: &str) -> Result<Name, Problem> {
+pub(super) fn known(context: &Context, name: &str) -> Result<Name, Problem> {
     let name: Name = name.parse().map_err(|_| Problem::None)?;
     context.parts.snapshots.current().workload(&name).map(|workload| workload.name.clone()).ok_or(Problem::None)
 }
@@ -43,6 +43,9 @@ fn view(context: &Context, workload: &Workload) -> Value {
     let standing = standings.workloads.get(&workload.name).filter(|standing| standing.status.is_some());
     let status = standing.and_then(|standing| standing.status).unwrap_or(workload.status);
     let expired = workload.expires.is_some_and(|expires| expires <= context.parts.clock.now());
+    let now = context.parts.clock.now();
+    let tokens = context.parts.tokens.list();
+    let static_keys = tokens.iter().filter(|token| token.workload == workload.name && token.in_force(now)).count();
     json!({
         "name": workload.name,
         "owner": workload.owner,
@@ -53,6 +56,9 @@ fn view(context: &Context, workload: &Workload) -> Value {
         "expires": workload.expires.map(time),
         "status": if expired && status == WorkloadStatus::Active { json!("expired") } else { json!(status) },
         "risk": workload.risk,
+        "native_tokens": static_keys,
+        // OWASP's risks of non-human identities that show here: NHI7, secrets that live long.
+        "flags": if static_keys > 0 { json!(["NHI7"]) } else { json!([]) },
         "sessions": sessions.iter().filter(|session| session.workload == workload.name).count(),
         "standing": standing.map(|standing| json!({
             "reason": standing.reason,

@@ -277,3 +277,34 @@ async fn who_asks_ahead_cannot_approve_it_and_the_workload_takes_the_grant() {
         assert_eq!((status, &answer["code"]), (expected, &json!(code)), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn native_tokens_are_shown_once_and_flagged_while_in_force() {
+    let house = house().await;
+    let wanted = |life: u64| json!({ "reason": "no issuer", "life_ms": life });
+    let issue = "/v1/workloads/triage/tokens";
+    for (life, expected) in [(91 * 86_400_000, 400), (0, 400), (86_400_000, 200)] {
+        assert_eq!(house.call("ann", "POST", issue, wanted(life)).await.0, expected, "{life}");
+    }
+    let (_, given) = house.call("ann", "POST", issue, wanted(3_600_000)).await;
+    let (token, id) = (given["token"].as_str().unwrap(), given["id"].as_str().unwrap());
+    assert!(Token::parse(token).is_ok() && !id.contains(token), "{given}");
+    let (_, listed) = house.get("ann", "/v1/tokens?workload=triage").await;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+    assert!(!listed.to_string().contains("ppt_"), "{listed}");
+    assert_eq!(house.get("ann", "/v1/tokens?workload=deploy").await.1["items"], json!([]));
+    let (_, shown) = house.get("eve", "/v1/workloads/triage").await;
+    assert_eq!((&shown["native_tokens"], &shown["flags"]), (&json!(2), &json!(["NHI7"])));
+    assert_eq!(house.get("eve", "/v1/workloads/deploy").await.1["flags"], json!([]));
+    // One expires, the other is revoked, once.
+    house.clock.advance(Duration::from_secs(3600));
+    let first = listed["items"][0]["id"].as_str().unwrap().to_owned();
+    let revoke = |id: &str| format!("/v1/tokens/{id}/revoke");
+    assert_eq!(house.call("ann", "POST", &revoke(id), json!({})).await.0, 404);
+    assert_eq!(house.call("ann", "POST", &revoke(&first), json!({})).await.1["state"], "revoked");
+    assert_eq!(house.call("ann", "POST", &revoke(&first), json!({})).await.0, 404);
+    assert_eq!(house.get("eve", "/v1/workloads/triage").await.1["flags"], json!([]));
+    assert_eq!(house.call("ann", "POST", "/v1/workloads/nobody/tokens", wanted(86_400_000)).await.0, 404);
+    let entered = house.entered().await;
+    assert!(entered.len() == 3 && entered[2] == format!("ann@example.com workloads token revoke {first} -"), "{entered:?}");
+}

@@ -7,6 +7,7 @@ pub mod certificate;
 mod claims;
 mod json;
 pub mod jwks;
+pub mod native;
 pub mod oidc;
 pub mod spiffe;
 

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::listen::accept_loop;
+use crate::lanes::Lanes;
+use crate::listen::{Host, accept_loop};
 use crate::tasks::Tasks;
 
 /// The time at which scripted clocks begin, in seconds.
@@ -53,6 +54,12 @@ impl Clock for ScriptedClock {
     }
 }
 
+/// One lane for what a test accepts.
+pub(crate) fn host(tasks: &Tasks) -> Host {
+    let lanes = Lanes::start(std::num::NonZeroUsize::MIN, 1 << 20).unwrap();
+    Host { tasks: tasks.clone(), lanes: Arc::new(lanes) }
+}
+
 /// An HTTP server that gives one answer to everything.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -79,7 +86,7 @@ impl Server {
         });
         let tasks = Tasks::new();
         let serving = Arc::clone(&shared);
-        let looping = accept_loop(listener, 100, tasks.clone(), "scripted", move |mut stream, _peer| {
+        let looping = accept_loop(listener, 100, host(&tasks), "scripted", move |mut stream, _peer| {
             let shared = Arc::clone(&serving);
             async move {
                 let mut head = Vec::new();

@@ -37,7 +37,7 @@ fn issued(authority: &Authority, name: &str, change: impl FnOnce(&mut Certificat
 async fn serve(tasks: &Tasks, config: Arc<ServerConfig>) -> Address {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let looping = crate::listen::accept_loop(listener, 100, tasks.clone(), "tls", move |stream, _peer| {
+    let looping = crate::listen::accept_loop(listener, 100, crate::login::scripted::host(tasks), "tls", move |stream, _peer| {
         let acceptor = TlsAcceptor::from(Arc::clone(&config));
         async move {
             let Ok(mut stream) = acceptor.accept(stream).await else { return };

@@ -207,6 +207,12 @@ async fn gateway(globals: &Globals, configuration: Option<&Configuration>, lines
     for listener in status.get("listeners").map(output::items).unwrap_or_default() {
         lines.push(listening(&listener).await);
     }
+    let issuers = status.get("issuers").map(output::items).unwrap_or_default();
+    lines.extend(issuers.iter().map(|keys| issuer_keys(keys, status.get("now").and_then(time::read))));
+    match client.get("/v1/workloads").await {
+        Ok(answer) => lines.extend(output::items(&answer).iter().filter_map(static_keys)),
+        Err(failure) => lines.push(from_failure("workloads", &failure)),
+    }
     let upstreams = match client.get("/v1/upstreams").await {
         Ok(answer) => output::items(&answer),
         Err(failure) => return lines.push(from_failure("upstreams", &failure)),
@@ -226,6 +232,36 @@ async fn gateway(globals: &Globals, configuration: Option<&Configuration>, lines
             Err(failure) => lines.push(from_failure(&format!("upstream {name}"), &failure)),
         }
     }
+}
+
+/// Has the gateway the keys of an issuer, and can it refresh them?
+fn issuer_keys(issuer: &Value, now: Option<kernel::time::Timestamp>) -> Value {
+    const FIX: &str = "see that the gateway reaches the issuer, and that its `jwks` is right";
+    let text = |member: &str| issuer.get(member).filter(|value| !value.is_null()).map(output::scalar);
+    let check = format!("issuer {} keys", text("issuer").unwrap_or_default());
+    let keys = issuer.get("keys").and_then(Value::as_u64).unwrap_or(0);
+    let known = output::count(usize::try_from(keys).unwrap_or(usize::MAX), "key");
+    let over = issuer.get("until").and_then(time::read).zip(now).is_some_and(|(until, now)| until <= now);
+    match (text("failed"), text("until")) {
+        (None, _) if keys == 0 => line(&check, Ok("none are known until a token comes".to_owned())),
+        (None, _) => line(&check, Ok(format!("{known} known"))),
+        (Some(why), Some(until)) if keys > 0 && !over => {
+            warning(&check, &format!("{why}; {known} known, which serve until {until}"), FIX)
+        }
+        (Some(why), _) => line(&check, Err((format!("{why}; its tokens are refused"), FIX))),
+    }
+}
+
+/// A workload with native tokens has a secret that lives long.
+fn static_keys(workload: &Value) -> Option<Value> {
+    let count = workload.get("native_tokens").and_then(Value::as_u64).filter(|count| *count > 0)?;
+    let name = workload.get("name").map(output::scalar).unwrap_or_default();
+    let tokens = output::count(usize::try_from(count).unwrap_or(usize::MAX), "native token");
+    Some(warning(
+        &format!("workload {name}"),
+        &format!("NHI7: {tokens} in force"),
+        "prove it by an issuer or a certificate instead, then `parapet workloads token revoke`",
+    ))
 }
 
 fn version(status: &Value) -> Result<String, (String, &'static str)> {

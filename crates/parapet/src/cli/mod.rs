@@ -29,6 +29,7 @@ mod serve;
 mod sessions;
 pub(crate) mod style;
 pub(crate) mod time;
+mod tokens;
 mod trust;
 mod upstreams;
 mod version;

@@ -33,6 +33,11 @@ enum Verb {
         #[arg(long)]
         reason: String,
     },
+    /// Tokens for what has no issuer of its own: shown once, and never for longer than 90 days
+    Token {
+        #[command(subcommand)]
+        verb: super::tokens::Verb,
+    },
     /// End a quarantine
     Release {
         /// Its name
@@ -57,6 +62,8 @@ pub(super) const LISTING: Listing = Listing {
         Column::new("EXPIRES", &["/expires"]).shape(Shape::Time).wide(),
         Column::new("GROUPS", &["/groups"]).shape(Shape::List).wide(),
         Column::new("RISK", &["/risk"]).wide(),
+        Column::new("TOKENS", &["/native_tokens"]).wide(),
+        Column::new("FLAGS", &["/flags"]).shape(Shape::List).wide(),
         Column::new("PURPOSE", &["/purpose"]).wide(),
         Column::new("WHY", &["/standing/reason"]).wide(),
         Column::new("BY", &["/standing/by"]).wide(),
@@ -93,6 +100,7 @@ impl Workloads {
                     &format!("parapet workloads release {name} --reason …"),
                 );
             }
+            Verb::Token { verb } => super::tokens::execute(verb, globals).await?,
             Verb::Release { workload, reason } => {
                 let name = id::read(&workload)?;
                 let client = Client::new(globals)?;

@@ -20,6 +20,8 @@ use super::channel::{Channel, ChannelError};
 use super::connect::{ConnectError, Opened, Right};
 use super::stream::ClientStream;
 use super::{Guarded, PostgresGateway};
+use crate::login::certificate::{self, CertificateRefusal};
+use crate::login::native::NativeLogins;
 use crate::session::{Arrival, BeginError, Session};
 
 /// How long a client may take for each step of its login.
@@ -65,7 +67,7 @@ pub(super) async fn log_in(
     if let Some(negotiation) = request.negotiation() {
         negotiation.encode(&mut out)?;
     }
-    let proofs = match prove(gateway, &certificates, &mut channel, out).await {
+    let proofs = match prove(gateway, &arrival, &certificates, &mut channel, out).await {
         Ok(proofs) => proofs,
         Err(Unproved::Client(error)) => return Err(error.into()),
         Err(Unproved::Encode(error)) => return Err(error.into()),
@@ -99,6 +101,9 @@ pub(super) async fn log_in(
             return refuse(gateway, &arrival, channel, &request, &format!("connecting is denied: {why}")).await;
         }
     };
+    if let Some(native) = &gateway.native {
+        native.watch(session.who().evidence(), session.live());
+    }
     let opened = Opening { session, receipt, guarded, place };
     welcome(gateway, opened, channel, request).await
 }
@@ -110,24 +115,41 @@ enum Unproved {
     Refused(String),
 }
 
-/// Verifies what the client shows: its certificate, or else a token as its password.
+/// Verifies what the client shows: its certificate, if a trust rule matches that alone, or else a token as its password. A
+/// token may be bound to the certificate beside it.
 async fn prove(
     gateway: &PostgresGateway,
+    arrival: &Arrival,
     certificates: &[rustls_pki_types::CertificateDer<'static>],
     channel: &mut Channel<ClientStream>,
     mut out: Vec<u8>,
 ) -> Result<Vec<VerifiedAttestation>, Unproved> {
     if !certificates.is_empty() {
-        let attestation = crate::login::certificate::attest(certificates)
-            .map_err(|error| Unproved::Refused(format!("client certificate: {error}")))?;
-        if !out.is_empty() {
-            channel.send(&out, PATIENCE).await.map_err(Unproved::Client)?;
+        let attested = match certificate::attest(certificates) {
+            Ok(attestation) => Some(attestation),
+            // It names nobody, and can still be what a token is bound to.
+            Err(CertificateRefusal::NoName) => None,
+            Err(error) => return Err(Unproved::Refused(format!("client certificate: {error}"))),
+        };
+        let snapshot = gateway.parts.snapshots.current();
+        let bound = |attestation: &VerifiedAttestation| snapshot.trust().matching(attestation).next().is_some();
+        if let Some(attestation) = attested.filter(bound) {
+            if !out.is_empty() {
+                channel.send(&out, PATIENCE).await.map_err(Unproved::Client)?;
+            }
+            return Ok(vec![attestation]);
         }
-        return Ok(vec![attestation]);
     }
     Authentication::CleartextPassword.encode(&mut out).map_err(Unproved::Encode)?;
     channel.send(&out, PATIENCE).await.map_err(Unproved::Client)?;
-    let message = channel.receive(PASSWORD_CAP, PATIENCE).await.map_err(Unproved::Client)?;
+    let message = match channel.receive(PASSWORD_CAP, PATIENCE).await {
+        Ok(message) => message,
+        Err(error) if certificates.is_empty() => return Err(Unproved::Client(error)),
+        Err(_) => {
+            let why = "no trust rule matches the client certificate alone, and no token came with it";
+            return Err(Unproved::Refused(why.to_owned()));
+        }
+    };
     // A token is a secret: it is wiped when the login is over.
     let body = zeroize::Zeroizing::new(message.body);
     let Ok(FrontendMessage::Authentication(response)) = FrontendMessage::decode(message.tag, &body) else {
@@ -138,8 +160,14 @@ async fn prove(
         .ok()
         .and_then(|password| std::str::from_utf8(password).ok())
         .ok_or_else(|| Unproved::Refused("the password is not text".to_owned()))?;
-    let attestation =
-        gateway.issuers.verify(token).await.map_err(|error| Unproved::Refused(format!("token: {error}")))?;
+    let attestation = if NativeLogins::is_meant(token) {
+        let native =
+            gateway.native.as_ref().ok_or_else(|| Unproved::Refused("no native tokens are taken".to_owned()))?;
+        native.verify(token, arrival.source).map_err(|error| Unproved::Refused(format!("token: {error}")))?
+    } else {
+        let verified = gateway.issuers.verify_beside(token, certificates.first()).await;
+        verified.map_err(|error| Unproved::Refused(format!("token: {error}")))?
+    };
     Ok(vec![attestation])
 }
 

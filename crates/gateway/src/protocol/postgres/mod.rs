@@ -31,6 +31,7 @@ use self::cancel::CancelKeys;
 use self::channel::Channel;
 use self::negotiate::Greeting;
 use self::stream::ClientStream;
+use crate::login::native::NativeLogins;
 use crate::login::oidc::Issuers;
 use crate::session::Parts;
 use crate::upstream::dial::Dialler;
@@ -48,6 +49,7 @@ const GREETING: Duration = Duration::from_secs(10);
 pub struct PostgresGateway {
     pub(crate) parts: Parts,
     pub(crate) issuers: Arc<Issuers>,
+    native: Option<Arc<NativeLogins>>,
     pub(crate) dialler: Dialler,
     tls: Option<Arc<rustls::ServerConfig>>,
     upstreams: Vec<Arc<Guarded>>,
@@ -64,7 +66,13 @@ impl PostgresGateway {
         tls: Option<Arc<rustls::ServerConfig>>,
         upstreams: Vec<Arc<Guarded>>,
     ) -> Self {
-        Self { parts, issuers, dialler, tls, upstreams, cancel_keys: Arc::default() }
+        Self { parts, issuers, native: None, dialler, tls, upstreams, cancel_keys: Arc::default() }
+    }
+
+    /// The same, taking native tokens too. Without, each is refused.
+    #[must_use]
+    pub fn with_native_tokens(self, native: Arc<NativeLogins>) -> Self {
+        Self { native: Some(native), ..self }
     }
 
     /// The upstream that a client means by a database name: an upstream's name, or the database of exactly one.

@@ -57,6 +57,7 @@ pub(crate) struct Setup {
     max_sessions: u32,
     workloads: &'static [Registered],
     classes: String,
+    also: String,
 }
 
 /// The classes of the shop's columns.
@@ -82,6 +83,7 @@ impl Setup {
             max_sessions: 1000,
             workloads: WORKLOADS,
             classes: CLASSES.to_owned(),
+            also: String::new(),
         }
     }
 
@@ -128,6 +130,11 @@ impl Setup {
     /// With these classes instead: lines of `[upstreams.*.classes]`.
     pub(crate) fn classes(self, classes: String) -> Self {
         Self { classes, ..self }
+    }
+
+    /// With these tables besides.
+    pub(crate) fn also(self, also: String) -> Self {
+        Self { also, ..self }
     }
 
     /// TLS on both sides.
@@ -222,6 +229,7 @@ jwks = "file://{jwks}"
             )
             .unwrap();
         }
+        text.push_str(&self.also);
         text
     }
 }
