@@ -145,8 +145,9 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
     let options = DeskOptions { sweep_every: Duration::from_secs(3600), ..DeskOptions::default() };
     let desk =
         Desk::open(database.clone(), Arc::<DiskLog>::clone(&log), Arc::<StoppedClock>::clone(&clock), options).await;
-    let workloads =
-        Workloads::open(database.clone(), Arc::<DiskLog>::clone(&log), Arc::<StoppedClock>::clone(&clock)).await.unwrap();
+    let workloads = Workloads::open(database.clone(), Arc::<DiskLog>::clone(&log), Arc::<StoppedClock>::clone(&clock))
+        .await
+        .unwrap();
     let given = Tokens::open(database, Arc::<DiskLog>::clone(&log), Arc::<StoppedClock>::clone(&clock)).await.unwrap();
     let snapshot = Snapshot::build(SnapshotParts {
         epoch: 7,
@@ -319,7 +320,9 @@ fn sample(route: &RouteView, approval: &str) -> (String, Value) {
     let body = match route.action {
         "decide" => json!({ "as": "triage", "on": "shop-db", "sql": "select 1" }),
         "approvals request" => json!({ "as": "triage", "on": "shop-db", "sql": "drop table orders" }),
-        "approvals approve" | "approvals withdraw" | "upstreams test" | "reload" | "workloads token revoke" => json!({}),
+        "approvals approve" | "approvals withdraw" | "upstreams test" | "reload" | "workloads token revoke" => {
+            json!({})
+        }
         "workloads token issue" => json!({ "reason": "a test", "life_ms": 86_400_000 }),
         _ if route.method == "POST" => json!({ "reason": "a test" }),
         _ => Value::Null,

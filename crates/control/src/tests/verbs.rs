@@ -306,5 +306,8 @@ async fn native_tokens_are_shown_once_and_flagged_while_in_force() {
     assert_eq!(house.get("eve", "/v1/workloads/triage").await.1["flags"], json!([]));
     assert_eq!(house.call("ann", "POST", "/v1/workloads/nobody/tokens", wanted(86_400_000)).await.0, 404);
     let entered = house.entered().await;
-    assert!(entered.len() == 3 && entered[2] == format!("ann@example.com workloads token revoke {first} -"), "{entered:?}");
+    assert!(
+        entered.len() == 3 && entered[2] == format!("ann@example.com workloads token revoke {first} -"),
+        "{entered:?}"
+    );
 }
