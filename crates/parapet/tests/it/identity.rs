@@ -1,5 +1,9 @@
 //! Who may connect: tokens that prove nothing, workloads that may not act, and quarantine in the middle of a session.
 
+mod hostile;
+mod issuers;
+mod native;
+
 use std::time::{Duration, Instant};
 
 use serde_json::json;

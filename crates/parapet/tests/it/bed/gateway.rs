@@ -321,7 +321,8 @@ impl Gateway {
     pub(crate) fn entries(&self) -> Vec<Value> {
         let mut entries = Vec::new();
         for segment in self.segments() {
-            for line in fs::read_to_string(segment).unwrap().lines() {
+            // Space that is reserved behind the last record reads as zeros.
+            for line in fs::read_to_string(segment).unwrap().trim_end_matches('\0').lines() {
                 // `SEQUENCE CHAIN ENTRY`
                 let entry = line.splitn(3, ' ').nth(2).unwrap();
                 entries.push(serde_json::from_str(entry).unwrap());

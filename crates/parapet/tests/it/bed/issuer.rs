@@ -48,7 +48,12 @@ impl Issuer {
 
     /// Signs a header and claims as they are.
     pub(crate) fn sign(&self, header: &Value, claims: &Value) -> String {
-        let message = unsigned(header, claims);
+        self.sign_text(&header.to_string(), &claims.to_string())
+    }
+
+    /// Signs texts as they are, which need not be JSON.
+    pub(crate) fn sign_text(&self, header: &str, claims: &str) -> String {
+        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let signature = self.key.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
     }
