@@ -17,7 +17,7 @@ pub(super) fn turn(context: &Context) -> Result<OwnedSemaphorePermit, Problem> {
 }
 
 /// Tells a search that nobody waits for it any more.
-struct StopOnDrop(Arc<AtomicBool>);
+pub(super) struct StopOnDrop(pub(super) Arc<AtomicBool>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {

@@ -33,6 +33,10 @@ pub(crate) async fn show(context: &Context, named: &str) -> Result<Value, Proble
         set(&mut decision, "explanation", explanation);
     }
     set(&mut decision, "who", who);
+    // What was asked before is beside the point of the decision: where it cannot be had now, it is left out.
+    if let Ok(Some(seen)) = super::seen::before(context, &found).await {
+        set(&mut decision, "seen_before", seen);
+    }
     Ok(object("parapet.decision/v1", decision))
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod decisions;
 pub(crate) mod reload;
+mod seen;
 pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod tokens;

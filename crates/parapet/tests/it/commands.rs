@@ -267,6 +267,30 @@ fn approvals_are_answered_taken_back_and_revoked() {
 }
 
 #[test]
+fn what_was_seen_before_is_counted() {
+    let Some(bed) = Bed::start("commands-seen") else { return };
+    let seen = || {
+        let ran = bed.gateway.cli(&["explain", "last", "-o", "json"]);
+        let page = bed.gateway.cli(&["explain", "last"]).out;
+        let line = page.lines().find(|line| line.contains("seen before")).unwrap_or_default().to_owned();
+        (serde_json::from_str::<Value>(&ran.out).unwrap()["seen_before"].clone(), line)
+    };
+    let ask = |workload, sql| drop(bed.raw(workload).query(sql));
+    ask("triage-bot", "drop table orders");
+    let (first, line) = seen();
+    assert_eq!((&first["own"]["times"], &first["complete"]), (&Value::from(0), &Value::from(true)), "{first}");
+    assert!(line.contains("never by this workload, 0 by others in 30 days"), "{line}");
+    ask("triage-bot", "drop table orders");
+    ask("reporting", "drop table orders");
+    ask("triage-bot", "drop table customers");
+    ask("triage-bot", "drop table orders");
+    let (seen, line) = seen();
+    assert_eq!((&seen["own"]["times"], &seen["own"]["denied"]), (&Value::from(2), &Value::from(2)), "{seen}");
+    assert_eq!(seen["others"]["times"], Value::from(1), "{seen}");
+    assert!(line.contains("2, all denied, by this workload since "), "{line}");
+}
+
+#[test]
 fn what_was_asked_ahead_passes_once_it_is_granted() {
     let Some(bed) = Bed::start("commands-ahead") else { return };
     let sql = "create table asked_ahead (a int)";
