@@ -1,5 +1,6 @@
 //! Who may connect: tokens that prove nothing, workloads that may not act, and quarantine in the middle of a session.
 
+mod bound;
 mod hostile;
 mod issuers;
 mod native;

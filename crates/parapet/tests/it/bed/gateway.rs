@@ -53,7 +53,8 @@ pub(crate) struct Setup {
     mode: &'static str,
     disclosure: &'static str,
     upstream_tls: bool,
-    client_tls: bool,
+    /// What stands at `postgres.tls`.
+    listener_tls: String,
     max_sessions: u32,
     workloads: &'static [Registered],
     classes: String,
@@ -79,7 +80,7 @@ impl Setup {
             mode: "enforce",
             disclosure: "full",
             upstream_tls: false,
-            client_tls: false,
+            listener_tls: "\"off\"".to_owned(),
             max_sessions: 1000,
             workloads: WORKLOADS,
             classes: CLASSES.to_owned(),
@@ -139,7 +140,12 @@ impl Setup {
 
     /// TLS on both sides.
     pub(crate) fn tls(self) -> Self {
-        Self { upstream_tls: true, client_tls: true, ..self }
+        Self { upstream_tls: true, ..self.listener_tls("\"self-signed\"".to_owned()) }
+    }
+
+    /// With this at `postgres.tls`.
+    pub(crate) fn listener_tls(self, listener_tls: String) -> Self {
+        Self { listener_tls, ..self }
     }
 
     fn state(&self) -> PathBuf {
@@ -155,7 +161,6 @@ impl Setup {
         } else {
             "tls = \"off\"".to_owned()
         };
-        let client = if self.client_tls { "self-signed" } else { "off" };
         write!(
             text,
             r#"[gateway]
@@ -167,7 +172,7 @@ listen = "127.0.0.1:0"
 
 [postgres]
 listen = "127.0.0.1:0"
-tls = "{client}"
+tls = {client}
 
 [policies]
 folders = [{policies}]
@@ -197,6 +202,7 @@ jwks = "file://{jwks}"
             database = shop::NAME,
             folder = self.folder.display().to_string().trim_end_matches('/'),
             mode = self.mode,
+            client = self.listener_tls,
             classes = self.classes,
             disclosure = self.disclosure,
             hold = self.hold,

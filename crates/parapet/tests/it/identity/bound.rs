@@ -1,0 +1,120 @@
+//! Tokens that are bound to a client certificate (RFC 8705), with stock psql over TLS; and certificates that need no token.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
+
+use crate::bed::Bed;
+use crate::bed::clients::{Ran, environment_with, psql_command, run};
+use crate::bed::folder::Folder;
+use crate::bed::issuer::{self, Issuer};
+
+const ISSUER: &str = "https://bound.example";
+
+/// A client's certificate and key, and the thumbprint that tokens carry.
+struct Identity {
+    certificate: PathBuf,
+    key: PathBuf,
+    thumbprint: String,
+}
+
+struct Authority {
+    folder: Folder,
+    authority: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let folder = Folder::new("identity-bound-keys");
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
+        folder.write("ca.pem", &authority.pem());
+        Self { folder, authority }
+    }
+
+    fn issue(&self, name: &str) -> Identity {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.authority).unwrap();
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate.der());
+        let path = self.folder.write(&format!("{name}.key"), &key.serialize_pem());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        Identity {
+            certificate: self.folder.write(&format!("{name}.pem"), &certificate.pem()),
+            key: path,
+            thumbprint: URL_SAFE_NO_PAD.encode(hash.as_ref()),
+        }
+    }
+}
+
+fn psql(bed: &Bed, user: &str, identity: Option<&Identity>, token: &str) -> Ran {
+    let mut command = psql_command(bed, user, &["-w", "-c", "select 7"]);
+    environment_with(bed.gateway.postgres(), user, token, &mut command).env("PGSSLMODE", "require");
+    if token.is_empty() {
+        command.env_remove("PGPASSWORD");
+    }
+    if let Some(identity) = identity {
+        command.env("PGSSLCERT", &identity.certificate).env("PGSSLKEY", &identity.key);
+    }
+    run(&mut command)
+}
+
+#[test]
+fn a_bound_token_counts_beside_its_own_certificate_alone() {
+    let authority = Authority::new();
+    let keys = Folder::new("identity-bound-issuer");
+    let issuer = Issuer::new(&keys);
+    let server = authority.issue("localhost");
+    let tables = format!(
+        "\n[issuers.\"{ISSUER}\"]\naudience = \"parapet\"\njwks = \"file://{}\"\n\n[[trust]]\nworkload = \"reporting\"\n\
+         issuer = \"{ISSUER}\"\nclaims = {{ sub = \"workload:reporting\" }}\nbound = true\n\n[[trust]]\n\
+         workload = \"auditor\"\nissuer = \"certificate\"\nclaims = {{ \"san:dns\" = \"auditor.example\" }}\n",
+        issuer.jwks().display()
+    );
+    let tls = format!(
+        "{{ certificate = {:?}, key = \"file://{}\", client_ca = {:?} }}",
+        server.certificate,
+        server.key.display(),
+        authority.folder.join("ca.pem")
+    );
+    let Some(bed) = Bed::start_with("identity-bound", |setup| setup.also(tables).listener_tls(tls)) else { return };
+    let (mine, other, auditor) =
+        (authority.issue("mine.example"), authority.issue("other.example"), authority.issue("auditor.example"));
+    let token = |thumbprint: Option<&str>| {
+        let mut claims = issuer::claims("reporting", Duration::from_secs(600));
+        claims["iss"] = json!(ISSUER);
+        if let Some(thumbprint) = thumbprint {
+            claims["cnf"] = json!({ "x5t#S256": thumbprint });
+        }
+        issuer.sign(&issuer::header(), &claims)
+    };
+    let bound = token(Some(&mine.thumbprint));
+    for (what, user, identity, token) in [
+        ("a bound token beside its certificate", "reporting", Some(&mine), bound.as_str()),
+        ("a certificate that a rule names, without a token", "auditor", Some(&auditor), ""),
+        ("a bearer token beside a certificate of nobody", "reporting", Some(&mine), &bed.token("reporting")),
+    ] {
+        let ran = psql(&bed, user, identity, token);
+        assert_eq!((ran.code, ran.out.trim()), (0, "7"), "{what}: {ran:?}");
+    }
+    for (what, identity, token, why) in [
+        ("another's certificate", Some(&other), bound.clone(), "bound to a certificate (`cnf`)"),
+        ("no certificate", None, bound.clone(), "bound to a certificate (`cnf`)"),
+        ("a bare token where the rule wants a bound one", Some(&mine), token(None), "no trust rule matches"),
+        ("a certificate of nobody, without a token", Some(&mine), String::new(), "no token came with it"),
+        ("another workload's certificate", Some(&auditor), bound.clone(), "is of `auditor`"),
+    ] {
+        let ran = psql(&bed, "reporting", identity, &token);
+        assert_eq!(ran.code, 2, "{what}: {ran:?}");
+        let logged = crate::bed::wait::until(what, Duration::from_secs(5), || {
+            let refused = bed.gateway.entries().into_iter().rev().find(|entry| entry["kind"] == "login_refused")?;
+            refused["why"].as_str().unwrap().contains(why).then_some(refused)
+        });
+        assert_eq!(logged["claimed"], "reporting", "{what}");
+    }
+}
