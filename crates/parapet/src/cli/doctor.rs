@@ -1,5 +1,5 @@
-//! `parapet doctor`: a line for each check, with what to do about a failure. It changes nothing, but that each test of an
-//! upstream is entered in the audit log.
+//! `parapet doctor`: a line for each check, with what to do about a failure. It changes nothing but what `--fix`
+//! mends; each test of an upstream is entered in the audit log.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -23,6 +23,9 @@ use crate::policy_test;
 pub(super) struct Doctor {
     #[command(flatten)]
     layers: super::serve::Layers,
+    /// Mend what is safe to mend: modes in the state folder, the address of a gateway that is gone
+    #[arg(long)]
+    fix: bool,
 }
 
 /// One line: check, result, fix.
@@ -40,7 +43,7 @@ fn warning(check: &str, detail: &str, fix: &str) -> Value {
 
 impl Doctor {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
-        let mut lines = Vec::new();
+        let mut lines = if self.fix { mended(&state_folder(globals)) } else { Vec::new() };
         let configuration = match load(self.layers.running_sources(globals)) {
             Ok(configuration) => Some(configuration),
             Err(problems) => {
@@ -145,6 +148,35 @@ async fn bypass(entry: &UpstreamEntry) -> Value {
         ),
         Err(_) => line(&check, Ok(format!("{shown} cannot be reached from here without the gateway"))),
     }
+}
+
+/// Mends what can be mended without a choice; a line for each change.
+fn mended(state: &Path) -> Vec<Value> {
+    let mut lines = Vec::new();
+    for (path, mode) in [(state.to_owned(), 0o700), (state.join("admin.token"), 0o600)] {
+        // A link may lead to what is not the gateway's.
+        let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
+        let found = metadata.permissions().mode() & 0o777;
+        if metadata.is_symlink() || found & 0o077 == 0 {
+            continue;
+        }
+        let changed = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode));
+        let said = format!("{} had mode {found:03o}, now {mode:03o}", path.display());
+        let failed = |error: std::io::Error| (format!("{}: {}", path.display(), error.kind()), "run as its owner");
+        lines.push(line("fix", changed.map(|()| said).map_err(failed)));
+    }
+    let path = state.join("admin.addr");
+    let address = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<SocketAddr>().ok());
+    // Whoever can listen there proves that no gateway does.
+    if let Some(address) = address.filter(|address| std::net::TcpListener::bind(address).is_ok()) {
+        let removed = std::fs::remove_file(&path);
+        let failed = |error: std::io::Error| (format!("{}: {}", path.display(), error.kind()), "run as its owner");
+        lines.push(line(
+            "fix",
+            removed.map(|()| format!("no gateway listens at {address}: {} is gone", path.display())).map_err(failed),
+        ));
+    }
+    lines
 }
 
 fn folder(state: &Path) -> Result<String, (String, &'static str)> {

@@ -267,6 +267,19 @@ fn approvals_are_answered_taken_back_and_revoked() {
 }
 
 #[test]
+fn doctor_mends_modes_and_leaves_a_live_address() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(bed) = Bed::start("commands-fix") else { return };
+    let state = bed.folder.join("state");
+    let mode = || fs::metadata(&state).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(!bed.gateway.cli(&["doctor"]).out.contains("now 700") && mode() == 0o755);
+    let mended = bed.gateway.cli(&["doctor", "--fix"]);
+    assert!(mended.out.contains("had mode 755, now 700") && mode() == 0o700, "{mended:?}");
+    assert!(state.join("admin.addr").exists(), "the address of a gateway that runs is no longer there");
+}
+
+#[test]
 fn what_was_seen_before_is_counted() {
     let Some(bed) = Bed::start("commands-seen") else { return };
     let seen = || {
