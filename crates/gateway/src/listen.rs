@@ -52,6 +52,15 @@ pub struct Host {
     pub lanes: Arc<Lanes>,
 }
 
+#[cfg(test)]
+impl Host {
+    /// One lane.
+    pub(crate) fn small(tasks: &Tasks) -> Self {
+        let lanes = Lanes::start(std::num::NonZeroUsize::MIN, 1 << 20).unwrap();
+        Self { tasks: tasks.clone(), lanes: Arc::new(lanes) }
+    }
+}
+
 /// Accepts connections until the process stops, and runs `handler` for each as a task called `name`. Beyond `limit` open
 /// connections, further ones are closed at once and counted in the log.
 pub async fn accept_loop<Handler, Handling>(

@@ -10,11 +10,6 @@ use crate::upstream::dial::{Address, Dialler, Stream};
 
 const LONG: Duration = Duration::from_secs(30);
 
-fn host(tasks: &Tasks) -> Host {
-    let lanes = Lanes::start(std::num::NonZeroUsize::MIN, 1 << 20).unwrap();
-    Host { tasks: tasks.clone(), lanes: Arc::new(lanes) }
-}
-
 async fn client(address: SocketAddr) -> Stream {
     let address = Address::Tcp { host: address.ip().to_string(), port: address.port() };
     Dialler::new().dial(&address, LONG).await.unwrap()
@@ -25,7 +20,9 @@ async fn holds_no_more_than_its_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let tasks = Tasks::new();
-    let looping = accept_loop(listener, 2, host(&tasks), "echo", |mut stream, _peer| async move {
+    // The lanes outlive the loop, so that handlers may finish.
+    let host = Host::small(&tasks);
+    let looping = accept_loop(listener, 2, host.clone(), "echo", |mut stream, _peer| async move {
         let mut byte = [0];
         while stream.read_exact(&mut byte).await.is_ok() && stream.write_all(&byte).await.is_ok() {}
     });
@@ -93,7 +90,7 @@ async fn no_single_error_ends_it() {
     ]));
     let (tell, mut told) = mpsc::channel(8);
     let tasks = Tasks::new();
-    let looping = accept_from(script, 8, host(&tasks), "scripted", move |connection, _peer| {
+    let looping = accept_from(script, 8, Host::small(&tasks), "scripted", move |connection, _peer| {
         let tell = tell.clone();
         async move { tell.send(connection).await.unwrap() }
     });

@@ -37,15 +37,16 @@ fn issued(authority: &Authority, name: &str, change: impl FnOnce(&mut Certificat
 async fn serve(tasks: &Tasks, config: Arc<ServerConfig>) -> Address {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let looping = crate::listen::accept_loop(listener, 100, crate::login::scripted::host(tasks), "tls", move |stream, _peer| {
-        let acceptor = TlsAcceptor::from(Arc::clone(&config));
-        async move {
-            let Ok(mut stream) = acceptor.accept(stream).await else { return };
-            let shown = stream.get_ref().1.peer_certificates().map_or(0, <[_]>::len);
-            drop(stream.write_all(&[u8::try_from(shown).unwrap()]).await);
-            drop(stream.shutdown().await);
-        }
-    });
+    let looping =
+        crate::listen::accept_loop(listener, 100, crate::login::scripted::host(tasks), "tls", move |stream, _peer| {
+            let acceptor = TlsAcceptor::from(Arc::clone(&config));
+            async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let shown = stream.get_ref().1.peer_certificates().map_or(0, <[_]>::len);
+                drop(stream.write_all(&[u8::try_from(shown).unwrap()]).await);
+                drop(stream.shutdown().await);
+            }
+        });
     tasks.spawn("tls listener", looping);
     Address::Tcp { host: "127.0.0.1".to_owned(), port }
 }
