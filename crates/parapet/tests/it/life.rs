@@ -1,6 +1,8 @@
 //! What life does to a gateway: upstreams that are down, slow or gone, clients that do not read, sizes, many sessions,
 //! bad policies, stopping.
 
+mod idle;
+mod mock;
 mod people;
 
 use std::fs;
@@ -94,21 +96,6 @@ fn a_message_above_the_limit() {
     let replies = raw.until_ready();
     assert_eq!((raw::errors(&replies).len(), raw::status(&replies)), (1, 'I'), "{}", raw::tags(&replies));
     assert_eq!(raw::tags(&raw.query("select 1")), "TDCZ");
-}
-
-#[test]
-fn many_idle_sessions() {
-    const MANY: u64 = 500;
-    let Some(bed) = Bed::start("life-idle") else { return };
-    let token = bed.token("reporting");
-    drop(Raw::log_in(bed.gateway.postgres(), "reporting", &token));
-    let before = bed.gateway.memory();
-    let mut idle: Vec<Raw> = (0..MANY).map(|_| Raw::log_in(bed.gateway.postgres(), "reporting", &token)).collect();
-    let each = bed.gateway.memory().saturating_sub(before) / MANY;
-    assert!(each <= 64, "{each} KiB for an idle session");
-    for raw in idle.iter_mut().step_by(50) {
-        assert_eq!(raw::tags(&raw.query("select 1")), "TDCZ");
-    }
 }
 
 /// A policy that changes bites in the middle of a connection; one that does not validate replaces nothing.

@@ -123,6 +123,11 @@ impl Setup {
         Self { max_sessions, ..self }
     }
 
+    /// With something between the gateway and the server: it gets the server's port and gives its own.
+    pub(crate) fn upstream_behind(self, start: impl FnOnce(u16) -> u16) -> Self {
+        Self { upstream_port: start(self.upstream_port), ..self }
+    }
+
     /// With these workloads instead.
     pub(crate) fn workloads(self, workloads: &'static [Registered]) -> Self {
         Self { workloads, ..self }
@@ -197,12 +202,12 @@ audience = "{audience}"
 jwks = "file://{jwks}"
 "#,
             state = self.state(),
+            client = self.listener_tls,
             policies = policies.join(", "),
             port = self.upstream_port,
             database = shop::NAME,
             folder = self.folder.display().to_string().trim_end_matches('/'),
             mode = self.mode,
-            client = self.listener_tls,
             classes = self.classes,
             disclosure = self.disclosure,
             hold = self.hold,
