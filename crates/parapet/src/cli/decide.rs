@@ -25,10 +25,25 @@ pub(super) struct Decide {
 impl Decide {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         let body = json!({ "as": id::read(&self.workload)?, "on": id::read(&self.upstream)?, "sql": self.sql });
-        let answer = Client::new(globals)?.post("/v1/decide", &body).await?;
+        let mut answer = Client::new(globals)?.post("/v1/decide", &body).await?;
+        if let (Some("ask"), Some(members)) = (verdict(&answer).as_deref(), answer.as_object_mut()) {
+            // For a shell, with the statement byte for byte: a grant binds it so.
+            let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+            let command = format!(
+                "parapet approvals request --as {} --on {} --sql {}",
+                self.workload,
+                self.upstream,
+                quoted(&self.sql)
+            );
+            members.insert("request".to_owned(), command.into());
+        }
         output::data(&page::decision(&answer, globals));
         exit(&answer)
     }
+}
+
+fn verdict(answer: &Value) -> Option<String> {
+    answer.get("verdict").and_then(Value::as_str).map(str::to_owned)
 }
 
 /// How a command ends that asked for this decision.

@@ -38,10 +38,7 @@ pub(crate) fn decision(answer: &Value, globals: &Globals) -> String {
     }
     page.row("near misses", near_misses(answer));
     page.row("seen before", seen_before(answer));
-    page.row(
-        "approval",
-        text("/approval").map(|id| format!("{id}   parapet approvals show {id}")),
-    );
+    page.row("approval", text("/approval").map(|id| format!("{id}   parapet approvals show {id}")));
     page.row("grant", text("/grant"));
     let circumstances = text("/explanation/circumstances").map(|said| format!("circumstances: {said}"));
     page.row("note", text("/explanation/note").or(circumstances));
@@ -63,10 +60,7 @@ impl Page {
 
     /// The policies' own lines, as the gateway drew them; its other lines are said here in another place.
     fn sources(&mut self, answer: &Value) {
-        let drawn = answer
-            .pointer("/explanation/text")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let drawn = answer.pointer("/explanation/text").and_then(Value::as_str).unwrap_or_default();
         for line in drawn.lines() {
             let rest = line.trim_start();
             let number = rest.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -80,10 +74,7 @@ impl Page {
 
 fn headline(answer: &Value) -> String {
     let verdict = answer.get("verdict").and_then(Value::as_str).unwrap_or_default();
-    let observed = answer
-        .pointer("/terms/observed")
-        .and_then(Value::as_array)
-        .is_some_and(|list| !list.is_empty());
+    let observed = answer.pointer("/terms/observed").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
     let (tone, word) = match verdict {
         "permit" if observed => (Tone::Waiting, "◷ PERMIT, observed"),
         "permit" => (Tone::Good, "✓ PERMIT"),
@@ -101,10 +92,7 @@ fn headline(answer: &Value) -> String {
     }
     if let Some(at) = answer.get("at").and_then(time::read) {
         let now = time::now();
-        let (at_text, ago) = (
-            time::show(at, TimeFormat::Rfc3339, now),
-            time::show(at, TimeFormat::Relative, now),
-        );
+        let (at_text, ago) = (time::show(at, TimeFormat::Rfc3339, now), time::show(at, TimeFormat::Relative, now));
         let _infallible = write!(line, "   {at_text}  ({ago})");
     }
     if answer.get("dry_run").is_some() {
@@ -117,13 +105,8 @@ fn headline(answer: &Value) -> String {
 /// The operation that decided, else the first.
 fn deciding(answer: &Value) -> Option<&Value> {
     let operations = answer.get("operations")?.as_array()?;
-    let index = answer
-        .pointer("/explanation/evaluation/operation")
-        .and_then(Value::as_u64)
-        .unwrap_or(0);
-    operations
-        .get(usize::try_from(index).ok()?)
-        .or_else(|| operations.first())
+    let index = answer.pointer("/explanation/evaluation/operation").and_then(Value::as_u64).unwrap_or(0);
+    operations.get(usize::try_from(index).ok()?).or_else(|| operations.first())
 }
 
 fn who(answer: &Value) -> Option<String> {
@@ -145,10 +128,7 @@ fn what(answer: &Value) -> Option<String> {
     let operations = answer.get("operations")?.as_array()?;
     if let Some(first) = operations.first() {
         let action = first.get("action").map(scalar).unwrap_or_default();
-        let group = answer
-            .pointer("/explanation/group")
-            .filter(|group| group.as_str() != Some(""))
-            .map(scalar);
+        let group = answer.pointer("/explanation/group").filter(|group| group.as_str() != Some("")).map(scalar);
         let plural = if operations.len() == 1 { "" } else { "s" };
         let _infallible = write!(text, "   {} operation{plural}: {action}", operations.len());
         if let Some(group) = group {
@@ -162,9 +142,7 @@ fn what(answer: &Value) -> Option<String> {
 fn why(answer: &Value) -> String {
     let text = |pointer: &str| answer.pointer(pointer).filter(|value| !value.is_null()).map(scalar);
     let forbid = |remedy: &str| {
-        let policy = text("/reason/policy")
-            .or_else(|| text("/by/policy"))
-            .unwrap_or_default();
+        let policy = text("/reason/policy").or_else(|| text("/by/policy")).unwrap_or_default();
         format!("forbid \"{policy}\"   remedy: {remedy}")
     };
     let mut why = match text("/reason/why").as_deref() {
@@ -176,9 +154,7 @@ fn why(answer: &Value) -> String {
         Some("cannot_decide") => format!("it cannot be decided: {}", cannot_decide(answer)),
         Some(_) | None if text("/by/policy").is_some() => forbid("approve"),
         Some(_) | None => {
-            let permits = list(answer, "/terms/permits", ", ", |name| {
-                Some(format!("\"{}\"", scalar(name)))
-            });
+            let permits = list(answer, "/terms/permits", ", ", |name| Some(format!("\"{}\"", scalar(name))));
             permits.map_or_else(|| "a grant".to_owned(), |permits| format!("permit {permits}"))
         }
     };
@@ -196,10 +172,7 @@ fn cannot_decide(answer: &Value) -> String {
 /// Tagged by the reason's name, as a member or as a value.
 pub(crate) fn undecidable(answer: &Value) -> Option<Undecidable> {
     let members = answer.get("reason")?.as_object()?;
-    let mut words = members
-        .iter()
-        .flat_map(|(name, value)| [Some(name.as_str()), value.as_str()])
-        .flatten();
+    let mut words = members.iter().flat_map(|(name, value)| [Some(name.as_str()), value.as_str()]).flatten();
     words.find_map(|word| {
         Undecidable::ALL
             .into_iter()
@@ -211,16 +184,9 @@ fn masks(answer: &Value) -> Option<String> {
     let operations = answer.get("operations")?;
     list(answer, "/terms/masks", ", ", |mask| {
         let index = usize::try_from(mask.get(0)?.as_u64()?).ok()?;
-        let resource = operations
-            .get(index)
-            .and_then(|operation| operation.get("resource"))
-            .map(scalar)?;
+        let resource = operations.get(index).and_then(|operation| operation.get("resource")).map(scalar)?;
         let column = resource.rsplit('.').next().unwrap_or(&resource).to_owned();
-        Some(format!(
-            "{column} {} by \"{}\"",
-            scalar(mask.get(1)?),
-            scalar(mask.get(2)?)
-        ))
+        Some(format!("{column} {} by \"{}\"", scalar(mask.get(1)?), scalar(mask.get(2)?)))
     })
 }
 
@@ -230,14 +196,8 @@ fn observed(answer: &Value) -> Option<String> {
     list(answer, "/terms/observed", ", ", |observed| {
         let policy = observed.get("policy")?;
         let known = told.and_then(|told| told.iter().find(|told| told.get("policy") == Some(policy)));
-        let remedy = known
-            .and_then(|known| known.get("remedy"))
-            .map(|remedy| format!(": {}", scalar(remedy)));
-        Some(format!(
-            "without observation \"{}\" decides{}",
-            scalar(policy),
-            remedy.unwrap_or_default()
-        ))
+        let remedy = known.and_then(|known| known.get("remedy")).map(|remedy| format!(": {}", scalar(remedy)));
+        Some(format!("without observation \"{}\" decides{}", scalar(policy), remedy.unwrap_or_default()))
     })
 }
 
@@ -245,22 +205,19 @@ fn observed(answer: &Value) -> Option<String> {
 fn ways_out(answer: &Value) -> Vec<String> {
     let clauses = answer.pointer("/explanation/passes_if").and_then(Value::as_array);
     let mut ways: Vec<String> = clauses.into_iter().flatten().map(scalar).collect();
-    let terms = answer
-        .pointer("/explanation/evaluation/approval")
-        .filter(|terms| terms.is_object());
+    let terms = answer.pointer("/explanation/evaluation/approval").filter(|terms| terms.is_object());
     if answer.get("verdict").and_then(Value::as_str) == Some("ask")
         && let Some(terms) = terms
     {
         let quorum = terms.get("quorum").and_then(Value::as_u64).unwrap_or(1);
-        let people = if quorum == 1 {
-            "1 person".to_owned()
-        } else {
-            format!("{quorum} people")
-        };
+        let people = if quorum == 1 { "1 person".to_owned() } else { format!("{quorum} people") };
         let groups = list(terms, "/groups", " and ", |group| Some(scalar(group))).unwrap_or_default();
         let command = match answer.get("approval").filter(|id| !id.is_null()) {
             Some(id) => format!("parapet approvals approve {}", scalar(id)),
-            None => "run it, and its request can be approved".to_owned(),
+            None => match answer.get("request") {
+                Some(request) => scalar(request),
+                None => "run it, and its request can be approved".to_owned(),
+            },
         };
         ways.push(format!("{people} of {groups} approves: {command}"));
     } else if answer.pointer("/reason/why").and_then(Value::as_str) == Some("policy") {
@@ -283,13 +240,8 @@ fn near_misses(answer: &Value) -> Option<String> {
     if misses.is_some() || answer.get("verdict").and_then(Value::as_str) == Some("permit") {
         return misses;
     }
-    let permits = list(explanation, "/evaluation/terms/permits", ", ", |name| {
-        Some(format!("\"{}\"", scalar(name)))
-    });
-    Some(permits.map_or_else(
-        || "none".to_owned(),
-        |permits| format!("none: permit {permits} matches"),
-    ))
+    let permits = list(explanation, "/evaluation/terms/permits", ", ", |name| Some(format!("\"{}\"", scalar(name))));
+    Some(permits.map_or_else(|| "none".to_owned(), |permits| format!("none: permit {permits} matches")))
 }
 
 /// `2 by this workload, all denied, since 2026-11-01T…, 3 by others in 30 days`.
