@@ -123,6 +123,11 @@ impl Setup {
         Self { max_sessions, ..self }
     }
 
+    /// With something between the gateway and the server: it gets the server's port and gives its own.
+    pub(crate) fn upstream_behind(self, start: impl FnOnce(u16) -> u16) -> Self {
+        Self { upstream_port: start(self.upstream_port), ..self }
+    }
+
     /// With these workloads instead.
     pub(crate) fn workloads(self, workloads: &'static [Registered]) -> Self {
         Self { workloads, ..self }
