@@ -90,7 +90,7 @@ fn five_thousand_idle_sessions() {
     }
     let token = bed.token("reporting");
     let try_log_in = |number: u64| {
-        let name = if number % AWAKE == 0 { "awake" } else { HELD };
+        let name = if number.is_multiple_of(AWAKE) { "awake" } else { HELD };
         let parameters = [("user", "reporting"), ("database", shop::NAME), ("application_name", name)];
         Raw::try_log_in_with(bed.gateway.postgres(), &parameters, &token)
     };
