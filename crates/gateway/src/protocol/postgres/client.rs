@@ -94,6 +94,8 @@ pub(super) enum Stop {
     Long(Arc<str>),
     /// The message is denied.
     Refuse(Place, Box<Deny>),
+    /// What waited before the message is denied; the message is looked at again, and left out or answered.
+    RefuseStaged(Place, Box<Deny>),
     /// The client named a statement or portal that does not exist.
     NoSuchName(Place),
     /// The message waits for people.
@@ -133,7 +135,7 @@ impl Conversation<'_> {
                     self.refreshed = true;
                 }
                 Stop::Long(text) => self.analyse_aside(text).await,
-                Stop::Refuse(place, deny) => self.refuse(place, *deny).await?,
+                Stop::Refuse(place, deny) | Stop::RefuseStaged(place, deny) => self.refuse(place, *deny).await?,
                 Stop::NoSuchName(place) => self.refuse_name(place).await?,
                 Stop::Hold(place, ask) => self.hold(place, *ask).await?,
                 Stop::End(end) => return Err(end),
@@ -162,7 +164,9 @@ impl Conversation<'_> {
             let total = frame.whole.len();
             match self.step(frame.tag, frame.body) {
                 Ok(()) => {}
-                Err(stop @ (Stop::Settle | Stop::Refresh | Stop::Long(_) | Stop::Hold(..))) => return stop,
+                Err(
+                    stop @ (Stop::Settle | Stop::Refresh | Stop::Long(_) | Stop::RefuseStaged(..) | Stop::Hold(..)),
+                ) => return stop,
                 Err(stop) => {
                     *consumed += total;
                     self.refreshed = false;

@@ -211,7 +211,7 @@ impl Conversation<'_> {
             Verdict::Deny(deny) => deny,
         };
         self.forget(due);
-        let stop = Stop::Refuse(place, Box::new(deny));
+        let stop = Stop::RefuseStaged(place, Box::new(deny));
         Err(if parse.is_some() { self.located(stop, &prepared.text) } else { stop })
     }
 

@@ -49,7 +49,7 @@ impl Conversation<'_> {
 
     /// Notes where in its text a denied request offends. Off the hot path: only a denial is looked at again.
     pub(super) fn located(&mut self, stop: Stop, text: &str) -> Stop {
-        if let Stop::Refuse(_, deny) = &stop {
+        if let Stop::Refuse(_, deny) | Stop::RefuseStaged(_, deny) = &stop {
             self.refused_at = deny.subject().deciding_operation().and_then(|meant| self.guarded.locate(text, meant));
         }
         stop

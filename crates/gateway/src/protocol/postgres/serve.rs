@@ -78,6 +78,9 @@ impl From<OutOfState> for End {
     }
 }
 
+/// A text, and what it asks for.
+pub(super) type Analysed = (Arc<str>, Result<Arc<Analysis>, Refused>);
+
 /// How messages are skipped after a refusal, until the client's Sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Skipping {
@@ -119,7 +122,7 @@ pub(super) struct Conversation<'g> {
     /// The rest of a message of the upstream's that is passed on unread: how many bytes.
     pub(super) passing: usize,
     /// A long text and what it asks for, for the message that is looked at again.
-    pub(super) analysed_aside: Option<(Arc<str>, Result<Arc<Analysis>, Refused>)>,
+    pub(super) analysed_aside: Option<Analysed>,
     /// A use of an approval, for the message that is looked at again.
     pub(super) grant: Option<Grant>,
     /// A request is held: a cancel request is about it.

@@ -29,7 +29,7 @@ const MANY_TLS: u64 = 500;
 /// What an idle session may take, in KiB: the promise where the build is optimized. The futures of a debug build are larger,
 /// as nothing that they no longer need gives up its place.
 const PLAIN: u64 = if cfg!(debug_assertions) { 32 } else { 16 };
-const TLS: u64 = 35;
+const TLS: u64 = if cfg!(debug_assertions) { 48 } else { 35 };
 /// How many threads log in at once.
 const THREADS: u64 = 8;
 /// One of so many keeps its backend, and is asked something at the end.
