@@ -384,6 +384,15 @@ impl Session {
         }
     }
 
+    /// Would policy show all of this to the workload now, and in clear? No decision of a request, so nothing is entered.
+    pub fn shows_in_clear(&mut self, operations: Arc<[Operation]>) -> bool {
+        let request = self.request(operations, 0, Content::default());
+        let snapshot = self.parts.snapshots.current();
+        // A memo of its own: a shape stands for a request of the client's.
+        let verdict = judge(&snapshot, &mut Memo::default(), &self.who, request, &self.around);
+        matches!(verdict, Verdict::Permit(permit) if permit.terms().masks.is_empty())
+    }
+
     /// What the session has sent to the client: rows and bytes.
     pub fn sent(&self) -> (u64, u64) {
         (self.around.session.rows_read, self.around.session.bytes_read)

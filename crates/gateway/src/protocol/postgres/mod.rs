@@ -9,6 +9,7 @@ mod channel;
 mod client;
 mod connect;
 mod control;
+mod diagnostics;
 mod extended;
 mod hold;
 mod login;

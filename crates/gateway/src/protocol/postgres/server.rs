@@ -6,12 +6,13 @@ use std::sync::Arc;
 use wire::mask::{DescribedField, MaskKey, check_description};
 use wire::postgres::frame::{self, FrameError, HARD_CAP, HEADER};
 use wire::postgres::message::{
-    BackendMessage, CommandComplete, ErrorFields, Format, ReadyForQuery, RowDescription, TransactionStatus,
+    BackendMessage, CommandComplete, Format, ReadyForQuery, RowDescription, TransactionStatus,
 };
 use wire::postgres::refuse::{Refusal, Severity, Sqlstate};
 use wire::postgres::state::Reply;
 use wire::sql::Outputs;
 
+use super::diagnostics::write_redacted;
 use super::prepared::{Due, Running};
 use super::serve::{Conversation, End, Skipping};
 
@@ -183,11 +184,10 @@ impl Conversation<'_> {
             Reply::Aside => self.aside(tag, body, before),
             Reply::Error(due) => {
                 let unit_failed = self.answers_due == 0;
-                let mut redact = false;
                 if let Due::Running(running) = due {
                     running.failed = true;
-                    redact = running.masks_anything();
                 }
+                let redact = self.withholds_words();
                 if unit_failed {
                     // The upstream leaves out the rest of the unit, and so do we.
                     self.begin_skipping(Skipping::Upstream);
@@ -251,7 +251,7 @@ impl Conversation<'_> {
     fn aside(&mut self, tag: u8, body: &[u8], before: &[u8]) -> Result<Fate, End> {
         match tag {
             // A notice of a statement that touches masked columns can quote them (MK07).
-            b'N' if matches!(self.replies.oldest(), Some(Due::Running(running)) if running.masks_anything()) => {
+            b'N' if self.withholds_words() => {
                 self.relay.client.send(before);
                 Ok(Fate::Replaced)
             }
@@ -422,17 +422,6 @@ fn described(body: &[u8]) -> Result<Vec<DescribedField>, End> {
         binary: field.format == Format::Binary,
     };
     Ok(description.fields.iter().map(field).collect())
-}
-
-/// An error of a statement that touches masked columns: the code stays, the text goes (MK07).
-fn write_redacted(body: &[u8], out: &mut Vec<u8>) -> Result<(), End> {
-    let fields = ErrorFields::decode(body).map_err(|_malformed| End::UpstreamProtocol)?;
-    let sqlstate = fields.sqlstate().unwrap_or("XX000").as_bytes().to_vec();
-    let severity = fields.severity().unwrap_or(b"ERROR").to_vec();
-    let message = b"the upstream reported an error; its text is withheld because the statement touches masked columns";
-    let kept: Vec<(u8, &[u8])> =
-        vec![(b'S', &severity), (b'V', &severity), (b'C', &sqlstate), (b'M', message), (b'R', b"parapet")];
-    ErrorFields { fields: kept }.encode_error(out).map_err(|_unencodable| End::UpstreamProtocol)
 }
 
 /// `ReadyForQuery` of the gateway's own.

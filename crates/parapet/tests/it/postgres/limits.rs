@@ -51,6 +51,32 @@ fn a_limit_leaves_rows_out_and_says_so() {
     assert_eq!(raw::status(&session.query("select 1")), 'I');
 }
 
+/// Small Executes of one portal, and FETCHes of one cursor, share one limit (PW18).
+#[test]
+fn a_limit_counts_over_what_is_taken_in_parts() {
+    let Some(bed) = limited("limits-parts") else { return };
+    let mut session = bed.raw("reporting");
+    let rows = |replies: &[Message]| came(replies).0;
+    session.query("begin");
+    let execute = || raw::message(b'E', &[b"p\0", &4u32.to_be_bytes()]);
+    let parse = raw::message(b'P', &[b"\0select id from products\0\0\0"]);
+    let bind = raw::message(b'B', &[b"p\0\0\0\0\0\0\0\0"]);
+    // Some ahead of their answers, the others behind them.
+    session.send(&[parse, bind, execute(), execute(), raw::sync()].concat());
+    let mut taken = vec![rows(&session.until_ready())];
+    for _ in 0..3 {
+        session.send(&[execute(), raw::sync()].concat());
+        taken.push(rows(&session.until_ready()));
+    }
+    assert_eq!(taken, [8, 2, 0, 0]);
+    session.query("declare c cursor for select id from products");
+    let taken: Vec<usize> = (0..5).map(|_| rows(&session.query("fetch 4 from c"))).collect();
+    assert_eq!(taken, [4, 4, 2, 0, 0]);
+    // Several at once.
+    session.query("declare d cursor for select id from products");
+    assert_eq!(rows(&session.query("fetch 7 from d; fetch 7 from d")), 10);
+}
+
 #[test]
 fn a_session_too_many_is_turned_away_with_words() {
     let Some(bed) = Bed::start_with("limits-sessions", |setup| setup.max_sessions(2)) else { return };
