@@ -16,11 +16,11 @@ mod routes;
 mod serve;
 mod token;
 
-pub use parts::{EndToken, IssuerViews};
 pub use parts::{
     ControlParts, Decide, DecideRefusal, Explain, Foresee, ForeseeRefusal, Foreseen, Hypothetical, ListenerView,
     Reload, UpstreamView, Upstreams,
 };
+pub use parts::{EndToken, IssuerViews};
 pub use people::{Caller, People, PersonEntry};
 pub use problem::{CODES, CodeText};
 pub use routes::{ROUTES, Right, RouteView};

@@ -1,4 +1,5 @@
 //! The detectors against the labelled corpus, with precision and recall; checksums against published numbers; names.
+#![expect(clippy::string_slice, reason = "tests know their texts")]
 
 use std::collections::BTreeMap;
 

@@ -104,9 +104,7 @@ impl Walk<'_> {
         if relation.system || sensitive {
             let lineage = if sensitive { Lineage::unknown() } else { Lineage::clear() };
             let columns = relation.columns.iter();
-            return Ok(columns
-                .map(|column| Field { name: column.name.clone(), lineage: lineage.clone() })
-                .collect());
+            return Ok(columns.map(|column| Field { name: column.name.clone(), lineage: lineage.clone() }).collect());
         }
         match relation.kind {
             RelationKind::View | RelationKind::MaterialisedView => self.view_fields(place, location),

@@ -82,7 +82,8 @@ impl Walk<'_> {
                 let sources = walk.expression_of(*relative, relation, expression)?;
                 for source in &sources.columns {
                     // A column that a child has from this table is this table's.
-                    let own = catalogue.relations.get(source.relation).and_then(|child| child.columns.get(source.column));
+                    let own =
+                        catalogue.relations.get(source.relation).and_then(|child| child.columns.get(source.column));
                     let inherited = own.filter(|_| table.descendants.contains(&source.relation));
                     let here = inherited.and_then(|column| position(table, &column.name));
                     let source = here.map_or(*source, |column| ColumnId { relation: place, column });

@@ -255,13 +255,7 @@ impl Walk<'_> {
     }
 
     /// GROUP BY and DISTINCT ON: positions, names, expressions and grouping sets.
-    fn group(
-        &mut self,
-        node: &pb::Node,
-        how: Inference,
-        scope: &Scope<'_>,
-        fields: &[Field],
-    ) -> Result<(), Refused> {
+    fn group(&mut self, node: &pb::Node, how: Inference, scope: &Scope<'_>, fields: &[Field]) -> Result<(), Refused> {
         if let NodeEnum::GroupingSet(set) = inner(node)? {
             return set.content.iter().try_for_each(|node| self.group(node, how, scope, fields));
         }

@@ -49,10 +49,10 @@ fn start(name: &str) -> Option<Bed> {
         let mut policies = String::new();
         let mut classes = String::new();
         for mask in MASKS {
-            let _infallible = write!(
+            let _infallible = writeln!(
                 policies,
                 "@id(\"m-{mask}\") @mask(\"{mask}\") forbid (principal, action in Action::\"read\", resource is Column) \
-                 when {{ resource.classes.contains(\"m-{mask}\") }};\n"
+                 when {{ resource.classes.contains(\"m-{mask}\") }};"
             );
             let globs: Vec<String> =
                 COLUMNS.iter().map(|(column, ..)| format!("\"public.kept_{mask}.{column}\"")).collect();

@@ -1,4 +1,5 @@
 //! Every mask of every type, in both formats: what a column's value becomes.
+#![expect(clippy::string_slice, reason = "tests know their texts")]
 
 use kernel::verdict::Mask;
 use proptest::prelude::*;
