@@ -261,7 +261,9 @@ impl Walk<'_> {
             }
             Called::SetsConfig => {
                 self.set_config(call)?;
-                Ok(Lineage::clear())
+                // It returns the value, and the server reports some settings back to the client.
+                self.found.copy(&arguments);
+                Ok(arguments.derived())
             }
             Called::Judged(home, action, oid) => {
                 self.found.functions.insert(format!("{home}.{name}").into());
