@@ -20,6 +20,7 @@ impl Walk<'_> {
         // Options are constants that decide.
         self.found.shareable = false;
         self.found.tag = "COPY";
+        only_utf8(&copy.options)?;
         self.found.copy_format = Some(copy_format(&copy.options)?);
         if !copy.is_from {
             self.found.copy_layout = CopyLayout::of(&copy.options)?.map(Arc::new);
@@ -103,6 +104,18 @@ impl Walk<'_> {
         let columns = self.context.catalogue.relations.get(place).map_or(&[][..], |relation| &relation.columns);
         Ok(fields.into_iter().zip(columns).filter(|(_, column)| !column.generated).map(|(field, _)| field).collect())
     }
+}
+
+/// In another encoding, bytes would mean something else to the server than here (PL06).
+fn only_utf8(nodes: &[pb::Node]) -> Result<(), Refused> {
+    for element in options(nodes)?.into_iter().filter(|element| element.defname == "encoding") {
+        let name: String =
+            option_word(element)?.unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
+        if !matches!(name.to_ascii_lowercase().as_str(), "utf8" | "unicode") {
+            return Err(Refused::at(Undecidable::PinnedSetting, element.location));
+        }
+    }
+    Ok(())
 }
 
 fn copy_format(nodes: &[pb::Node]) -> Result<CopyFormat, Refused> {
