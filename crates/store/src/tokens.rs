@@ -111,6 +111,13 @@ impl Tokens {
         records
     }
 
+    /// How many tokens in force a workload has.
+    pub fn in_force_of(&self, workload: &Name) -> usize {
+        let now = self.clock.now();
+        let by_hash = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        by_hash.values().filter(|record| record.workload == *workload && record.in_force(now)).count()
+    }
+
     /// Gives a token of which only the hash comes here.
     pub async fn issue(&self, hash: [u8; 32], issue: Issue<'_>) -> Result<TokenRecord, TokenError> {
         let _one_at_a_time = self.turn.lock().await;
@@ -118,8 +125,7 @@ impl Tokens {
         if issue.life > LONGEST_LIFE || issue.life < Duration::from_secs(60) {
             return Err(TokenError::Life);
         }
-        let of_workload = |record: &&TokenRecord| record.workload == *issue.workload && record.in_force(now);
-        if self.list().iter().filter(of_workload).count() >= MOST_OF_A_WORKLOAD {
+        if self.in_force_of(issue.workload) >= MOST_OF_A_WORKLOAD {
             return Err(TokenError::TooMany);
         }
         let record = TokenRecord {

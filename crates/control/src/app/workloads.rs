@@ -43,9 +43,7 @@ fn view(context: &Context, workload: &Workload) -> Value {
     let standing = standings.workloads.get(&workload.name).filter(|standing| standing.status.is_some());
     let status = standing.and_then(|standing| standing.status).unwrap_or(workload.status);
     let expired = workload.expires.is_some_and(|expires| expires <= context.parts.clock.now());
-    let now = context.parts.clock.now();
-    let tokens = context.parts.tokens.list();
-    let static_keys = tokens.iter().filter(|token| token.workload == workload.name && token.in_force(now)).count();
+    let static_keys = context.parts.tokens.in_force_of(&workload.name);
     json!({
         "name": workload.name,
         "owner": workload.owner,

@@ -7,10 +7,18 @@ use crate::cli::client::Client;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::{id, output, page};
+use crate::recorded::set;
 
 /// Ask what would be decided; nothing reaches the upstream
 #[derive(Debug, Args)]
 pub(super) struct Decide {
+    #[command(flatten)]
+    request: Hypothetical,
+}
+
+/// A request that nobody has made: what `decide` and `masks preview` ask about.
+#[derive(Debug, Args)]
+pub(super) struct Hypothetical {
     /// The workload that would ask
     #[arg(long = "as", value_name = "WORKLOAD")]
     workload: String,
@@ -22,33 +30,37 @@ pub(super) struct Decide {
     sql: String,
 }
 
+impl Hypothetical {
+    /// What the gateway would decide about it.
+    pub(super) async fn decided(&self, globals: &Globals) -> Result<Value, Failure> {
+        let body = json!({ "as": id::read(&self.workload)?, "on": id::read(&self.upstream)?, "sql": self.sql });
+        Client::new(globals)?.post("/v1/decide", &body).await
+    }
+}
+
 impl Decide {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
-        let body = json!({ "as": id::read(&self.workload)?, "on": id::read(&self.upstream)?, "sql": self.sql });
-        let mut answer = Client::new(globals)?.post("/v1/decide", &body).await?;
-        if let (Some("ask"), Some(members)) = (verdict(&answer).as_deref(), answer.as_object_mut()) {
+        let mut answer = self.request.decided(globals).await?;
+        if verdict(&answer) == Some("ask") {
+            let Hypothetical { workload, upstream, sql } = &self.request;
             // For a shell, with the statement byte for byte: a grant binds it so.
-            let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
-            let command = format!(
-                "parapet approvals request --as {} --on {} --sql {}",
-                self.workload,
-                self.upstream,
-                quoted(&self.sql)
-            );
-            members.insert("request".to_owned(), command.into());
+            let quoted = format!("'{}'", sql.replace('\'', "'\\''"));
+            let command = format!("parapet approvals request --as {workload} --on {upstream} --sql {quoted}");
+            set(&mut answer, "request", command);
         }
         output::data(&page::decision(&answer, globals));
         exit(&answer)
     }
 }
 
-fn verdict(answer: &Value) -> Option<String> {
-    answer.get("verdict").and_then(Value::as_str).map(str::to_owned)
+/// The verdict in an answer.
+pub(super) fn verdict(answer: &Value) -> Option<&str> {
+    answer.get("verdict").and_then(Value::as_str)
 }
 
 /// How a command ends that asked for this decision.
 pub(super) fn exit(answer: &Value) -> Result<Exit, Failure> {
-    match answer.get("verdict").and_then(Value::as_str) {
+    match verdict(answer) {
         Some("permit") => Ok(Exit::Done),
         Some("ask") => Ok(Exit::NotApproved),
         Some("deny") => Ok(Exit::Denied),

@@ -3,11 +3,11 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::client::Client;
+use crate::cli::decide::{self, Hypothetical};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::{Format, Globals};
 use crate::cli::output::{self, Column, Listing, Shape};
-use crate::cli::{decide, id, page};
+use crate::cli::page;
 
 /// Show what masks do to a result
 #[derive(Debug, Args)]
@@ -19,17 +19,7 @@ pub(super) struct Masks {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// For each column of a result: what it is made of, which mask, by which policy, and an example
-    Preview {
-        /// The workload that would ask
-        #[arg(long = "as", value_name = "WORKLOAD")]
-        workload: String,
-        /// The upstream that would be asked
-        #[arg(long = "on", value_name = "UPSTREAM")]
-        upstream: String,
-        /// The statement
-        #[arg(long, value_name = "STATEMENT")]
-        sql: String,
-    },
+    Preview(Hypothetical),
 }
 
 const LISTING: Listing = Listing {
@@ -49,9 +39,8 @@ const LISTING: Listing = Listing {
 
 impl Masks {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
-        let Verb::Preview { workload, upstream, sql } = self.verb;
-        let body = json!({ "as": id::read(&workload)?, "on": id::read(&upstream)?, "sql": sql });
-        let answer = Client::new(globals)?.post("/v1/decide", &body).await?;
+        let Verb::Preview(request) = self.verb;
+        let answer = request.decided(globals).await?;
         let exit = decide::exit(&answer)?;
         if exit == Exit::Denied {
             // No column leaves: the page of the decision says why.
@@ -89,7 +78,7 @@ fn note(answer: &Value, globals: &Globals) {
     if masked {
         output::note(globals, "values are invented; errors and notices of this statement lose their text");
     }
-    if answer.get("verdict").and_then(Value::as_str) == Some("ask") {
+    if decide::verdict(answer) == Some("ask") {
         output::note(globals, "it is held for approval first; see `parapet decide`");
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod globals;
 mod help;
 mod id;
 mod masks;
+mod noun;
 pub(crate) mod output;
 pub(crate) mod page;
 mod policy;

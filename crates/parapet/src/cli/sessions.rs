@@ -1,11 +1,11 @@
 //! `parapet sessions`: the connections that are open now.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
-use crate::cli::client::{Client, named};
+use crate::cli::client::Client;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
+use crate::cli::noun::Noun;
 use crate::cli::output::{self, Column, Listing, Shape};
 use crate::cli::workloads::changed;
 use crate::cli::{id, style};
@@ -54,24 +54,16 @@ pub(super) const LISTING: Listing = Listing {
     ],
 };
 
+const SESSIONS: Noun = Noun { one: "session", listing: &LISTING };
+
 impl Sessions {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         match self.verb {
-            Verb::List => {
-                let answer = Client::new(globals)?.get("/v1/sessions").await?;
-                output::data(&LISTING.render(&answer, globals));
-            }
-            Verb::Show { session } => {
-                let session = id::read(&session)?;
-                let answer = Client::new(globals)?.get(&format!("/v1/sessions/{session}")).await;
-                let answer = named(answer, "session", &session, "parapet sessions list")?;
-                output::data(&LISTING.render_one("parapet.session/v1", &answer, globals));
-            }
+            Verb::List => SESSIONS.list(globals).await?,
+            Verb::Show { session } => SESSIONS.show(globals, &session).await?,
             Verb::Kill { session, reason } => {
-                let named_as = id::read(&session)?;
                 let client = Client::new(globals)?;
-                let found = client.get(&format!("/v1/sessions/{named_as}")).await;
-                let found = named(found, "session", &named_as, "parapet sessions list")?;
+                let found = SESSIONS.find(&client, &session).await?;
                 let part = |member: &str| found.get(member).map(output::scalar).unwrap_or_default();
                 // By its id from here on: another session may be the last by the time of the answer.
                 let session = id::read(&part("id"))?;
@@ -83,8 +75,7 @@ impl Sessions {
                         part("upstream")
                     ),
                 )?;
-                let answer = client.post(&format!("/v1/sessions/{session}/kill"), &json!({ "reason": reason })).await;
-                named(answer, "session", &session, "parapet sessions list")?;
+                SESSIONS.act(&client, &session, "kill", &reason).await?;
                 changed(globals, style::Tone::Bad, &format!("{session} is cut"), "parapet sessions list");
             }
         }

@@ -9,6 +9,7 @@ use crate::cli::client::{Client, named};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::id;
+use crate::cli::noun::Noun;
 use crate::cli::output::{self, Column, Listing, Shape};
 use crate::cli::style::Tone;
 
@@ -46,12 +47,13 @@ pub(super) const LISTING: Listing = Listing {
     ],
 };
 
+const UPSTREAMS: Noun = Noun { one: "upstream", listing: &LISTING };
+
 impl Upstreams {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         match self.verb {
             Verb::List => {
-                let answer = Client::new(globals)?.get("/v1/upstreams").await?;
-                output::data(&LISTING.render(&answer, globals));
+                UPSTREAMS.list(globals).await?;
                 Ok(Exit::Done)
             }
             Verb::Test { upstream } => {

@@ -1,11 +1,11 @@
 //! `parapet workloads`: who may call, and where they stand.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
-use crate::cli::client::{Client, named};
+use crate::cli::client::Client;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
+use crate::cli::noun::Noun;
 use crate::cli::output::{self, Column, Listing, Shape};
 use crate::cli::{id, style};
 
@@ -70,19 +70,13 @@ pub(super) const LISTING: Listing = Listing {
     ],
 };
 
+const WORKLOADS: Noun = Noun { one: "workload", listing: &LISTING };
+
 impl Workloads {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         match self.verb {
-            Verb::List => {
-                let answer = Client::new(globals)?.get("/v1/workloads").await?;
-                output::data(&LISTING.render(&answer, globals));
-            }
-            Verb::Show { workload } => {
-                let name = id::read(&workload)?;
-                let answer = Client::new(globals)?.get(&format!("/v1/workloads/{name}")).await;
-                let answer = named(answer, "workload", &name, "parapet workloads list")?;
-                output::data(&LISTING.render_one("parapet.workload/v1", &answer, globals));
-            }
+            Verb::List => WORKLOADS.list(globals).await?,
+            Verb::Show { workload } => WORKLOADS.show(globals, &workload).await?,
             Verb::Quarantine { workload, reason } => {
                 let name = id::read(&workload)?;
                 let client = Client::new(globals)?;
@@ -90,9 +84,7 @@ impl Workloads {
                     globals,
                     &format!("This denies everything that {name} asks from now on, and cuts its live sessions."),
                 )?;
-                let answer =
-                    client.post(&format!("/v1/workloads/{name}/quarantine"), &json!({ "reason": reason })).await;
-                named(answer, "workload", &name, "parapet workloads list")?;
+                WORKLOADS.act(&client, &name, "quarantine", &reason).await?;
                 changed(
                     globals,
                     style::Tone::Bad,
@@ -105,8 +97,7 @@ impl Workloads {
                 let name = id::read(&workload)?;
                 let client = Client::new(globals)?;
                 output::confirm(globals, &format!("This lets {name} act again, as policies permit."))?;
-                let answer = client.post(&format!("/v1/workloads/{name}/release"), &json!({ "reason": reason })).await;
-                named(answer, "workload", &name, "parapet workloads list")?;
+                WORKLOADS.act(&client, &name, "release", &reason).await?;
                 changed(
                     globals,
                     style::Tone::Good,

@@ -72,9 +72,12 @@ async fn life_and_number_are_bounded() {
     }
     assert_eq!(bed.issue(9, "printer", DAY).await, Err(TokenError::TooMany));
     bed.issue(10, "camera", DAY).await.unwrap();
+    let of = |workload: &str| bed.tokens.in_force_of(&name(workload));
+    assert_eq!((of("printer"), of("camera"), of("other")), (5, 1, 0));
     // The same token twice is no token.
     assert_eq!(bed.issue(10, "other", DAY).await, Err(TokenError::Unavailable));
     bed.clock.advance(DAY);
+    assert_eq!(of("printer"), 0);
     bed.issue(9, "printer", DAY).await.unwrap();
 }
 

@@ -261,7 +261,7 @@ impl Guarded {
                 "give the gateway a role of its own: policy is the first wall, rights are the second".to_owned()
             }),
         });
-        match self.lacks(dialler).await {
+        match lacks(opened).await {
             Ok(lacking) => checks.extend(lacking.into_iter().map(|what| what.check(&self.upstream.user))),
             Err(error) => checks.push(unreadable(&error)),
         }
@@ -277,21 +277,20 @@ impl Guarded {
         }
         checks
     }
+}
 
-    /// What the role may not read of that which the catalogue queries read.
-    async fn lacks(&self, dialler: &Dialler) -> Result<Vec<Lacking>, CatalogueFault> {
-        let opened = self.upstream.open(dialler, Right::Catalogue, &[]).await?;
-        let mut channel = Channel::with_read_ahead(opened.stream, opened.read_ahead);
-        rows(&mut channel, SETTINGS).await?;
-        let found = rows(&mut channel, CATALOGUE_LACKS).await?;
-        found
-            .into_iter()
-            .map(|row| match row.as_slice() {
-                [Some(kind), Some(name)] => Ok(Lacking { function: kind == "function", name: name.clone() }),
-                _ => Err(CatalogueFault::Form),
-            })
-            .collect()
-    }
+/// What the role of a fresh connection may not read of that which the catalogue queries read.
+async fn lacks(opened: Opened) -> Result<Vec<Lacking>, CatalogueFault> {
+    let mut channel = Channel::with_read_ahead(opened.stream, opened.read_ahead);
+    rows(&mut channel, SETTINGS).await?;
+    let found = rows(&mut channel, CATALOGUE_LACKS).await?;
+    found
+        .into_iter()
+        .map(|row| match row.as_slice() {
+            [Some(kind), Some(name)] => Ok(Lacking { function: kind == "function", name: name.clone() }),
+            _ => Err(CatalogueFault::Form),
+        })
+        .collect()
 }
 
 /// Something in `pg_catalog` that the role may not read.
