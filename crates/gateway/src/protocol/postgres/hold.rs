@@ -12,7 +12,7 @@ use wire::postgres::refuse::{Severity, Sqlstate};
 use wire::refusal::{self, Desk, Refused};
 
 use super::client::Place;
-use super::refuse::refusal_of;
+use super::refuse::{refusal_of, versioned};
 use super::serve::{Conversation, End};
 
 /// How often a waiting client hears that it still waits.
@@ -78,7 +78,7 @@ impl Conversation<'_> {
         let snapshot = self.session.snapshot();
         let workload = snapshot.workload(self.session.who().workload());
         let desk = Desk { url: self.session.public_url(), disclosure: self.session.disclosure() };
-        refusal::asked(ask, approval, workload.map(|workload| &**workload), desk)
+        versioned(refusal::asked(ask, approval, workload.map(|workload| &**workload), desk), &snapshot)
     }
 
     /// How long this request may be held: a hold in a transaction that has written keeps others waiting for its locks.

@@ -4,6 +4,7 @@
 //! in for the denied message, under the denial's receipt, and its error is replaced by ours. Elsewhere the gateway answers
 //! alone, and the upstream sees nothing at all.
 
+use kernel::policy::Snapshot;
 use kernel::verdict::{Deny, DenyReason, RefusalReceipt, Undecidable};
 use wire::postgres::message::EncodeError;
 use wire::postgres::refuse::{Probe, Refusal, Severity, Sqlstate};
@@ -14,6 +15,12 @@ use super::client::{Place, Stop};
 use super::prepared::Due;
 use super::serve::{Conversation, End, Skipping};
 use super::server;
+
+/// Names the policy with the beginning of the bundle's digest, as `explain` shows it: which policies those were.
+pub(super) fn versioned(told: Refused, snapshot: &Snapshot) -> Refused {
+    let version: String = snapshot.bundle().digest().chars().take(12).collect();
+    Refused { policy: told.policy.map(|policy| format!("policy \"{policy}\" at version {version}")), ..told }
+}
 
 impl Conversation<'_> {
     /// Refuses a message that was denied.
@@ -60,10 +67,7 @@ impl Conversation<'_> {
         let snapshot = self.session.snapshot();
         let workload = snapshot.workload(self.session.who().workload());
         let desk = Desk { url: self.session.public_url(), disclosure: self.session.disclosure() };
-        let told = refusal::denied(deny, workload.map(|workload| &**workload), desk);
-        // The beginning of the bundle's digest, as `explain` shows it: which policies those were.
-        let version: String = snapshot.bundle().digest().chars().take(12).collect();
-        Refused { policy: told.policy.map(|policy| format!("policy \"{policy}\" at version {version}")), ..told }
+        versioned(refusal::denied(deny, workload.map(|workload| &**workload), desk), &snapshot)
     }
 
     /// Enters a denial and answers the message with the given error.

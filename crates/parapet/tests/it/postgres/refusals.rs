@@ -183,10 +183,17 @@ fn psql_shows_it_all() {
 #[test]
 fn the_context_names_the_policy_and_its_version() {
     let Some(bed) = Bed::start("refusals-context") else { return };
-    let refused = bed.raw("triage-bot").query("drop table orders");
-    let error = refused.iter().find(|reply| reply.tag == b'E').unwrap();
-    let context = error.field(b'W');
-    let version = context.strip_prefix("policy \"agents-never-destroy\" at version ").unwrap_or_default();
+    let mut writes = bed.raw("deploy");
+    // In a transaction that wrote nothing is held: the refusal comes at once.
+    for sql in ["begin", "update orders set status = 'paid' where id = 1"] {
+        assert!(raw::errors(&writes.query(sql)).is_empty(), "{sql}");
+    }
+    let held = writes.query("create index orders_status on orders (status)");
+    let blocked = bed.raw("triage-bot").query("drop table orders");
     let bundle = bed.gateway.entries().iter().rev().find_map(|entry| entry["bundle"].as_str().map(str::to_owned));
-    assert!(version.len() == 12 && bundle.unwrap().starts_with(version), "{context}");
+    for (refused, policy) in [(blocked, "agents-never-destroy"), (held, "schema-needs-dba")] {
+        let context = refused.iter().find(|reply| reply.tag == b'E').unwrap().field(b'W').to_owned();
+        let version = context.strip_prefix(&format!("policy \"{policy}\" at version ")).unwrap_or_default();
+        assert!(version.len() == 12 && bundle.as_ref().unwrap().starts_with(version), "{context}");
+    }
 }
