@@ -136,7 +136,13 @@ fn look(text: &[u8], floors: Floors, end: usize, pattern: usize, visit: &mut imp
             Look::CodiceFiscale => letters::codice_fiscale(text, end),
             Look::Corsican => letters::corsican(text, end),
             Look::Colons => letters::ipv6(text, floors.taken, end),
-            Look::Jwt => secrets::jwt(text, end),
+            Look::Jwt => {
+                let (hit, on) = secrets::jwt(text, end);
+                if let Some(hit) = hit.filter(|hit| hit.start >= floors.taken) {
+                    visit(hit);
+                }
+                return on;
+            }
             Look::Pem => secrets::pem(text, end),
             Look::Putty => secrets::putty(text, end),
             Look::Hash => secrets::hash(text, end),

@@ -1,6 +1,6 @@
 //! Secrets that tell what they are: tokens by prefix and length, JSON Web Tokens, private keys, hashes of passwords.
 
-use super::{Hit, Kind, Strength, byte, is_word, part, starts_clean};
+use super::{Hit, Kind, Strength, byte, is_word, part, spend, starts_clean};
 
 /// The characters of a token's tail.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +75,7 @@ pub(super) fn token(text: &[u8], end: usize, family: &Family) -> Option<Hit> {
     let start = end.checked_sub(family.length)?;
     let tail = text.get(end..).unwrap_or_default();
     let length = tail.iter().take(family.most + 1).take_while(|byte| family.alphabet.has(**byte)).count();
+    spend(length);
     let close = end + length;
     let whole = length >= family.least && length <= family.most && !is_word(byte(text, close));
     // A word or an example has few digits and letters; a token has many of them.
@@ -92,21 +93,33 @@ fn distinct(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0_u128, |seen, byte| seen | 1 << (byte & 0x7f)).count_ones()
 }
 
-/// RFC 7515, compact: three parts, of which the first is an object in base64url that names an algorithm.
-pub(super) fn jwt(text: &[u8], end: usize) -> Option<Hit> {
-    /// The longest header that is looked at.
+/// RFC 7515, compact: three parts, of which the first is an object in base64url that names an algorithm. Also where to go
+/// on: behind the first part, so that none of the three is read again for what begins within the first.
+pub(super) fn jwt(text: &[u8], end: usize) -> (Option<Hit>, usize) {
+    /// The longest parts that are looked at. A longer token is found, and ends there.
     const HEADER: usize = 2048;
-    let start = end.checked_sub(4)?;
+    const PAYLOAD: usize = 16 << 10;
+    const SIGNATURE: usize = 2048;
     let run = |from: usize, most: usize| {
         let tail = text.get(from..).unwrap_or_default();
-        from + tail.iter().take(most).take_while(|byte| Alphabet::Url.has(**byte)).count()
+        let length = tail.iter().take(most).take_while(|byte| Alphabet::Url.has(**byte)).count();
+        spend(length);
+        from + length
     };
+    let Some(start) = end.checked_sub(4) else { return (None, end) };
+    if !starts_clean(text, start) {
+        return (None, end);
+    }
     let header = run(start, HEADER);
-    let payload = run(header + 1, usize::MAX);
-    let signature = run(payload + 1, usize::MAX);
-    let dots = byte(text, header) == b'.' && byte(text, payload) == b'.';
-    let valid = starts_clean(text, start) && dots && payload > header + 4 && names_algorithm(part(text, start, header));
-    valid.then_some(Hit { kind: Kind::Jwt, strength: Strength::Certain, start, end: signature.max(payload) })
+    if byte(text, header) != b'.' || !names_algorithm(part(text, start, header)) {
+        return (None, header.max(end));
+    }
+    let payload = run(header + 1, PAYLOAD);
+    if payload <= header + 4 || !matches!(byte(text, payload), b'.') && payload < header + 1 + PAYLOAD {
+        return (None, header.max(end));
+    }
+    let close = if byte(text, payload) == b'.' { run(payload + 1, SIGNATURE) } else { payload };
+    (Some(Hit { kind: Kind::Jwt, strength: Strength::Certain, start, end: close }), close)
 }
 
 fn names_algorithm(header: &[u8]) -> bool {
@@ -117,6 +130,7 @@ fn names_algorithm(header: &[u8]) -> bool {
         b'-' => 62,
         _ => 63,
     };
+    spend(header.len());
     let mut decoded = Vec::with_capacity(header.len());
     for four in header.chunks(4) {
         let bits = four.iter().fold(0_u32, |bits, byte| bits << 6 | u32::from(sextet(byte)));
@@ -126,15 +140,24 @@ fn names_algorithm(header: &[u8]) -> bool {
     memchr::memmem::find(&decoded, b"\"alg\"").is_some() || memchr::memmem::find(&decoded, b"\"enc\"").is_some()
 }
 
-/// RFC 7468: a label that ends in `PRIVATE KEY`, whose `-----BEGIN ` ends at `end`.
+/// RFC 7468: a label that ends in `PRIVATE KEY`, whose `-----BEGIN ` ends at `end`. The block's end is looked for
+/// within 16 KiB; a longer one is found, and ends there.
 pub(super) fn pem(text: &[u8], end: usize) -> Option<Hit> {
+    /// An RSA key of 16,384 bits has some 12,500 characters.
+    const PEM: usize = 16 << 10;
     let label = text.get(end..text.len().min(end + 48))?;
+    spend(label.len());
     let close = memchr::memmem::find(label, b"PRIVATE KEY")?;
     let upper = label.get(..close)?.iter().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b' ' | b'0'..=b'9'));
+    // Before the search: a label that is none must not cost one.
+    if !upper {
+        return None;
+    }
     let start = end.checked_sub(11)?;
-    let body = text.get(end..)?;
-    let stop = memchr::memmem::find(body, b"-----END ").map_or(text.len(), |at| end + at);
-    upper.then_some(Hit { kind: Kind::PrivateKey, strength: Strength::Certain, start, end: stop })
+    let body = text.get(end..text.len().min(end + PEM))?;
+    let length = memchr::memmem::find(body, b"-----END ").unwrap_or(body.len());
+    spend(length);
+    Some(Hit { kind: Kind::PrivateKey, strength: Strength::Certain, start, end: end + length })
 }
 
 /// PuTTY's form; the beginning ends at `end`.
@@ -154,6 +177,7 @@ pub(super) fn hash(text: &[u8], end: usize) -> Option<Hit> {
     let is_body = |byte: u8| is_word(byte) || b"$./+=-,:".contains(&byte);
     let tail = text.get(end..).unwrap_or_default();
     let length = tail.iter().take(512).take_while(|byte| is_body(**byte)).count();
+    spend(length);
     let close = end + length;
     let scheme = |prefix: &[u8]| {
         let start = end.checked_sub(prefix.len())?;

@@ -1,6 +1,7 @@
 //! The detectors against the labelled corpus, with precision and recall; checksums against published numbers; names.
 #![expect(clippy::string_slice, reason = "tests know their texts")]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::*;
@@ -9,6 +10,21 @@ const CORPUS: &str = include_str!("../../testdata/detect/corpus.tsv");
 /// What the detectors must reach over the whole corpus, and each kind by itself, in parts of a thousand.
 const RECALL: [u32; 2] = [985, 900];
 const PRECISION: [u32; 2] = [980, 850];
+
+/// Validators may look at so many bytes for each byte of the text: `@@@…` is the dearest, a local part and a domain for each.
+const COST: usize = 500;
+
+thread_local! {
+    /// How many bytes validators have looked at on this thread.
+    pub(super) static SPENT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What validators look at in a text, for each byte of it.
+fn cost(detector: &Detector, text: &[u8]) -> usize {
+    SPENT.with(|spent| spent.set(0));
+    detector.scan(&mut detector.scratch(), text, |_| {});
+    SPENT.with(Cell::get) / text.len().max(1)
+}
 
 fn found(detector: &Detector, text: &str) -> Vec<Hit> {
     let mut hits = Vec::new();
@@ -248,4 +264,54 @@ fn samples_are_read_with_quoted_names() {
         "SELECT pg_catalog.left(\"a\"::pg_catalog.text, 2000), pg_catalog.left(\"B\"\"\"::pg_catalog.text, 2000) \
          FROM ONLY \"public\".\"we\"\"ird; --\" LIMIT 200"
     );
+}
+
+#[test]
+fn long_tokens_and_keys_are_found_and_end() {
+    let detector = Detector::new().unwrap();
+    let token = |payload: usize| format!("eyJhbGciOiJIUzI1NiJ9.{}.c2ln", "a".repeat(payload));
+    let key = |body: usize| format!("-----BEGIN PRIVATE KEY-----{}-----END ", "A".repeat(body));
+    for (text, kind, end) in [
+        (token(3), None, 0),
+        (token(4), Some(Kind::Jwt), 30),
+        (token(10_000), Some(Kind::Jwt), 10_026),
+        (token(100_000), Some(Kind::Jwt), 21 + (16 << 10)),
+        (key(2000), Some(Kind::PrivateKey), 2027),
+        (key(100_000), Some(Kind::PrivateKey), 11 + (16 << 10)),
+        ("-----BEGIN private PRIVATE KEY-----".to_owned(), None, 0),
+    ] {
+        let first = found(&detector, &text).first().copied();
+        assert_eq!(first.map(|hit| (hit.kind, hit.end)), kind.map(|kind| (kind, end)), "{}", &text[..30]);
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 48, ..Default::default() })]
+
+    /// Whatever is repeated, in whatever order, at whatever length: each byte costs a constant.
+    #[test]
+    fn the_cost_of_a_byte_is_constant(
+        units in proptest::collection::vec(proptest::sample::select(&[
+            "eyJa", "eyJhbGciOiJIUzI1NiJ9", ".", "-eyJa", "eyJ-eyJ.", "A", "-----BEGIN ", "-----BEGIN x PRIVATE KEY",
+            "PRIVATE KEY-----", "-----END ", "@", "a@b", "://", "://a:b@", "1", "1 ", "(1) ", "$1$", "md5a", "xoxb-",
+            "AccountKey=", "sk_live_", "0a0:", "::", "AA11", " ", "\u{e9}", "PuTTY-User-Key-File",
+        ][..]), 1..5),
+        repeats in 1_usize..500,
+    ) {
+        let detector = Detector::new().unwrap();
+        let text = units.concat().repeat(repeats);
+        let cost = cost(&detector, text.as_bytes());
+        proptest::prop_assert!(cost <= COST, "{cost} for each byte of {repeats} times {units:?}");
+    }
+}
+
+#[test]
+fn hostile_beginnings_do_not_cost_their_length() {
+    let detector = Detector::new().unwrap();
+    for unit in ["-eyJa", "eyJa.", "-----BEGIN x PRIVATE KEY", "-----BEGIN PRIVATE KEY", "eyJhbGciOiJIUzI1NiJ9.", "@a"]
+    {
+        let cost_of = |size: usize| cost(&detector, unit.repeat(size / unit.len()).as_bytes());
+        let (short, long) = (cost_of(1 << 13), cost_of(1 << 17));
+        assert!(long <= short + 1, "{unit}: {short} for each byte, then {long}");
+    }
 }
