@@ -80,7 +80,7 @@ impl fmt::Display for Timestamp {
 }
 
 /// Year, month and day of a day counted from the Unix epoch, in the proleptic Gregorian calendar.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     // Years are counted from March, so that the leap day is the last of a year; an era is 400 years.
     let shifted = days.saturating_add(719_468);
     let era = shifted.div_euclid(146_097);

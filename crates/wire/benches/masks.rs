@@ -7,21 +7,18 @@
     reason = "a benchmark reads the clock and prints"
 )]
 
+mod shop;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
 use kernel::verdict::Mask;
 use parapet_wire::mask::{DescribedField, MaskKey, MaskPlan};
-use parapet_wire::sql::{Catalogue, CatalogueRow, analyse};
+use parapet_wire::sql::analyse;
 
 /// Rows in a batch.
 const ROWS: u32 = 1000;
-
-fn rows(text: &str) -> Vec<CatalogueRow> {
-    let value = |value: &str| (value != "\\N").then(|| value.replace("\\n", "\n"));
-    text.lines().map(|line| line.split('\t').map(value).collect()).collect()
-}
 
 fn row() -> Vec<u8> {
     let mut body = 10_u16.to_be_bytes().to_vec();
@@ -34,15 +31,7 @@ fn row() -> Vec<u8> {
 }
 
 fn main() {
-    let catalogue = Catalogue::from_rows(
-        "shop",
-        15,
-        1,
-        &rows(include_str!("../testdata/catalogue/postgres15_relations.tsv")),
-        &rows(include_str!("../testdata/catalogue/postgres15_views.tsv")),
-        &rows(include_str!("../testdata/catalogue/postgres15_functions.tsv")),
-    )
-    .unwrap();
+    let catalogue = shop::catalogue();
     let sql = "SELECT name, name, name, name, ssn, name, name, name, name, name FROM users";
     let analysis = analyse(sql, &catalogue, &"shop-db".parse().unwrap()).unwrap();
     let key = Arc::new(MaskKey::new(&[7; 32]));

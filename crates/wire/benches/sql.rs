@@ -6,15 +6,12 @@
     reason = "a benchmark reads the clock and prints"
 )]
 
+mod shop;
+
 use std::hint::black_box;
 use std::time::Instant;
 
-use parapet_wire::sql::{Catalogue, CatalogueRow, Templates, analyse};
-
-fn rows(text: &str) -> Vec<CatalogueRow> {
-    let value = |value: &str| (value != "\\N").then(|| value.replace("\\n", "\n"));
-    text.lines().map(|line| line.split('\t').map(value).collect()).collect()
-}
+use parapet_wire::sql::{Templates, analyse};
 
 fn nanoseconds(mut run: impl FnMut()) -> f64 {
     let mut best = f64::INFINITY;
@@ -29,15 +26,7 @@ fn nanoseconds(mut run: impl FnMut()) -> f64 {
 }
 
 fn main() {
-    let catalogue = Catalogue::from_rows(
-        "shop",
-        15,
-        1,
-        &rows(include_str!("../testdata/catalogue/postgres15_relations.tsv")),
-        &rows(include_str!("../testdata/catalogue/postgres15_views.tsv")),
-        &rows(include_str!("../testdata/catalogue/postgres15_functions.tsv")),
-    )
-    .unwrap();
+    let catalogue = shop::catalogue();
     let upstream = "shop-db".parse().unwrap();
     let templates = Templates::new();
     let medium = "SELECT u.id, u.name, u.email, o.total, o.status, o.created FROM users u JOIN orders o ON o.user_id = u.id \

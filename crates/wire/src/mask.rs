@@ -21,6 +21,7 @@ mod rows;
 mod scalar;
 mod text;
 mod token;
+mod value;
 
 use std::sync::Arc;
 

@@ -3,22 +3,22 @@
 
 use kernel::verdict::Mask;
 
-use super::key::MaskKey;
 use super::kind::Kind;
 use super::scalar;
+use super::value::Value;
 
 /// More dimensions than the server knows.
 const MOST_DIMENSIONS: u32 = 6;
 
 /// Appends the array with masked elements; says `false`, with `out` as it was, where it is NULL.
-pub(super) fn write(mask: Mask, kind: Kind, value: &[u8], binary: bool, key: &MaskKey, out: &mut Vec<u8>) -> bool {
+pub(super) fn write(of: Value<'_>, kind: Kind, out: &mut Vec<u8>) -> bool {
     let start = out.len();
-    let written = if mask == Mask::Null || kind == Kind::Opaque {
+    let written = if of.mask == Mask::Null || kind == Kind::Opaque {
         None
-    } else if binary {
-        from_binary(mask, kind, value, key, out)
+    } else if of.binary {
+        from_binary(of, kind, out)
     } else {
-        from_text(mask, kind, value, key, out)
+        from_text(of, kind, out)
     };
     if written.is_none() {
         out.truncate(start);
@@ -32,7 +32,8 @@ fn be32(bytes: &mut &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(*head))
 }
 
-fn from_binary(mask: Mask, kind: Kind, value: &[u8], key: &MaskKey, out: &mut Vec<u8>) -> Option<()> {
+fn from_binary(of: Value<'_>, kind: Kind, out: &mut Vec<u8>) -> Option<()> {
+    let value = of.value;
     let mut rest = value;
     let dimensions = be32(&mut rest)?;
     let _nulls = be32(&mut rest)?;
@@ -58,7 +59,7 @@ fn from_binary(mask: Mask, kind: Kind, value: &[u8], key: &MaskKey, out: &mut Ve
         }
         let (element, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
         rest = after;
-        if scalar::write(mask, kind, element, true, key, out) {
+        if scalar::write(Value { value: element, ..of }, kind, out) {
             let length = u32::try_from(out.len() - place - 4).ok()?;
             out.get_mut(place..place + 4)?.copy_from_slice(&length.to_be_bytes());
         } else {
@@ -69,7 +70,8 @@ fn from_binary(mask: Mask, kind: Kind, value: &[u8], key: &MaskKey, out: &mut Ve
     rest.is_empty().then_some(())
 }
 
-fn from_text(mask: Mask, kind: Kind, value: &[u8], key: &MaskKey, out: &mut Vec<u8>) -> Option<()> {
+fn from_text(of: Value<'_>, kind: Kind, out: &mut Vec<u8>) -> Option<()> {
+    let value = of.value;
     let mut rest = value;
     // `[0:1][2:3]={…}`: bounds that do not begin at 1 come first.
     if value.first() == Some(&b'[') {
@@ -110,7 +112,7 @@ fn from_text(mask: Mask, kind: Kind, value: &[u8], key: &MaskKey, out: &mut Vec<
                 rest = if quoted { read_quoted(after, &mut plain)? } else { read_bare(rest, &mut plain)? };
                 hidden.clear();
                 let null = !quoted && plain.eq_ignore_ascii_case(b"NULL");
-                if !null && scalar::write(mask, kind, &plain, false, key, &mut hidden) {
+                if !null && scalar::write(Value { value: &plain, ..of }, kind, &mut hidden) {
                     write_element(&hidden, out);
                 } else {
                     out.extend_from_slice(b"NULL");

@@ -10,6 +10,7 @@ use kernel::verdict::Undecidable;
 
 use super::key::MaskKey;
 use super::rows::{Column, write_value};
+use super::value::Value;
 use crate::sql::CopyLayout;
 
 /// A line that is longer than this is refused.
@@ -142,7 +143,8 @@ impl CopyMask {
             self.plain.clear();
             self.hidden.clear();
             let quoted = self.decode(field);
-            if write_value(mask, kind, array, false, &self.plain, &self.key, &mut self.hidden) {
+            let of = Value { mask, value: &self.plain, binary: false, key: &self.key };
+            if write_value(of, kind, array, &mut self.hidden) {
                 self.encode(quoted, out);
             } else {
                 out.extend_from_slice(&self.layout.null);

@@ -2,11 +2,12 @@
 //! and `token` a keyed day or second of the hundred years from 1970. Infinities, years before Christ, and any text form but ISO
 //! become NULL: the client may have set another `DateStyle`.
 
+use kernel::time::civil_from_days;
 use kernel::verdict::Mask;
 
-use super::key::MaskKey;
 use super::kind::Kind;
 use super::number::read_digits;
+use super::value::Value;
 
 /// Days from 1970-01-01 to 2000-01-01, where PostgreSQL's binary forms begin to count.
 const EPOCH: i64 = 10_957;
@@ -23,19 +24,6 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     let of_era = year.rem_euclid(400);
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
-/// Year, month and day of a day counted from 1970-01-01.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year + i64::from(month <= 2), month, day)
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
@@ -123,7 +111,7 @@ fn two(number: i64, out: &mut Vec<u8>) {
 }
 
 fn write_date(days: i64, out: &mut Vec<u8>) -> Option<()> {
-    let (year, month, day) = civil(days);
+    let (year, month, day) = civil_from_days(days);
     // A year before Christ is written in another way.
     if year < 1 {
         return None;
@@ -168,30 +156,19 @@ fn write(kind: Kind, moment: i64, binary: bool, out: &mut Vec<u8>) -> Option<()>
     Some(())
 }
 
-/// Masks a date, a time or a timestamp; `None`, with nothing kept of what was written, where it is NULL.
-pub(super) fn moment(
-    mask: Mask,
-    kind: Kind,
-    value: &[u8],
-    binary: bool,
-    key: &MaskKey,
-    out: &mut Vec<u8>,
-) -> Option<()> {
-    let moment = read(kind, value, binary)?;
-    let keyed = |range: u64| i64::try_from(key.number(&moment.to_be_bytes()) % range).ok();
-    let masked = match (mask, kind) {
+/// Masks a date, a time or a timestamp; `None` where it is NULL.
+pub(super) fn moment(of: Value<'_>, kind: Kind, out: &mut Vec<u8>) -> Option<()> {
+    let moment = read(kind, of.value, of.binary)?;
+    let keyed = |range: u64| i64::try_from(of.key.number(&moment.to_be_bytes()) % range).ok();
+    let masked = match (of.mask, kind) {
         (Mask::Null | Mask::Last4, _) => return None,
         (Mask::Redact, _) => 0,
         (Mask::Hash | Mask::Token, Kind::Date) => keyed(CENTURY)?,
         (Mask::Hash | Mask::Token, Kind::Time) => keyed(86_400)? * SECOND,
         (Mask::Hash | Mask::Token, _) => keyed(CENTURY * 86_400)? * SECOND,
         (Mask::Partial, Kind::Time) => moment - moment % HOUR,
-        (Mask::Partial, Kind::Date) => days(civil(moment).0, 1, 1),
-        (Mask::Partial, _) => days(civil(moment.div_euclid(DAY)).0, 1, 1) * DAY,
+        (Mask::Partial, Kind::Date) => days(civil_from_days(moment).0, 1, 1),
+        (Mask::Partial, _) => days(civil_from_days(moment.div_euclid(DAY)).0, 1, 1) * DAY,
     };
-    let start = out.len();
-    write(kind, masked, binary, out).or_else(|| {
-        out.truncate(start);
-        None
-    })
+    write(kind, masked, of.binary, out)
 }

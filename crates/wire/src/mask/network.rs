@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use kernel::verdict::Mask;
 
-use super::key::{MaskKey, hex, unhex};
+use super::key::{hex, unhex};
+use super::value::Value;
 
 /// How the binary form calls IPv4; IPv6 is one more.
 const INET: u8 = 2;
@@ -52,14 +53,8 @@ fn write(address: IpAddr, bits: u8, binary: bool, cidr: bool, out: &mut Vec<u8>)
 }
 
 /// Masks an `inet` or `cidr`; `None` where it is NULL.
-pub(super) fn address(
-    mask: Mask,
-    value: &[u8],
-    binary: bool,
-    cidr: bool,
-    key: &MaskKey,
-    out: &mut Vec<u8>,
-) -> Option<()> {
+pub(super) fn address(of: Value<'_>, cidr: bool, out: &mut Vec<u8>) -> Option<()> {
+    let Value { mask, value, binary, key } = of;
     let address = read(value, binary)?;
     let (masked, bits): (IpAddr, u8) = match (mask, address) {
         (Mask::Null | Mask::Last4, _) => return None,
@@ -86,14 +81,8 @@ pub(super) fn address(
 }
 
 /// Masks a `macaddr` of 6 bytes or a `macaddr8`.
-pub(super) fn hardware(
-    mask: Mask,
-    value: &[u8],
-    binary: bool,
-    bytes: usize,
-    key: &MaskKey,
-    out: &mut Vec<u8>,
-) -> Option<()> {
+pub(super) fn hardware(of: Value<'_>, bytes: usize, out: &mut Vec<u8>) -> Option<()> {
+    let Value { mask, value, binary, key } = of;
     let mut address = [0; 8];
     let slots = address.get_mut(..bytes)?;
     if binary {

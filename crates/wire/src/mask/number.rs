@@ -10,6 +10,7 @@ use kernel::verdict::Mask;
 
 use super::decimal::Decimal;
 use super::key::MaskKey;
+use super::value::Value;
 
 /// From so many digits on, `last4` shows four.
 const LONG: u32 = 8;
@@ -74,14 +75,8 @@ fn write_integer(number: i64, binary: bool, bytes: usize, out: &mut Vec<u8>) -> 
 }
 
 /// Masks an integer of 2, 4 or 8 bytes; `None`, with nothing written, where it is NULL.
-pub(super) fn integer(
-    mask: Mask,
-    value: &[u8],
-    binary: bool,
-    bytes: usize,
-    key: &MaskKey,
-    out: &mut Vec<u8>,
-) -> Option<()> {
+pub(super) fn integer(of: Value<'_>, bytes: usize, out: &mut Vec<u8>) -> Option<()> {
+    let Value { mask, value, binary, key } = of;
     let number = read_integer(value, binary, bytes)?;
     let most = match bytes {
         2 => i64::from(i16::MAX),
@@ -124,14 +119,8 @@ fn permuted(size: u64, digits: u32, most: u64, key: &MaskKey) -> Option<u64> {
 }
 
 /// Masks a float of 4 or 8 bytes.
-pub(super) fn float(
-    mask: Mask,
-    value: &[u8],
-    binary: bool,
-    bytes: usize,
-    key: &MaskKey,
-    out: &mut Vec<u8>,
-) -> Option<()> {
+pub(super) fn float(of: Value<'_>, bytes: usize, out: &mut Vec<u8>) -> Option<()> {
+    let Value { mask, value, binary, key } = of;
     let number = match (binary, bytes) {
         (true, 4) => f64::from(f32::from_be_bytes(value.try_into().ok()?)),
         (true, _) => f64::from_be_bytes(value.try_into().ok()?),
@@ -208,14 +197,8 @@ fn write_float(
 }
 
 /// Masks a `numeric`. The masked number has as many digits behind the point, and never more before it than the column takes.
-pub(super) fn numeric(
-    mask: Mask,
-    value: &[u8],
-    binary: bool,
-    declared: Option<(u32, u32)>,
-    key: &MaskKey,
-    out: &mut Vec<u8>,
-) -> Option<()> {
+pub(super) fn numeric(of: Value<'_>, declared: Option<(u32, u32)>, out: &mut Vec<u8>) -> Option<()> {
+    let Value { mask, value, binary, key } = of;
     let decimal = if binary { Decimal::from_binary(value)? } else { Decimal::from_text(value)? };
     let masked = match mask {
         Mask::Null => return None,

@@ -8,6 +8,7 @@ use kernel::verdict::Mask;
 use super::key::MaskKey;
 use super::kind::{Kind, Type, type_of};
 use super::rows::write_value;
+use super::value::Value;
 use super::{Cell, cell};
 use crate::sql::{Analysis, Flow, Outputs, Statement};
 
@@ -64,7 +65,8 @@ fn example(mask: Mask, oid: u32, key: &MaskKey) -> Option<(&'static str, Option<
     let Type { kind, array } = type_of(oid, -1);
     let value = sample(kind, array)?;
     let mut out = Vec::new();
-    let masked = write_value(mask, kind, array, false, value.as_bytes(), key, &mut out);
+    let of = Value { mask, value: value.as_bytes(), binary: false, key };
+    let masked = write_value(of, kind, array, &mut out);
     Some((value, if masked { Some(String::from_utf8(out).ok()?) } else { None }))
 }
 

@@ -7,6 +7,7 @@ use kernel::verdict::{Mask, Undecidable};
 
 use super::key::MaskKey;
 use super::kind::{Kind, Type, type_of};
+use super::value::Value;
 use super::{Cell, DescribedField, array, scalar};
 
 /// What happens to one column.
@@ -42,21 +43,9 @@ fn take<'b, const N: usize>(rest: &mut &'b [u8]) -> Result<&'b [u8; N], Undecida
     Ok(head)
 }
 
-/// Appends the masked form of a value that is not NULL; says `false` where it becomes NULL.
-pub(super) fn write_value(
-    mask: Mask,
-    kind: Kind,
-    is_array: bool,
-    binary: bool,
-    value: &[u8],
-    key: &MaskKey,
-    out: &mut Vec<u8>,
-) -> bool {
-    if is_array {
-        array::write(mask, kind, value, binary, key, out)
-    } else {
-        scalar::write(mask, kind, value, binary, key, out)
-    }
+/// Appends the masked form; says `false` where it becomes NULL.
+pub(super) fn write_value(of: Value<'_>, kind: Kind, is_array: bool, out: &mut Vec<u8>) -> bool {
+    if is_array { array::write(of, kind, out) } else { scalar::write(of, kind, out) }
 }
 
 impl RowMask {
@@ -99,7 +88,7 @@ impl RowMask {
                 let place = out.len();
                 out.extend_from_slice(&(-1i32).to_be_bytes());
                 let begin = out.len();
-                if write_value(mask, kind, array, binary, value, &self.key, out) {
+                if write_value(Value { mask, value, binary, key: &self.key }, kind, array, out) {
                     let length = i32::try_from(out.len() - begin).map_err(|_| Undecidable::CannotMask)?;
                     if let Some(prefix) = out.get_mut(place..begin) {
                         prefix.copy_from_slice(&length.to_be_bytes());

@@ -3,9 +3,10 @@
 
 use kernel::verdict::Mask;
 
-use super::key::{MaskKey, hex, unhex};
+use super::key::{hex, unhex};
 use super::kind::Kind;
 use super::text::{self, REDACTED};
+use super::value::Value;
 use super::{moment, network, number};
 
 /// What a `jsonb` value in binary begins with.
@@ -14,28 +15,26 @@ const JSONB: u8 = 1;
 const EMPTY: u8 = 1;
 
 /// Appends the masked value in the format that it came in; says `false`, with `out` as it was, where it is NULL.
-pub(super) fn write(mask: Mask, kind: Kind, value: &[u8], binary: bool, key: &MaskKey, out: &mut Vec<u8>) -> bool {
+pub(super) fn write(of: Value<'_>, kind: Kind, out: &mut Vec<u8>) -> bool {
     if let Kind::Text { limit, padded } = kind {
-        return text::write(mask, value, limit, padded, key, out);
+        return text::write(of, limit, padded, out);
     }
     let start = out.len();
     let written = match kind {
-        Kind::Integer { bytes } => number::integer(mask, value, binary, bytes, key, out),
-        Kind::Float { bytes } => number::float(mask, value, binary, bytes, key, out),
-        Kind::Numeric { declared } => number::numeric(mask, value, binary, declared, key, out),
-        Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz => {
-            moment::moment(mask, kind, value, binary, key, out)
-        }
-        Kind::Boolean => constant(mask, binary, b"f", &[0], out),
-        Kind::Interval => constant(mask, binary, b"00:00:00", &[0; 16], out),
-        Kind::Range => constant(mask, binary, b"empty", &[EMPTY], out),
-        Kind::Multirange => constant(mask, binary, b"{}", &[0; 4], out),
-        Kind::Uuid => uuid(mask, value, binary, key, out),
-        Kind::Json => json(mask, value, key, out),
-        Kind::Jsonb => jsonb(mask, value, binary, key, out),
-        Kind::Bytea => bytea(mask, value, binary, key, out),
-        Kind::Address { cidr } => network::address(mask, value, binary, cidr, key, out),
-        Kind::Hardware { bytes } => network::hardware(mask, value, binary, bytes, key, out),
+        Kind::Integer { bytes } => number::integer(of, bytes, out),
+        Kind::Float { bytes } => number::float(of, bytes, out),
+        Kind::Numeric { declared } => number::numeric(of, declared, out),
+        Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz => moment::moment(of, kind, out),
+        Kind::Boolean => constant(of, b"f", &[0], out),
+        Kind::Interval => constant(of, b"00:00:00", &[0; 16], out),
+        Kind::Range => constant(of, b"empty", &[EMPTY], out),
+        Kind::Multirange => constant(of, b"{}", &[0; 4], out),
+        Kind::Uuid => uuid(of, out),
+        Kind::Json => json(of, out),
+        Kind::Jsonb => jsonb(of, out),
+        Kind::Bytea => bytea(of, out),
+        Kind::Address { cidr } => network::address(of, cidr, out),
+        Kind::Hardware { bytes } => network::hardware(of, bytes, out),
         Kind::Text { .. } | Kind::Opaque => None,
     };
     if written.is_none() {
@@ -45,15 +44,16 @@ pub(super) fn write(mask: Mask, kind: Kind, value: &[u8], binary: bool, key: &Ma
 }
 
 /// Types that have a fixed value for `redact`, and NULL for the rest.
-fn constant(mask: Mask, binary: bool, text: &[u8], bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    if mask != Mask::Redact {
+fn constant(of: Value<'_>, text: &[u8], bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    if of.mask != Mask::Redact {
         return None;
     }
-    out.extend_from_slice(if binary { bytes } else { text });
+    out.extend_from_slice(if of.binary { bytes } else { text });
     Some(())
 }
 
-fn uuid(mask: Mask, value: &[u8], binary: bool, key: &MaskKey, out: &mut Vec<u8>) -> Option<()> {
+fn uuid(of: Value<'_>, out: &mut Vec<u8>) -> Option<()> {
+    let Value { mask, value, binary, key } = of;
     let number = if binary { u128::from_be_bytes(value.try_into().ok()?) } else { read_uuid(value)? };
     /// The version's and the variant's digit, which a token keeps.
     const KEPT: u128 = 0xF000_F000_0000_0000_0000;
@@ -100,7 +100,8 @@ fn read_uuid(text: &[u8]) -> Option<u128> {
 }
 
 /// A JSON string stands for the whole document: what is inside is not looked at.
-fn json(mask: Mask, value: &[u8], key: &MaskKey, out: &mut Vec<u8>) -> Option<()> {
+fn json(of: Value<'_>, out: &mut Vec<u8>) -> Option<()> {
+    let Value { mask, value, key, .. } = of;
     if mask == Mask::Null {
         return None;
     }
@@ -113,19 +114,20 @@ fn json(mask: Mask, value: &[u8], key: &MaskKey, out: &mut Vec<u8>) -> Option<()
     Some(())
 }
 
-fn jsonb(mask: Mask, value: &[u8], binary: bool, key: &MaskKey, out: &mut Vec<u8>) -> Option<()> {
-    if !binary {
-        return json(mask, value, key, out);
+fn jsonb(of: Value<'_>, out: &mut Vec<u8>) -> Option<()> {
+    if !of.binary {
+        return json(of, out);
     }
-    let (version, document) = value.split_first()?;
+    let (version, document) = of.value.split_first()?;
     if *version != JSONB {
         return None;
     }
     out.push(JSONB);
-    json(mask, document, key, out)
+    json(Value { value: document, ..of }, out)
 }
 
-fn bytea(mask: Mask, value: &[u8], binary: bool, key: &MaskKey, out: &mut Vec<u8>) -> Option<()> {
+fn bytea(of: Value<'_>, out: &mut Vec<u8>) -> Option<()> {
+    let Value { mask, value, binary, key } = of;
     // Text is `\x` and digits; with `bytea_output = escape` it is not, and NULL.
     let decoded;
     let bytes = if binary {

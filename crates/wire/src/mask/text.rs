@@ -4,6 +4,7 @@ use kernel::verdict::Mask;
 
 use super::key::MaskKey;
 use super::permute::LEAST_DOMAIN;
+use super::value::Value;
 
 /// What `redact` writes.
 pub(super) const REDACTED: &[u8] = b"[redacted]";
@@ -11,14 +12,8 @@ pub(super) const REDACTED: &[u8] = b"[redacted]";
 pub(super) const TOKEN: &[u8] = b"tok_";
 
 /// Writes the masked form of a text; says `false`, and writes nothing, where it is NULL.
-pub(super) fn write(
-    mask: Mask,
-    value: &[u8],
-    limit: Option<u32>,
-    padded: bool,
-    key: &MaskKey,
-    out: &mut Vec<u8>,
-) -> bool {
+pub(super) fn write(of: Value<'_>, limit: Option<u32>, padded: bool, out: &mut Vec<u8>) -> bool {
+    let Value { mask, value, key, .. } = of;
     // The upstream's encoding is pinned to UTF-8; what is not UTF-8 is nothing that we know how to cut.
     let Ok(text) = std::str::from_utf8(value) else { return false };
     // What fills `char(n)` up is not part of its value.

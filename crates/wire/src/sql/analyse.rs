@@ -197,14 +197,18 @@ impl<'a> Walk<'a> {
 
     /// What a name in the text resolves to, or the refusal.
     pub(super) fn relation_place(&self, named: &pb::RangeVar) -> Result<usize, Refused> {
+        self.known_place(named)?.ok_or(Refused::at(Undecidable::UnknownRelation, named.location))
+    }
+
+    /// What a name in the text resolves to, if the catalogue holds it.
+    pub(super) fn known_place(&self, named: &pb::RangeVar) -> Result<Option<usize>, Refused> {
         self.check_range_var(named)?;
         let catalogue = self.context.catalogue;
-        let place = if named.schemaname.is_empty() {
+        Ok(if named.schemaname.is_empty() {
             catalogue.resolve(&named.relname)
         } else {
             catalogue.relation_place(&named.schemaname, &named.relname)
-        };
-        place.ok_or(Refused::at(Undecidable::UnknownRelation, named.location))
+        })
     }
 
     /// Another database, and temporary objects, which the catalogue does not know and which shadow others.

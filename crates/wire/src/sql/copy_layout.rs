@@ -48,14 +48,9 @@ impl CopyLayout {
                     Ok(header) => layout.header = header,
                     Err(_) => return Ok(None),
                 },
-                "encoding" => {
-                    let name: String = word?.unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
-                    if !matches!(name.to_ascii_lowercase().as_str(), "utf8" | "unicode") {
-                        return Ok(None);
-                    }
-                }
-                // Which fields are quoted is seen in the line itself. The rest is for COPY … FROM.
-                "force_quote" | "freeze" | "on_error" | "log_verbosity" | "reject_limit" => {}
+                // Which fields are quoted is seen in the line itself, and any encoding but UTF-8 is refused before. The rest is
+                // for COPY … FROM.
+                "force_quote" | "encoding" | "freeze" | "on_error" | "log_verbosity" | "reject_limit" => {}
                 _ => return Ok(None),
             }
         }

@@ -46,14 +46,8 @@ impl Walk<'_> {
     /// A relation that the catalogue holds, with its columns; what it does not hold has no labels to lose.
     fn existing(&mut self, named: Option<&pb::RangeVar>) -> Result<Option<Item>, Refused> {
         let Some(named) = named else { return Ok(None) };
-        self.check_range_var(named)?;
         let catalogue = self.context.catalogue;
-        let place = if named.schemaname.is_empty() {
-            catalogue.resolve(&named.relname)
-        } else {
-            catalogue.relation_place(&named.schemaname, &named.relname)
-        };
-        match place {
+        match self.known_place(named)? {
             Some(place) if catalogue.relations.get(place).is_some_and(|relation| !relation.system) => {
                 Ok(Some(self.relation_as_item(place, named)?))
             }

@@ -61,9 +61,8 @@ pub(super) fn operations(sql: &str) -> Vec<String> {
     understood(sql).operations.iter().map(show).collect()
 }
 
-/// Each result column: `-` clear, `=c` bare, `~c,d` derived, `?` unknown.
-pub(super) fn flows(sql: &str) -> Vec<String> {
-    let analysis = understood(sql);
+/// Each result column of the last statement: `-` clear, `=t.c` bare, `~t.c,t.d` derived, `?` unknown.
+pub(super) fn flows_of(analysis: &Analysis) -> Vec<String> {
     let name = |place: &usize| {
         let path =
             &analysis.operations.get(*place).map(|operation| operation.resource.path.clone()).unwrap_or_default();
@@ -85,4 +84,8 @@ pub(super) fn flows(sql: &str) -> Vec<String> {
         Some(Outputs::Text) => vec!["text".to_owned()],
         None => Vec::new(),
     }
+}
+
+pub(super) fn flows(sql: &str) -> Vec<String> {
+    flows_of(&understood(sql))
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::super::kind::{Kind, Type, type_of};
 use super::super::rows::write_value;
+use super::super::value::Value;
 use super::super::{MaskKey, key::DIGITS};
 
 const MASKS: [Mask; 6] = [Mask::Null, Mask::Redact, Mask::Hash, Mask::Token, Mask::Last4, Mask::Partial];
@@ -17,7 +18,7 @@ fn key() -> MaskKey {
 fn apply(mask: Mask, oid: u32, modifier: i32, binary: bool, value: &[u8]) -> Option<Vec<u8>> {
     let Type { kind, array } = type_of(oid, modifier);
     let mut out = b"before".to_vec();
-    let written = write_value(mask, kind, array, binary, value, &key(), &mut out);
+    let written = write_value(Value { mask, value, binary, key: &key() }, kind, array, &mut out);
     assert!(out.starts_with(b"before") && (written || out.len() == 6), "{mask:?} {oid}");
     written.then(|| out.split_off(6))
 }
@@ -138,7 +139,9 @@ fn hashes_are_keyed_join_and_stay_in_range() {
         assert_ne!(text(Mask::Hash, oid, other), Some(hash.clone()), "{oid}");
         let Type { kind, array } = type_of(oid, -1);
         let mut foreign = Vec::new();
-        write_value(Mask::Hash, kind, array, false, value.as_bytes(), &MaskKey::new(&[8; 32]), &mut foreign);
+        let other = MaskKey::new(&[8; 32]);
+        let of = Value { mask: Mask::Hash, value: value.as_bytes(), binary: false, key: &other };
+        write_value(of, kind, array, &mut foreign);
         assert_ne!(foreign, hash.into_bytes(), "{oid}: another upstream has other hashes");
     }
     let digits = text(Mask::Hash, 25, "x").unwrap();

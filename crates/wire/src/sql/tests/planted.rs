@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::super::catalogue::Catalogue;
 use super::super::catalogue::tests::captured;
-use super::{Analysis, Flow, Outputs, Refused, show, upstream};
+use super::{Analysis, Refused, flows_of, show, upstream};
 
 static CATALOGUES: LazyLock<Vec<Catalogue>> = LazyLock::new(captured);
 
@@ -17,27 +17,9 @@ fn understood(sql: &str) -> Vec<Analysis> {
     analyses(sql).into_iter().map(|result| result.unwrap_or_else(|refused| panic!("{sql}: {refused:?}"))).collect()
 }
 
-/// The flows of the last statement: `-`, `=table.column,…`, `~table.column,…`, `?`.
-fn flows(analysis: &Analysis) -> Vec<String> {
-    let name = |place: &usize| analysis.operations[*place].resource.path[2..].join(".");
-    let list = |places: &[usize]| places.iter().map(name).collect::<Vec<_>>().join(",");
-    match &analysis.statements.last().unwrap().outputs {
-        Outputs::Columns(columns) => columns
-            .iter()
-            .map(|output| match &output.flow {
-                Flow::Clear => "-".to_owned(),
-                Flow::Bare(places) => format!("={}", list(places)),
-                Flow::Derived(places) => format!("~{}", list(places)),
-                Flow::Unknown => "?".to_owned(),
-            })
-            .collect(),
-        other => panic!("{other:?}"),
-    }
-}
-
 fn check(sql: &str, wanted: &[&str]) {
     for (analysis, major) in understood(sql).iter().zip([15, 18]) {
-        assert_eq!(flows(analysis), wanted, "{sql} on {major}");
+        assert_eq!(flows_of(analysis), wanted, "{sql} on {major}");
     }
 }
 
