@@ -1,5 +1,5 @@
-//! Hashes of the log. A leaf is hashed as in RFC 6962, so that the same leaves can later stand in a Merkle tree; the chain
-//! binds each leaf to all before it.
+//! Hashes of the log. A leaf is hashed as in RFC 6962, as the Merkle tree has it (`tree.rs`); the chain
+//! binds each leaf to all before it, and costs the append one hash.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ pub fn next_chain_hash(previous: &ChainHash, leaf: &[u8; 32]) -> ChainHash {
     ChainHash(sha256(&[&[2], &previous.0, leaf]))
 }
 
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     for part in parts {
         context.update(part);
