@@ -13,9 +13,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{ConnectOptions, SqlSafeStr, SqliteTransaction};
 
 /// The migrations in order. One that was released never changes.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "desk and standings", include_str!("../migrations/0001_desk_and_standings.sql")),
     (2, "tokens", include_str!("../migrations/0002_tokens.sql")),
+    (4, "signals", include_str!("../migrations/0004_signals.sql")),
 ];
 
 /// Why the database cannot be opened.

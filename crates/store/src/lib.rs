@@ -7,8 +7,10 @@ pub mod approvals;
 pub mod database;
 pub mod log;
 pub mod memory;
+pub mod risk;
 #[cfg(test)]
 mod scratch;
+pub mod signals;
 pub mod spent;
 pub mod tokens;
 pub mod workloads;

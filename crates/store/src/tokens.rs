@@ -181,6 +181,37 @@ impl Tokens {
         Ok(record.clone())
     }
 
+    /// Ends every token in force of these workloads, because a signal says so; the ids of those that it ended. Sessions that
+    /// they opened are for the caller to cut.
+    pub async fn revoke_all(&self, workloads: &[Name], why: &str) -> Result<Vec<Arc<str>>, TokenError> {
+        let _one_at_a_time = self.turn.lock().await;
+        let now = self.clock.now();
+        let ending: Vec<Arc<str>> = self
+            .list()
+            .into_iter()
+            .filter(|record| workloads.contains(&record.workload) && record.in_force(now))
+            .map(|record| record.id)
+            .collect();
+        if ending.is_empty() {
+            return Ok(ending);
+        }
+        let mut change = self.database.begin().await.map_err(unavailable)?;
+        let mut batch = Batch::default();
+        for id in &ending {
+            let revoke = sqlx::query("UPDATE native_tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL");
+            revoke.bind(now.millis()).bind(&**id).execute(&mut *change).await.map_err(unavailable)?;
+            let event = Event::Admin { by: None, action: "workloads token revoke", object: id, reason: Some(why) };
+            batch.push(&Entry { at: now, event });
+        }
+        self.log.append(&batch).await.map_err(|_| TokenError::Unavailable)?;
+        change.commit().await.map_err(unavailable)?;
+        let mut by_hash = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
+        for record in by_hash.values_mut().filter(|record| ending.contains(&record.id)) {
+            record.revoked_at = Some(now);
+        }
+        Ok(ending)
+    }
+
     async fn enter(&self, by: &Person, action: &str, object: &str, reason: Option<&str>) -> Result<(), TokenError> {
         let mut batch = Batch::default();
         batch.push(&Entry { at: self.clock.now(), event: Event::Admin { by: Some(by), action, object, reason } });
