@@ -4,6 +4,7 @@
 //! Read `session.rs` first: it is the one security path that every protocol takes. The gateway knows neither the store nor
 //! the configuration; it meets the rest of the product through `kernel::ports`.
 
+pub mod budget;
 pub mod lanes;
 pub mod listen;
 pub mod login;
@@ -11,6 +12,8 @@ pub mod protocol;
 pub mod relay;
 pub mod session;
 pub mod sessions;
+pub mod signals;
+mod task_use;
 pub mod tasks;
 pub mod tls;
 pub mod upstream;

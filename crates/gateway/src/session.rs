@@ -16,10 +16,13 @@ use kernel::operation::{Action, Operation};
 use kernel::policy::{Disclosure, Snapshot};
 use kernel::ports::{Answer, ApprovalDesk, AuditLog, Clock, Containment, DeskError, Snapshots, Spent, SpentTokens};
 use kernel::resource::{Resource, ResourceKind};
+use kernel::task::Left;
+use kernel::threats::Threats;
 use kernel::trust::{Authenticated, IdentityRefusal, OnceToken, VerifiedAttestation};
 use kernel::verdict::{Ask, Content, Deciding, Deny, DenyReason, Permit, Receipt, Request, Undecidable, Verdict};
 use kernel::workload::Name;
 
+use crate::budget::Budgets;
 use crate::sessions::{Cut, Live, Registration, SessionStart, Sessions};
 
 /// What every session needs of the rest of the product.
@@ -39,6 +42,8 @@ pub struct Parts {
     pub spent: Arc<dyn SpentTokens>,
     /// The open sessions.
     pub sessions: Arc<Sessions>,
+    /// What workloads have used of their budgets.
+    pub budgets: Arc<Budgets>,
     /// Where people find decisions and approvals: `http://127.0.0.1:18000`.
     pub public_url: Arc<str>,
 }
@@ -96,6 +101,9 @@ impl Parts {
                 None => who,
             });
         }
+        if let Some(who) = &joined {
+            check_revoked(&snapshot, who)?;
+        }
         Ok(joined)
     }
 
@@ -106,6 +114,16 @@ impl Parts {
         let event = Event::LoginRefused { session: arrival.id, claimed: &claimed, source: arrival.source, why };
         pending.note(event, self.clock.now());
         pending.enter(&*self.log).await.map(drop)
+    }
+}
+
+/// Was the proof revoked by a signal?
+fn check_revoked(snapshot: &Snapshot, who: &Authenticated) -> Result<(), IdentityRefusal> {
+    match snapshot.revocations().before(who.workload()) {
+        Some(before) if who.is_issued_before(before) => {
+            Err(IdentityRefusal::Revoked { workload: who.workload().clone(), before })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -132,8 +150,12 @@ pub struct Session {
     memo: Memo,
     pending: Pending,
     around: Circumstances,
+    /// The threat lists that the circumstances were last found by.
+    threats: Arc<Threats>,
     registration: Registration,
     next_step: u64,
+    /// Rows of what runs that count for the task already.
+    counted: u64,
 }
 
 impl Session {
@@ -150,6 +172,10 @@ impl Session {
             spend(&*parts.spent, token).await?;
         }
         let now = parts.clock.now();
+        let around = Circumstances {
+            provenance: who.provenance().cloned(),
+            ..Circumstances::beginning(now, arrival.source, arrival.tls)
+        };
         let registration = parts.sessions.register(SessionStart {
             id: arrival.id,
             workload: who.workload().clone(),
@@ -158,15 +184,12 @@ impl Session {
             source: arrival.source,
             began: now,
             until: who.until(),
+            task: who.task().map(|task| task.id()),
+            counts_from: who.counts_from(),
+            around: around.clone(),
         });
-        let around = Circumstances {
-            now,
-            source: arrival.source,
-            threats: Arc::default(),
-            tls: arrival.tls,
-            in_transaction: false,
-            session: Default::default(),
-        };
+        // A signal that came between the proof and this place is not to be missed.
+        check_revoked(&parts.snapshots.current(), &who)?;
         let mut session = Self {
             parts,
             id: arrival.id,
@@ -176,7 +199,9 @@ impl Session {
             pending: Pending::default(),
             around,
             registration,
+            threats: Arc::default(),
             next_step: 1,
+            counted: 0,
         };
         let event = Event::Login {
             session: session.id,
@@ -185,6 +210,7 @@ impl Session {
             claims: session.who.accepted(),
             upstream: &session.upstream,
             source: arrival.source,
+            provenance: session.who.provenance().map(|provenance| &**provenance),
         };
         session.pending.note(event, now);
         let connect = Operation {
@@ -255,17 +281,52 @@ impl Session {
 
     /// Judges a request under the current snapshot.
     pub fn judge(&mut self, operations: Arc<[Operation]>, shape: u128, content: Content) -> Verdict {
-        let request = self.request(operations, shape, content);
         let snapshot = self.parts.snapshots.current();
+        let request = self.request(&snapshot, operations, shape, content);
+        let costs = self.take_use(&request);
         let verdict = judge(&snapshot, &mut self.memo, &self.who, request, &self.around);
+        let verdict = self.within_budgets(verdict);
+        if let (true, Verdict::Deny(_), Some(task)) = (costs, &verdict, self.who.task()) {
+            self.parts.sessions.task_uses().give_back(task);
+        }
         self.count(&verdict);
         verdict
     }
 
+    /// Takes what a permit draws on from its budgets; a denial if one of them is used up.
+    fn within_budgets(&self, verdict: Verdict) -> Verdict {
+        let Verdict::Permit(permit) = verdict else { return verdict };
+        let terms = Arc::clone(permit.terms());
+        let exhausted = terms.budgets.iter().find(|budget| {
+            let operation = permit.subject().operations().get(budget.operation);
+            let left = operation.is_some_and(|operation| {
+                let (budgets, now) = (&self.parts.budgets, self.around.now);
+                budgets.take(&budget.by.policy, self.who.workload(), &operation.resource, budget.rate, now)
+            });
+            !left
+        });
+        match exhausted {
+            Some(budget) => Verdict::Deny(permit.over_budget(budget)),
+            None => Verdict::Permit(permit),
+        }
+    }
+
+    /// Takes a use of the task before the request is judged, so that two sessions cannot both take the last one. Was one
+    /// taken?
+    fn take_use(&mut self, request: &Request) -> bool {
+        let Some(task) = self.who.task() else { return false };
+        let uses = self.parts.sessions.task_uses();
+        if !kernel::task::costs(&request.operations) {
+            return false;
+        }
+        self.around.left = uses.take(task, self.around.now);
+        self.around.left.uses != Some(0) && self.around.left.rows != Some(0)
+    }
+
     /// Judges what prepares a request and runs nothing: an operation that would be held may be prepared.
     pub fn judge_preparation(&mut self, operations: Arc<[Operation]>, shape: u128, content: Content) -> Verdict {
-        let request = self.request(operations, shape, content);
         let snapshot = self.parts.snapshots.current();
+        let request = self.request(&snapshot, operations, shape, content);
         let verdict = judge_preparation(&snapshot, &mut self.memo, &self.who, request, &self.around);
         self.count(&verdict);
         verdict
@@ -274,16 +335,25 @@ impl Session {
     /// Denies what cannot be understood.
     pub fn refuse(&mut self, why: Undecidable, template: &str) -> Deny {
         let content = Content { template: template.into(), ..Content::default() };
-        let request = self.request(Arc::new([]), 0, content);
         let snapshot = self.parts.snapshots.current();
+        let request = self.request(&snapshot, Arc::new([]), 0, content);
         let deny = refuse(&snapshot, &self.who, request, why);
         self.around.session.denials += 1;
         self.note(deny.subject().decision());
         deny
     }
 
-    fn request(&mut self, operations: Arc<[Operation]>, shape: u128, content: Content) -> Request {
+    fn request(&mut self, snapshot: &Snapshot, operations: Arc<[Operation]>, shape: u128, content: Content) -> Request {
         self.around.now = self.parts.clock.now();
+        if !Arc::ptr_eq(&self.threats, snapshot.threats()) {
+            // A list that changed bites in the middle of a connection.
+            self.threats = Arc::clone(snapshot.threats());
+            self.around.threats = self.threats.naming(self.around.source);
+            self.around.stale = Arc::clone(self.threats.stale());
+        }
+        if let Some(task) = self.who.task() {
+            self.around.left = self.parts.sessions.task_uses().left(task, self.around.now);
+        }
         let decision = DecisionId::new(self.around.now, self.parts.clock.random());
         Request { decision, session: self.id, upstream: self.upstream.clone(), operations, shape, content }
     }
@@ -352,13 +422,28 @@ impl Session {
 
     /// Counts rows and bytes that left with an answer that is complete.
     pub fn count_rows(&mut self, rows: u64, bytes: u64) {
+        self.count_for_task(rows);
+        self.counted = 0;
+        self.add_rows(rows, bytes);
+    }
+
+    /// Counts rows of what runs for its task as they leave: who closes the connection in the middle has had them too.
+    fn count_for_task(&mut self, rows: u64) {
+        if let Some(task) = self.who.task() {
+            self.parts.sessions.task_uses().count_rows(task, rows.saturating_sub(self.counted));
+            self.counted = rows;
+        }
+    }
+
+    fn add_rows(&mut self, rows: u64, bytes: u64) {
         let history = &mut self.around.session;
         history.rows_read = history.rows_read.saturating_add(rows);
         history.bytes_read = history.bytes_read.saturating_add(bytes);
     }
 
     /// Has a counter grown so much, with `rows` of what runs now, that what runs must be judged again?
-    pub fn step_is_due(&self, rows: u64) -> bool {
+    pub fn step_is_due(&mut self, rows: u64) -> bool {
+        self.count_for_task(rows);
         self.around.session.rows_read.saturating_add(rows) >= self.next_step
     }
 
@@ -371,10 +456,12 @@ impl Session {
         bytes: u64,
     ) -> Option<Deny> {
         let before = self.around.session;
-        self.count_rows(rows, bytes);
+        self.add_rows(rows, bytes);
         self.next_step = next_step(self.around.session.rows_read);
-        let request = self.request(operations, shape, Content::default());
         let snapshot = self.parts.snapshots.current();
+        let request = self.request(&snapshot, operations, shape, Content::default());
+        // Its own use was taken, and its rows are capped: the last of them must not end the session.
+        self.around.left = Left::default();
         let verdict = judge(&snapshot, &mut self.memo, &self.who, request, &self.around);
         self.around.session = before;
         match verdict {
@@ -386,8 +473,8 @@ impl Session {
 
     /// Would policy show all of this to the workload now, and in clear? No decision of a request, so nothing is entered.
     pub fn shows_in_clear(&mut self, operations: Arc<[Operation]>) -> bool {
-        let request = self.request(operations, 0, Content::default());
         let snapshot = self.parts.snapshots.current();
+        let request = self.request(&snapshot, operations, 0, Content::default());
         // A memo of its own: a shape stands for a request of the client's.
         let verdict = judge(&snapshot, &mut Memo::default(), &self.who, request, &self.around);
         matches!(verdict, Verdict::Permit(permit) if permit.terms().masks.is_empty())

@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kernel::id::{DecisionId, SessionId};
+use kernel::circumstances::Circumstances;
+use kernel::id::{DecisionId, SessionId, TaskId};
 use kernel::ports::{Clock, LiveSessions, SessionView, Snapshots};
 use kernel::time::Timestamp;
 use kernel::workload::{Name, Standing};
 use tokio::sync::Notify;
+
+use crate::task_use::TaskUses;
 
 /// How often it is looked whether a session's proof has ended.
 const EXPIRY_EVERY: Duration = Duration::from_millis(250);
@@ -78,6 +81,12 @@ pub struct SessionStart {
     pub began: Timestamp,
     /// When its proof or its workload ends, if ever.
     pub until: Option<Timestamp>,
+    /// The task of the token that opened it.
+    pub task: Option<TaskId>,
+    /// From when its proof counts where proofs are revoked by age; none counts as old.
+    pub counts_from: Option<Timestamp>,
+    /// What was true around its beginning, but for threat lists, which are asked afresh.
+    pub around: Circumstances,
 }
 
 /// One open session, as others see it.
@@ -95,6 +104,11 @@ pub struct Live {
 }
 
 impl Live {
+    /// What is fixed about it.
+    pub(crate) fn start(&self) -> &SessionStart {
+        &self.start
+    }
+
     /// Leaves word that the session is to be cut.
     pub fn cut(&self, why: Cut) {
         // Whoever came first is the reason; a later one changes nothing.
@@ -155,6 +169,8 @@ pub struct Sessions {
     open: Mutex<BTreeMap<SessionId, Arc<Live>>>,
     /// Requests that passed only because they are observed, by upstream, since the start.
     observed: Mutex<BTreeMap<Name, u64>>,
+    /// What tasks have used of their limits.
+    task_uses: TaskUses,
 }
 
 impl Sessions {
@@ -181,6 +197,20 @@ impl Sessions {
         observed.get(upstream).copied().unwrap_or(0)
     }
 
+    /// What tasks have used of their limits.
+    pub(crate) fn task_uses(&self) -> &TaskUses {
+        &self.task_uses
+    }
+
+    /// Cuts the sessions of a task, and of what it was narrowed to, on this node.
+    pub fn cut_task(&self, task: TaskId) {
+        for live in self.locked().values() {
+            if live.start.task == Some(task) {
+                live.cut(Cut::Revoked);
+            }
+        }
+    }
+
     fn note_observed(&self, upstream: &Name) {
         let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
         *observed.entry(upstream.clone()).or_default() += 1;
@@ -201,6 +231,10 @@ impl Sessions {
             seen = snapshot.epoch().max(seen);
             let now = clock.now();
             for live in self.locked().values() {
+                let before = snapshot.revocations().before(&live.start.workload);
+                if before.is_some_and(|before| live.start.counts_from.is_none_or(|from| from <= before)) {
+                    live.cut(Cut::Revoked);
+                }
                 let standing = snapshot.workload(&live.start.workload).map(|workload| workload.standing(now));
                 match standing {
                     Some(Standing::Good) if snapshot.upstream(&live.start.upstream).is_some() => {}
@@ -226,6 +260,11 @@ impl Sessions {
                 }
             }
         }
+    }
+
+    /// Those that are open now.
+    pub(crate) fn open(&self) -> Vec<Arc<Live>> {
+        self.locked().values().cloned().collect()
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<SessionId, Arc<Live>>> {

@@ -120,9 +120,12 @@ fn main() {
         now: NOW,
         source: std::net::Ipv4Addr::LOCALHOST.into(),
         threats: Arc::default(),
+        stale: Arc::default(),
         tls: true,
         in_transaction: false,
         session: SessionHistory::default(),
+        provenance: None,
+        left: Default::default(),
     };
     let request = |shape| Request {
         decision: DecisionId::new(NOW, 1),

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::provenance::Provenance;
+use crate::task::{Left, Task};
 use crate::time::Timestamp;
 
 /// What a session has done so far. Policies see the counters rounded down to 1, 2 or 5 times a power of ten (see
@@ -29,12 +31,47 @@ pub struct Circumstances {
     pub source: IpAddr,
     /// Threat lists that name the address.
     pub threats: Arc<BTreeSet<Arc<str>>>,
+    /// Threat lists that are too old: whether they name the address is not known for sure.
+    pub stale: Arc<BTreeSet<Arc<str>>>,
     /// Does TLS protect the client's connection?
     pub tls: bool,
     /// Is a transaction open at the upstream?
     pub in_transaction: bool,
     /// What the session has done so far.
     pub session: SessionHistory,
+    /// From what run the session comes, and for what task; none where nothing is known of it.
+    pub provenance: Option<Arc<Provenance>>,
+    /// What is left of the task's limits.
+    pub left: Left,
+}
+
+impl Circumstances {
+    /// Those of a session that begins: nothing has happened yet, and nothing is known of where it comes from.
+    pub fn beginning(now: Timestamp, source: IpAddr, tls: bool) -> Self {
+        Self {
+            now,
+            source,
+            threats: Arc::default(),
+            stale: Arc::default(),
+            tls,
+            in_transaction: false,
+            session: SessionHistory::default(),
+            provenance: None,
+            left: Left::default(),
+        }
+    }
+
+    /// The same under these threat lists.
+    #[must_use]
+    pub fn under(self, threats: &crate::threats::Threats) -> Self {
+        let (naming, stale) = (threats.naming(self.source), Arc::clone(threats.stale()));
+        Self { threats: naming, stale, ..self }
+    }
+
+    /// The task of the session.
+    pub fn task(&self) -> Option<&Arc<Task>> {
+        self.provenance.as_ref()?.task.as_ref()
+    }
 }
 
 /// The largest of 0, 1, 2, 5, 10, 20, 50, 100, … that is not above `count`.

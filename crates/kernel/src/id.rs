@@ -1,4 +1,5 @@
-//! Typed ids: `dec_` decision, `ses_` session, `apr_` approval, `grt_` grant. They sort by time.
+//! Typed ids: `dec_` decision, `ses_` session, `apr_` approval, `grt_` grant,
+//! `tsk_` task. They sort by time.
 //!
 //! An id is 80 bits: 42 of milliseconds since the Unix epoch, 38 of randomness, shown as 16 characters of Crockford's
 //! base 32. The caller brings both parts, because the kernel has neither clock nor randomness.
@@ -134,6 +135,11 @@ typed_id!(
     /// The approved answer to an Ask.
     GrantId,
     "grt_"
+);
+typed_id!(
+    /// A task: the declared purpose of a run. It correlates everything that the run does.
+    TaskId,
+    "tsk_"
 );
 
 #[cfg(test)]

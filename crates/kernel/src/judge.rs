@@ -7,10 +7,11 @@ mod memo;
 
 use std::sync::Arc;
 
-use crate::audit::{DecisionBody, VerdictSummary, decision_body};
+use crate::audit::{About, DecisionBody, VerdictSummary, decision_body};
 use crate::circumstances::Circumstances;
 use crate::policy::Snapshot;
 use crate::policy::evaluate::{Finding, Outcome, decide};
+use crate::provenance::Provenance;
 use crate::trust::Authenticated;
 use crate::verdict::{Around, Ask, Deny, DenyReason, Permit, Request, Subject, Terms, Undecidable, Verdict};
 use crate::workload::Standing;
@@ -37,6 +38,8 @@ pub fn judge(
                 tls: around.tls,
                 in_transaction: around.in_transaction,
                 session: around.session,
+                threats: around.threats.clone(),
+                stale: around.stale.clone(),
             });
         }
     }
@@ -50,7 +53,11 @@ fn judge_by_memo(
     request: Request,
     around: &Circumstances,
 ) -> Verdict {
-    let Some((workload, upstream)) = memo.look_up(snapshot, who.workload(), &request.upstream) else {
+    // Who is judged has one task: policies must not see another than that which narrows.
+    if !same_run(who.provenance(), around.provenance.as_ref()) {
+        return Verdict::Deny(refuse(snapshot, who, request, Undecidable::NoSnapshot));
+    }
+    let Some((workload, upstream)) = memo.look_up(snapshot, who, &request.upstream) else {
         return Verdict::Deny(refuse(snapshot, who, request, Undecidable::NoSnapshot));
     };
     // Time passes between two operations of one connection, so this is asked each time.
@@ -60,20 +67,35 @@ fn judge_by_memo(
     if request.operations.is_empty() {
         return Verdict::Deny(refuse(snapshot, who, request, Undecidable::UnsupportedMessage));
     }
+    // What is left of a task changes with each request too, so it is in no memo.
+    if let Some(task) = around.task()
+        && let Some(bound) = task.ended(&request.operations, around.left, around.now)
+    {
+        let reason = DenyReason::OutsideTask { task: task.id(), bound };
+        return Verdict::Deny(deny(snapshot, who, request, reason));
+    }
     if let Some(known) = memo.recall(request.shape, around) {
         // The shape does not say how the statement was written, and the log does.
         if Arc::ptr_eq(&known.template, &request.content.template) || known.template == request.content.template {
-            let body = known.body.clone();
-            return verdict(snapshot, who, request, known, body);
+            return verdict(snapshot, who, request, known, around);
         }
         let known = Arc::new(known.written_as(snapshot, who, &request));
         memo.remember(request.shape, &known, around);
-        return verdict(snapshot, who, request, &known, known.body.clone());
+        return verdict(snapshot, who, request, &known, around);
     }
     let outcome = decide(snapshot, &workload, &upstream, &request.operations, around);
     let known = Arc::new(Remembered::new(snapshot, who, &request, outcome));
     memo.remember(request.shape, &known, around);
-    verdict(snapshot, who, request, &known, known.body.clone())
+    verdict(snapshot, who, request, &known, around)
+}
+
+/// The same run, and the same task of it. Asked for every operation, so by place and not by content.
+fn same_run(one: Option<&Arc<Provenance>>, other: Option<&Arc<Provenance>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
 }
 
 /// Decides what prepares a request and runs nothing, such as PostgreSQL's Parse: what would be held may be prepared, because
@@ -105,9 +127,7 @@ pub fn refuse(snapshot: &Snapshot, who: &Authenticated, request: Request, why: U
 
 fn deny(snapshot: &Snapshot, who: &Authenticated, request: Request, reason: DenyReason) -> Deny {
     let body = decision_body(
-        who.workload(),
-        &request.upstream,
-        snapshot.bundle().digest(),
+        &about(snapshot, who, &request),
         &VerdictSummary::Deny { reason: &reason },
         &request.operations,
         &request.content.template,
@@ -133,6 +153,7 @@ fn subject(
         deciding_operation,
         bundle: snapshot.bundle().digest().clone(),
         audit_body,
+        provenance: who.provenance().cloned(),
         prepares: false,
         around: None,
     };
@@ -144,10 +165,19 @@ fn verdict(
     who: &Authenticated,
     request: Request,
     known: &Remembered,
-    body: Arc<DecisionBody>,
+    around: &Circumstances,
 ) -> Verdict {
+    let (mut terms, mut body) = (known.terms.clone(), known.body.clone());
+    // No response may have more rows than the task has left.
+    if let (Some(rows), Finding::Permit | Finding::Ask { .. }) = (around.left.rows, &known.finding)
+        && terms.limits.rows.is_none_or(|limit| limit > rows)
+    {
+        let mut capped = Terms::clone(&terms);
+        capped.limits.rows = Some(rows);
+        terms = Arc::new(capped);
+        body = body_for(&known.finding, &terms, snapshot, who, &request);
+    }
     let (subject, content) = subject(snapshot, who, request, known.deciding_operation, body);
-    let terms = known.terms.clone();
     match &known.finding {
         Finding::Permit => Verdict::Permit(Permit { subject, terms, content, grant: None }),
         Finding::Ask { approval, deciding } => {
@@ -185,17 +215,22 @@ fn body_for(
         Finding::Ask { deciding, .. } => VerdictSummary::Ask { by: deciding },
         Finding::Deny(reason) => VerdictSummary::Deny { reason },
     };
-    decision_body(
-        who.workload(),
-        &request.upstream,
-        snapshot.bundle().digest(),
-        &summary,
-        &request.operations,
-        &request.content.template,
-    )
+    let about = about(snapshot, who, request);
+    decision_body(&about, &summary, &request.operations, &request.content.template)
+}
+
+fn about<'a>(snapshot: &'a Snapshot, who: &'a Authenticated, request: &'a Request) -> About<'a> {
+    About {
+        workload: who.workload(),
+        upstream: &request.upstream,
+        bundle: snapshot.bundle().digest(),
+        provenance: who.provenance().map(|provenance| &**provenance),
+    }
 }
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod narrowing;
 #[cfg(test)]
 mod tests;

@@ -13,10 +13,15 @@ pub mod judge;
 pub mod operation;
 pub mod policy;
 pub mod ports;
+pub mod provenance;
 pub mod resource;
+pub mod risk;
 pub mod secret;
+pub mod signal;
+pub mod task;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod threats;
 pub mod time;
 pub mod trust;
 pub mod verdict;

@@ -75,6 +75,20 @@ pub(crate) fn trust(names: &[&str]) -> Trust {
     )
 }
 
+/// A workload with a token for a task; without a task, by its trust rule.
+#[expect(clippy::disallowed_methods, reason = "a test's attestation")]
+pub(crate) fn authenticated_for(text: &str, task: Option<crate::task::Task>) -> Authenticated {
+    let Some(task) = task else { return authenticated(text) };
+    let known = workload(text, WorkloadKind::Agent, &[]);
+    let expires = task.expires().expect("a task ends");
+    let provenance = crate::provenance::Provenance::default();
+    let (name, sender) = (known.name.clone(), crate::trust::Sender::Bearer);
+    let attestation = VerifiedAttestation::by_parapet_token("jti", name, task, provenance, expires, sender);
+    trust(&[])
+        .authenticate(&attestation, None, |wanted| (*wanted == known.name).then_some(&known), NOW)
+        .expect("a proof")
+}
+
 #[expect(clippy::disallowed_methods, reason = "a test's attestation")]
 pub(crate) fn authenticated(text: &str) -> Authenticated {
     let claims = BTreeMap::from([("sub".to_owned(), text.to_owned())]);
@@ -90,9 +104,12 @@ pub(crate) fn around() -> Circumstances {
         now: NOW,
         source: std::net::Ipv4Addr::LOCALHOST.into(),
         threats: Arc::default(),
+        stale: Arc::default(),
         tls: true,
         in_transaction: false,
         session: SessionHistory::default(),
+        provenance: None,
+        left: Default::default(),
     }
 }
 

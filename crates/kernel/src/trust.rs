@@ -12,6 +12,9 @@ use serde::Serialize;
 
 pub use rule::{Claims, Difference, Sender, Terms, TrustRule};
 
+use crate::id::TaskId;
+use crate::provenance::Provenance;
+use crate::task::Task;
 use crate::time::Timestamp;
 use crate::workload::{Name, Standing, Workload};
 
@@ -25,6 +28,8 @@ pub struct VerifiedAttestation {
     sender: Sender,
     /// The workload that a native token was given to; rules decide for everything else.
     given_to: Option<Name>,
+    /// What a Parapet token says of its run.
+    provenance: Option<Provenance>,
 }
 
 /// What sort of proof was shown.
@@ -58,6 +63,15 @@ pub enum Evidence {
         /// Its id, which says nothing about the token.
         id: Arc<str>,
     },
+    /// A token that Parapet signed for a task.
+    ParapetToken {
+        /// Its `jti`.
+        id: Arc<str>,
+        /// Its task.
+        task: TaskId,
+        /// Must whoever shows it have its key? One that is not bound is the weakest form.
+        bound: bool,
+    },
 }
 
 impl Evidence {
@@ -68,14 +82,14 @@ impl Evidence {
             Self::Oidc { issuer } => issuer,
             Self::ClientCertificate { .. } => "certificate",
             Self::JwtSvid { trust_domain } | Self::X509Svid { trust_domain, .. } => trust_domain,
-            Self::NativeToken { .. } => "",
+            Self::NativeToken { .. } | Self::ParapetToken { .. } => "",
         }
     }
 }
 
 impl VerifiedAttestation {
     fn new(evidence: Evidence, claims: Claims, expires: Timestamp, sender: Sender) -> Self {
-        Self { evidence, claims, expires: Some(expires), sender, given_to: None }
+        Self { evidence, claims, expires: Some(expires), sender, given_to: None, provenance: None }
     }
 
     /// The claims of a JWT whose signature, issuer, audience, algorithm and times the caller has verified. `claims` are
@@ -108,6 +122,21 @@ impl VerifiedAttestation {
     pub fn by_native_token(id: &str, workload: Name, expires: Timestamp) -> Self {
         let evidence = Evidence::NativeToken { id: id.into() };
         Self { given_to: Some(workload), ..Self::new(evidence, Claims::new(), expires, Sender::Bearer) }
+    }
+
+    /// A token that Parapet signed for a task of `workload`, whose whole chain the caller has verified, and with `sender`
+    /// how it is bound to who shows it.
+    pub fn by_parapet_token(
+        id: &str,
+        workload: Name,
+        task: Task,
+        provenance: Provenance,
+        expires: Timestamp,
+        sender: Sender,
+    ) -> Self {
+        let evidence = Evidence::ParapetToken { id: id.into(), task: task.id(), bound: sender == Sender::Bound };
+        let provenance = Some(Provenance { task: Some(Arc::new(task)), ..provenance });
+        Self { given_to: Some(workload), provenance, ..Self::new(evidence, Claims::new(), expires, sender) }
     }
 
     /// The same attestation, whose binding to the connection's own key the caller has verified (RFC 8705, section 3).
@@ -202,6 +231,14 @@ pub enum IdentityRefusal {
     /// The token counts once, and has been shown before.
     #[error("the token was shown before, and its rule takes each token once")]
     Replayed,
+    /// A signal revoked what was issued to the workload until then.
+    #[error("what was issued to `{workload}` until {before} was revoked by a signal")]
+    Revoked {
+        /// Who it is.
+        workload: Name,
+        /// Until when.
+        before: Timestamp,
+    },
     /// Whether the token was shown before cannot be found out.
     #[error("whether the token was shown before cannot be found out")]
     Unspendable,
@@ -246,6 +283,8 @@ pub struct Authenticated {
     until: Option<Timestamp>,
     accepted: Arc<Claims>,
     once: Vec<OnceToken>,
+    provenance: Option<Arc<Provenance>>,
+    issued: Option<Timestamp>,
 }
 
 impl Authenticated {
@@ -269,6 +308,39 @@ impl Authenticated {
         &self.accepted
     }
 
+    /// From what run it comes, and for what task; none where nothing is known of it.
+    pub fn provenance(&self) -> Option<&Arc<Provenance>> {
+        self.provenance.as_ref()
+    }
+
+    /// The task that narrows what it may do.
+    pub fn task(&self) -> Option<&Arc<Task>> {
+        self.provenance.as_ref()?.task.as_ref()
+    }
+
+    /// When the proof was issued; none where it does not say.
+    pub fn issued(&self) -> Option<Timestamp> {
+        self.issued
+    }
+
+    /// From when it counts where proofs are revoked by age: when it was issued, or for ever for what is revoked by its own
+    /// store. None where it does not say, which counts as old.
+    pub fn counts_from(&self) -> Option<Timestamp> {
+        match self.evidence {
+            Evidence::NativeToken { .. } => Some(Timestamp::from_millis(i64::MAX)),
+            Evidence::Oidc { .. }
+            | Evidence::ClientCertificate { .. }
+            | Evidence::JwtSvid { .. }
+            | Evidence::X509Svid { .. }
+            | Evidence::ParapetToken { .. } => self.issued,
+        }
+    }
+
+    /// Was the proof issued at or before `before`? One that does not say counts as old.
+    pub fn is_issued_before(&self, before: Timestamp) -> bool {
+        self.counts_from().is_none_or(|from| from <= before)
+    }
+
     /// The tokens that must be spent before the session begins.
     pub fn once(&self) -> &[OnceToken] {
         &self.once
@@ -284,7 +356,18 @@ impl Authenticated {
             (one, two) => one.or(two),
         };
         let once = self.once.iter().chain(&other.once).cloned().collect();
-        Ok(Self { until, once, ..self })
+        if self.task().is_some() && other.task().is_some() && self.task() != other.task() {
+            return Err(IdentityRefusal::Disagreement { first: self.workload, second: other.workload.clone() });
+        }
+        // A task shown with either narrows both.
+        let provenance = match (&self.provenance, &other.provenance) {
+            (Some(own), Some(others)) if own.task.is_none() && others.task.is_some() => other.provenance.clone(),
+            (None, Some(_)) => other.provenance.clone(),
+            (Some(_), _) | (None, None) => self.provenance.clone(),
+        };
+        // A certificate that only binds a token may be old; what counts is the newer of both.
+        let issued = self.issued.max(other.issued);
+        Ok(Self { until, once, provenance, issued, ..self })
     }
 }
 
@@ -413,6 +496,8 @@ impl Trust {
                 },
                 accepted: Arc::new(accepted(attestation, &matched)),
                 once: once(attestation, &matched).into_iter().collect(),
+                provenance: provenance(attestation),
+                issued: issued(attestation),
             }),
             standing => Err(IdentityRefusal::Standing { workload: workload.name.clone(), standing }),
         }
@@ -446,6 +531,29 @@ fn accepted(attestation: &VerifiedAttestation, matched: &[&TrustRule]) -> Claims
     let names = bound.chain(RECORDED);
     let value = |name: &str| Some((name.to_owned(), rule::shortened(attestation.claims.get(name)?)));
     names.filter_map(value).collect()
+}
+
+/// When an attestation was issued: a token of ours with its task, another token by its `iat`.
+fn issued(attestation: &VerifiedAttestation) -> Option<Timestamp> {
+    match &attestation.evidence {
+        Evidence::ParapetToken { task, .. } => Some(task.at()),
+        Evidence::Oidc { .. }
+        | Evidence::ClientCertificate { .. }
+        | Evidence::JwtSvid { .. }
+        | Evidence::X509Svid { .. }
+        | Evidence::NativeToken { .. } => {
+            attestation.claims.get("iat").and_then(|seconds| seconds.parse().ok()).map(Timestamp::from_secs)
+        }
+    }
+}
+
+/// From what run it comes: as a Parapet token says, which had it from an attestation, or as the attestation's claims do.
+fn provenance(attestation: &VerifiedAttestation) -> Option<Arc<Provenance>> {
+    let known = match &attestation.provenance {
+        Some(provenance) => provenance.clone(),
+        None => Provenance::of_claims(&attestation.claims),
+    };
+    (!known.is_empty()).then(|| Arc::new(known))
 }
 
 /// The token to be spent, if a rule takes each token once. That it has a `jti` is one of the rule's terms.

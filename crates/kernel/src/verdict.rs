@@ -9,8 +9,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::approval::{ApprovalTerms, Grant, GrantMismatch};
-use crate::id::{ApprovalId, DecisionId, GrantId, SessionId};
+use crate::id::{ApprovalId, DecisionId, GrantId, SessionId, TaskId};
 use crate::operation::Operation;
+use crate::provenance::Provenance;
+use crate::task::Bound;
 use crate::workload::Name;
 
 /// How a masked value is replaced.
@@ -61,6 +63,29 @@ pub struct Limits {
     /// Bytes of one response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Requests of one workload about one resource, over all its sessions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per: Option<Rate>,
+}
+
+/// So many requests in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// In how many seconds, from the first of them on.
+    pub window_s: u32,
+}
+
+/// A budget that a request draws on, once for the operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Budget {
+    /// Which operation: its resource is what is counted.
+    pub operation: usize,
+    /// How much there is.
+    pub rate: Rate,
+    /// The policy that sets it.
+    pub by: Deciding,
 }
 
 impl Limits {
@@ -101,14 +126,26 @@ pub enum DenyReason {
     CannotDecide(Undecidable),
     /// An approval was asked for and not given: rejected, expired or withdrawn.
     NotApproved(Deciding),
+    /// The workload has used up what the policy lets it ask of this resource in a time.
+    OverBudget(Deciding),
+    /// It lies outside the task that the session was opened with, whatever policy says.
+    OutsideTask {
+        /// The task.
+        task: TaskId,
+        /// Which of its bounds.
+        bound: Bound,
+    },
 }
 
 impl DenyReason {
     /// The policy that denies, if one does.
     pub const fn policy(&self) -> Option<&Deciding> {
         match self {
-            Self::Policy(deciding) | Self::Quarantine(deciding) | Self::NotApproved(deciding) => Some(deciding),
-            Self::NoPermit | Self::Standing | Self::CannotDecide(_) => None,
+            Self::Policy(deciding)
+            | Self::Quarantine(deciding)
+            | Self::NotApproved(deciding)
+            | Self::OverBudget(deciding) => Some(deciding),
+            Self::NoPermit | Self::Standing | Self::CannotDecide(_) | Self::OutsideTask { .. } => None,
         }
     }
 }
@@ -141,11 +178,13 @@ pub enum Undecidable {
     DeskUnavailable,
     /// A masked value would leave in a form that cannot be masked.
     CannotMask,
+    /// A value that a mask made would be stored where the real one is.
+    MaskedValue,
 }
 
 impl Undecidable {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Unparseable,
         Self::UnknownForm,
         Self::UnknownRelation,
@@ -158,6 +197,7 @@ impl Undecidable {
         Self::AuditUnavailable,
         Self::DeskUnavailable,
         Self::CannotMask,
+        Self::MaskedValue,
     ];
 
     /// The stable code.
@@ -175,6 +215,7 @@ impl Undecidable {
             Self::AuditUnavailable => "PAR0210",
             Self::DeskUnavailable => "PAR0211",
             Self::CannotMask => "PAR0212",
+            Self::MaskedValue => "PAR0213",
         }
     }
 
@@ -193,6 +234,7 @@ impl Undecidable {
             Self::AuditUnavailable => "the audit log does not take entries",
             Self::DeskUnavailable => "the approval desk cannot be reached",
             Self::CannotMask => "a masked value would leave in a form that cannot be masked",
+            Self::MaskedValue => "a value that a mask made would be stored where the real one is",
         }
     }
 
@@ -211,6 +253,7 @@ impl Undecidable {
             Self::AuditUnavailable => "see `parapet doctor`: disk space and permissions of the audit folder",
             Self::DeskUnavailable => "see `parapet doctor`",
             Self::CannotMask => "leave the masked column out, or use another format",
+            Self::MaskedValue => "write only the columns that you change, and never what was read masked",
         }
     }
 }
@@ -270,6 +313,9 @@ pub struct Terms {
     /// The caps on the response.
     #[serde(skip_serializing_if = "Limits::are_none")]
     pub limits: Limits,
+    /// The budgets that it draws on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Budget>,
     /// Policies that would have blocked, held or masked, but are being rolled out, or whose upstream observes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub observed: Vec<Deciding>,
@@ -292,6 +338,8 @@ pub struct Subject {
     pub(crate) bundle: Arc<str>,
     /// What the audit entry says besides ids and time, encoded once for each answer that the session remembers.
     pub(crate) audit_body: Arc<crate::audit::DecisionBody>,
+    /// From what run the session comes, and for what task.
+    pub(crate) provenance: Option<Arc<Provenance>>,
     /// It prepares a request and runs nothing.
     pub(crate) prepares: bool,
     /// What was true around it, for the entry of what did not simply pass.
@@ -299,7 +347,7 @@ pub struct Subject {
 }
 
 /// The circumstances of a decision as its entry states them, so that it can be explained later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Around {
     /// The client's address.
     pub source: std::net::IpAddr,
@@ -309,6 +357,16 @@ pub struct Around {
     pub in_transaction: bool,
     /// What the session had done before.
     pub session: crate::circumstances::SessionHistory,
+    /// Threat lists that named the address.
+    #[serde(default, skip_serializing_if = "no_names")]
+    pub threats: crate::threats::Names,
+    /// Threat lists that were too old.
+    #[serde(default, skip_serializing_if = "no_names")]
+    pub stale: crate::threats::Names,
+}
+
+fn no_names(names: &crate::threats::Names) -> bool {
+    names.is_empty()
 }
 
 impl Subject {
@@ -346,6 +404,11 @@ impl Subject {
     pub fn bundle(&self) -> &Arc<str> {
         &self.bundle
     }
+
+    /// From what run the session comes, and for what task; none where nothing is known of it.
+    pub fn provenance(&self) -> Option<&Arc<Provenance>> {
+        self.provenance.as_ref()
+    }
 }
 
 /// The request may pass, under the given terms. Not `Clone`: it is entered once, and then gone.
@@ -369,9 +432,20 @@ impl Permit {
         &self.terms
     }
 
+    /// The statement as the client wrote it, and the values that were bound, as [`Content`] has them.
+    pub fn asked(&self) -> (&Arc<str>, &[u8]) {
+        (&self.content.text, &self.content.values)
+    }
+
     /// Turns into a denial because its terms cannot be kept, such as a mask on a value that leaves in no maskable form.
     pub fn withheld(self, why: Undecidable) -> Deny {
         Deny::instead(self.subject, DenyReason::CannotDecide(why), self.content.template)
+    }
+
+    /// Turns into a denial because a budget of its terms is used up.
+    pub fn over_budget(mut self, budget: &Budget) -> Deny {
+        self.subject.deciding_operation = budget.operation;
+        Deny::instead(self.subject, DenyReason::OverBudget(budget.by.clone()), self.content.template)
     }
 }
 
@@ -455,9 +529,12 @@ impl Deny {
     /// A denial in the place of another verdict: its entry says what became of the request.
     fn instead(mut subject: Subject, reason: DenyReason, template: Arc<str>) -> Self {
         subject.audit_body = crate::audit::decision_body(
-            &subject.workload,
-            &subject.upstream,
-            &subject.bundle,
+            &crate::audit::About {
+                workload: &subject.workload,
+                upstream: &subject.upstream,
+                bundle: &subject.bundle,
+                provenance: subject.provenance.as_deref(),
+            },
             &crate::audit::VerdictSummary::Deny { reason: &reason },
             &subject.operations,
             &template,

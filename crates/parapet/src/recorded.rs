@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use kernel::circumstances::Circumstances;
 use kernel::facts::Facts;
+use kernel::id::TaskId;
 use kernel::operation::{Action, Operation};
 use kernel::policy::{Explanation, Snapshot, explain, explanation_text};
+use kernel::provenance::Provenance;
 use kernel::resource::{Resource, ResourceKind};
+use kernel::task::Task;
 use kernel::time::Timestamp;
 use kernel::verdict::Around;
 use kernel::workload::{Name, Workload, WorkloadStatus};
@@ -22,7 +25,20 @@ struct Recorded {
     upstream: Name,
     #[serde(default)]
     around: Option<Around>,
+    #[serde(default)]
+    provenance: Option<Provenance>,
+    #[serde(default)]
+    task: Option<RecordedTask>,
     operations: Vec<RecordedOperation>,
+}
+
+#[derive(Deserialize)]
+struct RecordedTask {
+    id: TaskId,
+    #[serde(default)]
+    goal: Option<Arc<str>>,
+    #[serde(default)]
+    chain: Vec<Arc<str>>,
 }
 
 #[derive(Deserialize)]
@@ -109,20 +125,33 @@ fn operations(recorded: &Recorded) -> Option<Vec<Operation>> {
 }
 
 fn around(recorded: &Recorded) -> Option<Circumstances> {
-    let known = recorded.around.unwrap_or(Around {
+    let known = recorded.around.clone().unwrap_or(Around {
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         tls: false,
         in_transaction: false,
         session: Default::default(),
+        threats: Arc::default(),
+        stale: Arc::default(),
     });
     Some(Circumstances {
         now: crate::config::timestamp(&recorded.at).ok()?,
         source: known.source,
-        threats: Arc::new(BTreeSet::new()),
+        threats: known.threats,
+        stale: known.stale,
         tls: known.tls,
         in_transaction: known.in_transaction,
         session: known.session,
+        provenance: provenance(recorded),
+        left: Default::default(),
     })
+}
+
+/// From what run it came, and its task as policies saw it. Its bounds are not recorded: which of them was broken is.
+fn provenance(recorded: &Recorded) -> Option<Arc<Provenance>> {
+    let task =
+        recorded.task.as_ref().map(|task| Arc::new(Task::recorded(task.id, task.goal.clone(), task.chain.clone())));
+    let known = Provenance { task, ..recorded.provenance.clone().unwrap_or_default() };
+    (!known.is_empty()).then(|| Arc::new(known))
 }
 
 /// The circumstances of a request that nobody made: here and now, at the start of a session.
@@ -131,8 +160,11 @@ pub(crate) fn hypothetical(now: Timestamp) -> Circumstances {
         now,
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         threats: Arc::new(BTreeSet::new()),
+        stale: Arc::default(),
         tls: true,
         in_transaction: false,
         session: Default::default(),
+        provenance: None,
+        left: Default::default(),
     }
 }

@@ -54,18 +54,36 @@ pub fn denied(deny: &Deny, workload: Option<&Workload>, desk: Desk<'_>) -> Refus
     let head = match deny.reason() {
         DenyReason::Policy(by) | DenyReason::Quarantine(by) => format!("blocked by policy \"{}\": ", ascii(&by.policy)),
         DenyReason::NotApproved(by) => format!("not approved, policy \"{}\": ", ascii(&by.policy)),
+        DenyReason::OverBudget(by) => format!("budget used up, policy \"{}\": ", ascii(&by.policy)),
         DenyReason::NoPermit => "blocked, no policy permits ".to_owned(),
         DenyReason::Standing => "blocked, the workload may not act: ".to_owned(),
         DenyReason::CannotDecide(why) => format!("blocked, cannot decide ({}): ", why.code()),
+        DenyReason::OutsideTask { .. } => "blocked, outside the task: ".to_owned(),
     };
     let by = match deny.reason() {
-        DenyReason::Policy(by) | DenyReason::Quarantine(by) | DenyReason::NotApproved(by) => Some(by),
-        DenyReason::NoPermit | DenyReason::Standing | DenyReason::CannotDecide(_) => None,
+        DenyReason::Policy(by)
+        | DenyReason::Quarantine(by)
+        | DenyReason::NotApproved(by)
+        | DenyReason::OverBudget(by) => Some(by),
+        DenyReason::NoPermit
+        | DenyReason::Standing
+        | DenyReason::CannotDecide(_)
+        | DenyReason::OutsideTask { .. } => None,
+    };
+    let outside = match deny.reason() {
+        DenyReason::OutsideTask { task, bound } => Some(format!("outside the task {task}: {}", bound.as_str())),
+        _ => None,
     };
     let (own_reason, own_hint) = match deny.reason() {
         DenyReason::CannotDecide(why) => (Some(why.explanation()), Some(why.hint())),
         DenyReason::Standing => (Some("the workload is quarantined, retired or expired"), None),
         DenyReason::NoPermit => (Some("what no policy permits is denied"), None),
+        DenyReason::OutsideTask { .. } => {
+            (outside.as_deref(), Some("ask for a token whose task allows it, if policy does"))
+        }
+        DenyReason::OverBudget(_) => {
+            (Some("the workload has asked this as often as the policy lets it in a time"), Some("wait, or ask less often"))
+        }
         DenyReason::Policy(_) | DenyReason::Quarantine(_) | DenyReason::NotApproved(_) => (None, None),
     };
     let at = deny.subject().deciding_operation().and_then(|operation| operation.span).map(|(start, _)| start);

@@ -68,6 +68,9 @@ fn summary(filter: &Filter) -> String {
         ("upstream", &filter.upstream),
         ("verdict", &filter.verdict),
         ("policy", &filter.policy),
+        ("task", &filter.task),
+        ("run", &filter.run),
+        ("commit", &filter.commit),
         ("by", &filter.by),
     ];
     let mut said: Vec<String> = words

@@ -12,6 +12,7 @@ use super::entry::member;
 use crate::facts::Facts;
 use crate::id::DecisionId;
 use crate::operation::{Action, Operation};
+use crate::provenance::Provenance;
 use crate::resource::ResourceKind;
 use crate::verdict::{Deciding, DenyReason, Terms};
 use crate::workload::Name;
@@ -82,11 +83,22 @@ struct OperationSummary<'b> {
     facts: Option<&'b Facts>,
 }
 
+/// What a decision is about, besides its operations.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// Who asked.
+    pub workload: &'a Name,
+    /// The upstream that was asked.
+    pub upstream: &'a Name,
+    /// The digest of the policy bundle.
+    pub bundle: &'a str,
+    /// From what run the session comes, and for what task.
+    pub provenance: Option<&'a Provenance>,
+}
+
 /// Encodes the constant part of a decision's entry.
 pub fn decision_body(
-    workload: &Name,
-    upstream: &Name,
-    bundle: &str,
+    about: &About<'_>,
     verdict: &VerdictSummary<'_>,
     operations: &[Operation],
     template: &str,
@@ -94,7 +106,7 @@ pub fn decision_body(
     let mut out = Vec::new();
     // Writing to a Vec cannot fail; a member that cannot be serialized would leave the entry unreadable, and `verify` would
     // say so.
-    let written = write(&mut out, workload, upstream, bundle, verdict, operations, template);
+    let written = write(&mut out, about, verdict, operations, template);
     let text = written.ok().and_then(|short| Some((out.get(1..)?.to_vec(), short.saturating_sub(1))));
     let (text, short) = text.and_then(|(text, short)| Some((String::from_utf8(text).ok()?, short))).unwrap_or_default();
     let permits = matches!(verdict, VerdictSummary::Permit { .. }) && !text.is_empty();
@@ -104,15 +116,14 @@ pub fn decision_body(
 /// Appends the members, each after a comma, and says where those end that a short entry holds.
 fn write(
     out: &mut Vec<u8>,
-    workload: &Name,
-    upstream: &Name,
-    bundle: &str,
+    about: &About<'_>,
     verdict: &VerdictSummary<'_>,
     operations: &[Operation],
     template: &str,
 ) -> Result<usize, serde_json::Error> {
     // An entry must fit a leaf, whatever the statement: what is cut says so.
     const LONGEST_STATEMENT: usize = 8192;
+    let About { workload, upstream, bundle, provenance } = about;
     member(out, "workload", workload)?;
     member(out, "upstream", upstream)?;
     let word = match verdict {
@@ -128,6 +139,7 @@ fn write(
         VerdictSummary::Ask { by } => member(out, "by", by)?,
         VerdictSummary::Deny { reason } => member(out, "reason", reason)?,
     }
+    origin(out, *provenance)?;
     member(out, "operations", &summaries(operations))?;
     let mut end = template.len().min(LONGEST_STATEMENT);
     while !template.is_char_boundary(end) {
@@ -138,6 +150,18 @@ fn write(
         member(out, "statement", statement)?;
     }
     Ok(short)
+}
+
+/// From what run it comes, and for what task, where that is known.
+pub(super) fn origin(out: &mut Vec<u8>, provenance: Option<&Provenance>) -> Result<(), serde_json::Error> {
+    let Some(provenance) = provenance else { return Ok(()) };
+    if !provenance.names_no_run() {
+        member(out, "provenance", provenance)?;
+    }
+    match &provenance.task {
+        Some(task) => member(out, "task", &**task),
+        None => Ok(()),
+    }
 }
 
 fn summaries(operations: &[Operation]) -> Vec<OperationSummary<'_>> {

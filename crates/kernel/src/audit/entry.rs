@@ -4,13 +4,14 @@
 //! copies bytes. Literals, row values, tokens and passwords never stand in an entry. docs/reference/audit-log.md has it all.
 //!
 //! A decision's entry is `v at kind decision session`, then `prepares`, `grant`, `approval` and `around` where they apply,
-//! then the body: `workload upstream verdict bundle`, `terms` or `by` or `reason`, `operations statement`. A permit without
+//! then the body: `workload upstream verdict bundle`, `terms` or `by` or `reason`, `provenance task operations statement`. A permit without
 //! grant and `around` whose body stands in an earlier entry of the same session and log is short: after `verdict` it has
 //! `"like":"dec_…"`, the decision of that entry, in place of the rest. Asks and denials are always in full.
 
 use serde::Serialize;
 
 use crate::id::{ApprovalId, DecisionId, GrantId, SessionId};
+use crate::provenance::Provenance;
 use crate::time::Timestamp;
 use crate::trust::Evidence;
 use crate::verdict::Subject;
@@ -53,6 +54,8 @@ pub enum Event<'a> {
         upstream: &'a Name,
         /// Where it came from.
         source: std::net::IpAddr,
+        /// From what run it comes, and for what task.
+        provenance: Option<&'a Provenance>,
     },
     /// Somebody did not prove who they are, or may not connect.
     LoginRefused {
@@ -159,7 +162,7 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json
                 (None, _) | (_, None) => out.extend_from_slice(subject.audit_body.text().as_bytes()),
             }
         }
-        Event::Login { session, workload, evidence, claims, upstream, source } => {
+        Event::Login { session, workload, evidence, claims, upstream, source, provenance } => {
             member(out, "kind", "login")?;
             member(out, "session", session)?;
             member(out, "workload", workload)?;
@@ -169,6 +172,7 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json
             }
             member(out, "upstream", upstream)?;
             member(out, "source", source)?;
+            super::body::origin(out, *provenance)?;
         }
         Event::LoginRefused { session, claimed, source, why } => {
             member(out, "kind", "login_refused")?;

@@ -18,7 +18,7 @@ pub mod tree;
 mod verify;
 
 pub use batch::{Batch, Pending};
-pub use body::{DecisionBody, VerdictSummary, decision_body};
+pub use body::{About, DecisionBody, VerdictSummary, decision_body};
 pub use chain::{ChainHash, leaf_hash, next_chain_hash};
 pub use checkpoint::{Checkpoint, ProofError, ProofFile, decimal, hash_text, parse_hash};
 pub use enter::Entered;

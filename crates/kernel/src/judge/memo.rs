@@ -12,6 +12,8 @@ use crate::policy::KnownUpstream;
 use crate::policy::Snapshot;
 use crate::policy::evaluate::Finding;
 use crate::policy::reads::{Reads, Seen};
+use crate::provenance::Provenance;
+use crate::trust::Authenticated;
 use crate::verdict::{DenyReason, Terms};
 use crate::workload::{Name, Workload};
 
@@ -32,6 +34,8 @@ struct Bound {
     mark: Arc<()>,
     workload: Arc<Workload>,
     upstream: Arc<KnownUpstream>,
+    /// Another run may have another task, which narrows otherwise and which policies read.
+    provenance: Option<Arc<Provenance>>,
 }
 
 /// The answers to one shape, under the circumstances that they depend on. The latest come last.
@@ -59,22 +63,27 @@ impl Memo {
     pub(super) fn look_up(
         &mut self,
         snapshot: &Snapshot,
-        workload: &Name,
+        who: &Authenticated,
         upstream: &Name,
     ) -> Option<(Arc<Workload>, Arc<KnownUpstream>)> {
         if let Some(bound) = &self.bound
             && Arc::ptr_eq(&bound.mark, snapshot.mark())
-            && bound.workload.name == *workload
+            && bound.workload.name == *who.workload()
             && bound.upstream.upstream.name == *upstream
+            && super::same_run(bound.provenance.as_ref(), who.provenance())
         {
             return Some((bound.workload.clone(), bound.upstream.clone()));
         }
         self.answers.clear();
         self.bound = None;
-        let workload = snapshot.workload(workload)?.clone();
+        let workload = snapshot.workload(who.workload())?.clone();
         let upstream = snapshot.known_upstream(upstream)?.clone();
-        self.bound =
-            Some(Bound { mark: snapshot.mark().clone(), workload: workload.clone(), upstream: upstream.clone() });
+        self.bound = Some(Bound {
+            mark: snapshot.mark().clone(),
+            workload: workload.clone(),
+            upstream: upstream.clone(),
+            provenance: who.provenance().cloned(),
+        });
         Some((workload, upstream))
     }
 

@@ -42,6 +42,8 @@ fn said(verdict: &Verdict) -> String {
             DenyReason::Standing => "deny standing".to_owned(),
             DenyReason::CannotDecide(why) => format!("deny {}", why.code()),
             DenyReason::NotApproved(_) => "deny not approved".to_owned(),
+            DenyReason::OverBudget(_) => "deny over budget".to_owned(),
+            DenyReason::OutsideTask { bound, .. } => format!("deny outside the task: {}", bound.as_str()),
         },
     }
 }
@@ -319,13 +321,14 @@ const CONDITIONS: [&str; 14] = [
     "when { resource.classes.contains(\"pii\") }",
 ];
 
-const REMEDIES: [&str; 9] = [
+const REMEDIES: [&str; 10] = [
     "",
     "@quarantine",
     "@approve(\"dba\")",
     "@approve(\"ops, quorum=2\")",
     "@limit(\"rows=10\")",
     "@limit(\"bytes=1000\")",
+    "@limit(\"per=20/1h\")",
     "@mask(\"partial\")",
     "@mask(\"null\")",
     "@observe",

@@ -10,10 +10,10 @@ use cedar_policy::{Context, Entities, Entity, RestrictedExpression};
 use crate::circumstances::{Circumstances, rounded};
 use crate::facts::Facts;
 use crate::operation::Operation;
-use crate::policy::class;
 use crate::policy::reads::Reads;
 use crate::policy::schema::{Vocabulary, uid};
 use crate::policy::snapshot::KnownUpstream;
+use crate::provenance::Provenance;
 use crate::resource::{Resource, ResourceKind};
 use crate::time::Timestamp;
 use crate::workload::Workload;
@@ -143,7 +143,7 @@ impl<'s> Building<'s> {
             ("name".to_owned(), text(resource.name())),
             ("upstream".to_owned(), text(upstream.name.as_str())),
             ("environment".to_owned(), text(upstream.environment.as_str())),
-            ("classes".to_owned(), texts(class::classes(&self.upstream.classes, resource))),
+            ("classes".to_owned(), texts(self.upstream.classes.of(resource))),
         ]);
         Entity::new(name(resource)?, attributes, HashSet::from([parent])).map_err(|_| Unbuildable)
     }
@@ -161,6 +161,7 @@ pub(crate) fn context(facts: &Facts, around: &Circumstances, reads: Reads) -> Re
             // Cedar does not read IPv4 inside IPv6.
             ("address", Reads::ADDRESS, &|| RestrictedExpression::new_ip(around.source.to_canonical().to_string())),
             ("threats", Reads::THREATS, &|| texts(around.threats.iter())),
+            ("stale", Reads::STALE, &|| texts(around.stale.iter())),
         ],
     )?;
     record(
@@ -191,6 +192,9 @@ pub(crate) fn context(facts: &Facts, around: &Circumstances, reads: Reads) -> Re
     if reads.has(Reads::IN_TRANSACTION) {
         members.push(("in_transaction", RestrictedExpression::new_bool(around.in_transaction)));
     }
+    if let Some(provenance) = &around.provenance {
+        members.extend(origin(provenance, reads)?);
+    }
     members.extend([
         ("statements", long(facts.statements.into())),
         ("explain_only", RestrictedExpression::new_bool(facts.explain_only)),
@@ -204,6 +208,33 @@ pub(crate) fn context(facts: &Facts, around: &Circumstances, reads: Reads) -> Re
     members.extend(facts.copy.map(|copy| ("copy", text(copy.as_str()))));
     members.extend(facts.inference.map(|inference| ("inference", text(inference.as_str()))));
     Context::from_pairs(members.into_iter().map(|(name, value)| (name.to_owned(), value))).map_err(|_| Unbuildable)
+}
+
+/// From what run the session comes, and its task, as far as they are known and read.
+fn origin(
+    provenance: &Provenance,
+    reads: Reads,
+) -> Result<Vec<(&'static str, RestrictedExpression)>, Unbuildable> {
+    let known = |parts: &[(&str, Option<&Arc<str>>)]| -> Vec<(String, RestrictedExpression)> {
+        parts.iter().filter_map(|(name, part)| Some(((*name).to_owned(), text((*part)?)))).collect()
+    };
+    let recorded = |members| RestrictedExpression::new_record(members).map_err(|_| Unbuildable);
+    let mut records = Vec::new();
+    if reads.has(Reads::PROVENANCE) && !provenance.names_no_run() {
+        let Provenance { run, commit, workflow, actor, pod, task: _ } = provenance;
+        let parts = [("run", run), ("commit", commit), ("workflow", workflow), ("actor", actor), ("pod", pod)];
+        records.push(("provenance", recorded(known(&parts.map(|(name, part)| (name, part.as_ref()))))?));
+    }
+    if let Some(task) = provenance.task.as_ref().filter(|_| reads.has(Reads::TASK)) {
+        let mut members = known(&[("goal", task.goal()), ("run", task.run()), ("commit", task.commit())]);
+        members.extend([
+            ("id".to_owned(), text(&task.id().to_string())),
+            ("chain".to_owned(), texts(task.chain())),
+            ("links".to_owned(), long(task.links().len() as u64)),
+        ]);
+        records.push(("task", recorded(members)?));
+    }
+    Ok(records)
 }
 
 /// Adds a record with those of its members that are read; nothing if none is.

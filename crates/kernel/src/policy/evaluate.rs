@@ -18,7 +18,8 @@ use crate::policy::schema::uid;
 use crate::policy::slice::{Cut, Slice};
 use crate::policy::snapshot::{KnownUpstream, Mode, Snapshot};
 use crate::resource::ResourceKind;
-use crate::verdict::{Deciding, DenyReason, Limits, Mask, Terms, Undecidable};
+use crate::task::Task;
+use crate::verdict::{Budget, Deciding, DenyReason, Limits, Mask, Terms, Undecidable};
 use crate::workload::{Name, Standing, Workload};
 
 /// What follows for a request.
@@ -132,9 +133,13 @@ pub(crate) fn decide(
     match matches(snapshot, workload, upstream, operations, around) {
         Ok((matches, reads)) => {
             let outcome = combine(snapshot.bundle(), upstream.upstream.mode, operations, &matches, reads);
-            match upstream.upstream.mode {
+            let outcome = match upstream.upstream.mode {
                 Mode::Enforce => outcome,
                 Mode::Observe => observed(outcome),
+            };
+            match around.task() {
+                Some(task) => narrowed(outcome, task, operations),
+                None => outcome,
             }
         }
         Err(Unbuildable) => Outcome::undecidable(Undecidable::NoSnapshot),
@@ -251,7 +256,11 @@ impl Combining {
                 self.terms.limits = Limits {
                     rows: least(self.terms.limits.rows, limits.rows),
                     bytes: least(self.terms.limits.bytes, limits.bytes),
+                    per: None,
                 };
+                if let Some(rate) = limits.per {
+                    self.terms.budgets.push(Budget { operation: index, rate, by: deciding.clone() });
+                }
             }
             // Only values of a column that is read can be replaced. Anything else would pass as it is.
             Remedy::Mask(mask) if can_be_masked(operation) => self.mask(index, *mask, policy.id()),
@@ -351,6 +360,26 @@ fn observed(mut outcome: Outcome) -> Outcome {
     }
     outcome.finding = Finding::Permit;
     outcome
+}
+
+/// A task narrows what policy permits, on observing upstreams too: its token was given, or made by its holder, for no more
+/// than that. What is quarantined or cannot be decided stays so.
+fn narrowed(outcome: Outcome, task: &Task, operations: &[Operation]) -> Outcome {
+    if let Finding::Deny(DenyReason::Quarantine(_) | DenyReason::Standing | DenyReason::CannotDecide(_)) =
+        &outcome.finding
+    {
+        return outcome;
+    }
+    let outside = operations.iter().enumerate().find_map(|(index, operation)| Some((index, task.outside(operation)?)));
+    match outside {
+        None => outcome,
+        Some((index, bound)) => Outcome {
+            finding: Finding::Deny(DenyReason::OutsideTask { task: task.id(), bound }),
+            terms: Terms::default(),
+            deciding_operation: index,
+            reads: outcome.reads,
+        },
+    }
 }
 
 /// How a missing permit is recorded where a policy stands. No policy can have this id.

@@ -72,6 +72,7 @@ fn why(explanation: &Explanation) -> String {
     }
     match &evaluation.reason {
         Some(DenyReason::CannotDecide(why)) => format!("{}: {}", why.code(), why.explanation()),
+        Some(DenyReason::OutsideTask { task, bound }) => format!("it is outside the task {task}: {}", bound.as_str()),
         Some(DenyReason::Standing) => "the workload is quarantined, retired or expired".to_owned(),
         Some(_) => "no policy permits it".to_owned(),
         None => {

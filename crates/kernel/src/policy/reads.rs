@@ -31,11 +31,15 @@ impl Reads {
     pub(crate) const BYTES: Self = Self(1 << 8);
     pub(crate) const DECISIONS: Self = Self(1 << 9);
     pub(crate) const DENIALS: Self = Self(1 << 10);
+    pub(crate) const STALE: Self = Self(1 << 15);
+    pub(crate) const TASK: Self = Self(1 << 11);
+    pub(crate) const PROVENANCE: Self = Self(1 << 12);
 
     /// Each circumstance by its place in `context`.
-    const PLACES: [(&'static [&'static str], Self); 11] = [
+    const PLACES: [(&'static [&'static str], Self); 14] = [
         (&["source", "address"], Self::ADDRESS),
         (&["source", "threats"], Self::THREATS),
+        (&["source", "stale"], Self::STALE),
         (&["time", "hour"], Self::HOUR),
         (&["time", "weekday"], Self::WEEKDAY),
         (&["time", "now"], Self::NOW),
@@ -45,6 +49,9 @@ impl Reads {
         (&["session", "bytes_read"], Self::BYTES),
         (&["session", "decisions"], Self::DECISIONS),
         (&["session", "denials"], Self::DENIALS),
+        // Fixed for a session and bound in its memo, so their values are not in the memo's key.
+        (&["task"], Self::TASK),
+        (&["provenance"], Self::PROVENANCE),
     ];
 
     /// Is `other` among them?
@@ -115,6 +122,7 @@ impl BitOr for Reads {
 pub(crate) struct Seen {
     address: Option<IpAddr>,
     threats: Option<Arc<BTreeSet<Arc<str>>>>,
+    stale: Option<Arc<BTreeSet<Arc<str>>>>,
     now: Option<i64>,
     /// Hour, weekday, TLS and transaction, each 0 where not read.
     small: [u8; 4],
@@ -130,6 +138,7 @@ impl Seen {
         Self {
             address: reads.has(Reads::ADDRESS).then_some(around.source),
             threats: reads.has(Reads::THREATS).then(|| around.threats.clone()),
+            stale: reads.has(Reads::STALE).then(|| around.stale.clone()),
             now: reads.has(Reads::NOW).then(|| around.now.millis()),
             small: [
                 small(Reads::HOUR, around.now.hour()),

@@ -52,6 +52,15 @@ struct Search {
     /// Decided by this policy
     #[arg(long)]
     policy: Option<String>,
+    /// Of this task
+    #[arg(long)]
+    task: Option<String>,
+    /// Of this run, such as github:9912/1
+    #[arg(long)]
+    run: Option<String>,
+    /// Of this commit
+    #[arg(long)]
+    commit: Option<String>,
     /// Of this kind, such as decision, login, approval or admin
     #[arg(long)]
     kind: Option<String>,
@@ -131,6 +140,9 @@ impl Search {
             ("upstream", self.upstream.clone()),
             ("verdict", verdict),
             ("policy", self.policy.clone()),
+            ("task", self.task.clone()),
+            ("run", self.run.clone()),
+            ("commit", self.commit.clone()),
             ("kind", self.kind.clone()),
             ("since", since),
         ];

@@ -25,6 +25,9 @@ pub(crate) fn decision(answer: &Value, globals: &Globals) -> String {
     let text = |pointer: &str| answer.pointer(pointer).filter(|value| !value.is_null()).map(scalar);
     let mut page = Page { text: headline(answer) };
     page.row("who", who(answer));
+    page.row("task", task(answer));
+    page.row("chain", list(answer, "/task/chain", " → ", |actor| Some(scalar(actor))));
+    page.row("run", run(answer));
     page.row("what", what(answer));
     page.row("why", Some(why(answer)));
     page.row("reason", text("/reason/reason").or_else(|| text("/by/reason")));
@@ -150,6 +153,7 @@ fn why(answer: &Value) -> String {
         Some("quarantine") => forbid("quarantine"),
         Some("not_approved") => format!("{}, and it was not approved", forbid("approve")),
         Some("no_permit") => "no policy permits it".to_owned(),
+        Some("outside_task") => outside_task(answer),
         Some("standing") => "the workload is quarantined, retired or expired".to_owned(),
         Some("cannot_decide") => format!("it cannot be decided: {}", cannot_decide(answer)),
         Some(_) | None if text("/by/policy").is_some() => forbid("approve"),
@@ -162,6 +166,37 @@ fn why(answer: &Value) -> String {
         let _infallible = write!(why, "   bundle {}", bundle.chars().take(4).collect::<String>());
     }
     why
+}
+
+/// `tsk_…   backfill order status`
+fn task(answer: &Value) -> Option<String> {
+    let mut text = scalar(answer.pointer("/task/id")?);
+    if let Some(goal) = answer.pointer("/task/goal") {
+        let _infallible = write!(text, "   {}", plain(&scalar(goal)));
+    }
+    Some(text)
+}
+
+/// Where the session came from, as its attestation's issuer says.
+fn run(answer: &Value) -> Option<String> {
+    let known = answer.get("provenance").filter(|known| known.is_object())?;
+    let part = |name: &str| Some(format!("{name} {}", plain(&scalar(known.get(name)?))));
+    let parts: Vec<String> =
+        ["run", "commit", "workflow", "actor", "pod"].iter().filter_map(|name| part(name)).collect();
+    Some(parts.join(", "))
+}
+
+fn outside_task(answer: &Value) -> String {
+    let text = |pointer: &str| answer.pointer(pointer).map(scalar).unwrap_or_default();
+    let what = match text("/reason/bound").as_str() {
+        "expired" => "its time is over",
+        "uses" => "its uses are used up",
+        "rows" => "its rows are used up",
+        "location" => "it is for other upstreams",
+        "action" => "it is for other actions",
+        _ => "it is for other resources",
+    };
+    format!("outside the task {}: {what}", text("/reason/task"))
 }
 
 fn cannot_decide(answer: &Value) -> String {

@@ -106,6 +106,8 @@ pub(super) struct Given {
     pub(super) risk: Option<u8>,
     /// Groups that the workload is in besides the fixture's.
     pub(super) groups: Vec<Name>,
+    /// The task of its token: an object of `authorization_details`, or a list of them.
+    pub(super) task: Option<serde_json::Value>,
 }
 
 /// What the session has done so far.

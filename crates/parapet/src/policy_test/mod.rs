@@ -14,9 +14,13 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kernel::circumstances::{Circumstances, SessionHistory};
+use kernel::id::TaskId;
 use kernel::policy::{Evaluation, PolicyFile, Problem, Snapshot, SnapshotParts};
+use kernel::provenance::Provenance;
+use kernel::task::{Details, Link, Task};
 use kernel::time::Timestamp;
 use kernel::trust::Trust;
 use kernel::verdict::DenyReason;
@@ -238,6 +242,19 @@ fn decide(snapshot: &Snapshot, test: &Test, catalogue: &Catalogue) -> Result<Dec
     Ok(Decided { masks, what: what.unwrap_or_default(), evaluation })
 }
 
+/// The task of a test: one object or a list of them, as in `authorization_details`.
+fn task_of(details: &serde_json::Value, workload: &str, now: Timestamp) -> Result<Arc<Provenance>, &'static str> {
+    let list = match details {
+        serde_json::Value::Array(_) => details.clone(),
+        one => serde_json::Value::Array(vec![one.clone()]),
+    };
+    let details = Details::read(&list).map_err(|_| "`task` has not the form of a task")?;
+    let link = Link { mark: [0; 32], details, expires: now.after(Duration::from_secs(900)) };
+    let task = Task::new(TaskId::new(now, 0), vec![workload.into()], vec![link]);
+    let task = task.map_err(|_| "`task` has not the form of a task")?;
+    Ok(Arc::new(Provenance { task: Some(Arc::new(task)), ..Provenance::default() }))
+}
+
 fn circumstances(test: &Test) -> Result<Circumstances, &'static str> {
     // A Wednesday noon: tests must not depend on the day they run on.
     const NOON: Timestamp = Timestamp::from_millis(1_767_787_200_000);
@@ -250,6 +267,7 @@ fn circumstances(test: &Test) -> Result<Circumstances, &'static str> {
         now,
         source: given.source.unwrap_or(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))),
         threats: Arc::new(given.threats.iter().map(|threat| Arc::from(threat.as_str())).collect()),
+        stale: Arc::default(),
         tls: given.tls.unwrap_or(true),
         in_transaction: given.in_transaction,
         session: SessionHistory {
@@ -258,6 +276,8 @@ fn circumstances(test: &Test) -> Result<Circumstances, &'static str> {
             decisions: given.session.decisions,
             denials: given.session.denials,
         },
+        provenance: given.task.as_ref().map(|task| task_of(task, &test.workload, now)).transpose()?,
+        left: Default::default(),
     })
 }
 

@@ -22,6 +22,12 @@ pub struct Filter {
     pub verdict: Option<String>,
     /// A policy that permitted, decided, masked, limited or observed.
     pub policy: Option<String>,
+    /// A task's id, in full.
+    pub task: Option<String>,
+    /// A run, such as `github:9912/1`.
+    pub run: Option<String>,
+    /// A commit.
+    pub commit: Option<String>,
     /// The person who acted.
     pub by: Option<String>,
     /// Not earlier than this.
@@ -75,7 +81,13 @@ impl Filter {
 
     /// Does the entry match, by what it says in full?
     pub(super) fn matches_body(&self, entry: &Value, text: &[u8]) -> bool {
+        let says = |pointer: &str, wanted: &Option<String>| {
+            wanted.as_ref().is_none_or(|wanted| entry.pointer(pointer).and_then(Value::as_str) == Some(wanted))
+        };
         self.policy.as_ref().is_none_or(|policy| names_policy(entry, policy))
+            && says("/task/id", &self.task)
+            && says("/provenance/run", &self.run)
+            && says("/provenance/commit", &self.commit)
             && self.text.as_ref().is_none_or(|wanted| contains(text, wanted.as_bytes()))
     }
 }

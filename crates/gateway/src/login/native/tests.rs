@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use kernel::circumstances::Circumstances;
 use kernel::id::SessionId;
 use kernel::ports::NativeToken;
 use kernel::workload::Name;
@@ -86,6 +87,9 @@ fn session(sessions: &Arc<Sessions>) -> Registration {
         source: source(1),
         began,
         until: None,
+        task: None,
+        counts_from: None,
+        around: Circumstances::beginning(began, source(1), true),
     })
 }
 

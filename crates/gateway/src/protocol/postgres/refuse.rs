@@ -5,6 +5,7 @@
 //! alone, and the upstream sees nothing at all.
 
 use kernel::policy::Snapshot;
+use kernel::task::Bound;
 use kernel::verdict::{Deny, DenyReason, RefusalReceipt, Undecidable};
 use wire::postgres::message::EncodeError;
 use wire::postgres::refuse::{Probe, Refusal, Severity, Sqlstate};
@@ -26,10 +27,12 @@ impl Conversation<'_> {
     /// Refuses a message that was denied.
     pub(super) async fn refuse(&mut self, place: Place, deny: Deny) -> Result<(), End> {
         let sqlstate = match deny.reason() {
-            DenyReason::Policy(_) | DenyReason::NoPermit => Sqlstate::DENIED,
+            DenyReason::OutsideTask { bound: Bound::Rows | Bound::Uses, .. } => Sqlstate::LIMIT,
+            DenyReason::Policy(_) | DenyReason::NoPermit | DenyReason::OutsideTask { .. } => Sqlstate::DENIED,
             DenyReason::Quarantine(_) | DenyReason::Standing => Sqlstate::QUARANTINED,
             DenyReason::CannotDecide(_) => Sqlstate::CANNOT_DECIDE,
             DenyReason::NotApproved(_) => Sqlstate::APPROVAL_REQUIRED,
+            DenyReason::OverBudget(_) => Sqlstate::LIMIT,
         };
         let mut told = self.describe_denial(&deny);
         // An analysis that texts share knows no places, so the text was looked at again. Who is told only a decision's id

@@ -42,9 +42,12 @@ fn around(source: &str, now: i64) -> Circumstances {
         now: Timestamp::from_millis(now),
         source: source.parse::<IpAddr>().unwrap(),
         threats: Arc::new(["anonymizer".into()].into()),
+        stale: Arc::default(),
         tls: true,
         in_transaction: false,
         session: SessionHistory { rows_read: u64::MAX, ..SessionHistory::default() },
+        provenance: None,
+        left: Default::default(),
     }
 }
 

@@ -12,7 +12,7 @@ fn reads_are_found_in_every_form() {
         ("when { context has tls }", Reads::TLS),
         ("when { context.source.threats.contains(\"anonymizer\") }", Reads::THREATS),
         ("when { context has source.threats }", Reads::THREATS),
-        ("when { context.source == {address: ip(\"::1\"), threats: []} }", Reads::ADDRESS | Reads::THREATS),
+        ("when { context.source == {address: ip(\"::1\"), threats: []} }", Reads::ADDRESS | Reads::THREATS | Reads::STALE),
         ("when { context[\"session\"][\"rows_read\"] > 1 }", Reads::ROWS),
         (
             "when { if context.in_transaction then context.time.hour < 6 else context.time.weekday > 5 }",
@@ -22,6 +22,8 @@ fn reads_are_found_in_every_form() {
             "when { context.time.now > datetime(\"2026-01-01\") } unless { context.session.denials < 3 }",
             Reads::NOW | Reads::DENIALS,
         ),
+        ("when { context has task.goal && context.task.goal == \"x\" }", Reads::TASK),
+        ("when { context has provenance }", Reads::PROVENANCE),
         ("when { \"context.tls\" == \"Var\" }", Reads::NOTHING),
         ("when { {a: context.tls}.a }", Reads::TLS),
         ("when { {Value: context.tls}.Value }", Reads::TLS),
@@ -37,5 +39,5 @@ fn reads_are_found_in_every_form() {
 fn every_circumstance_has_a_place() {
     let all = Reads::PLACES.iter().fold(Reads::NOTHING, |all, (_, one)| all | *one);
     assert_eq!(all, Reads::along(&[]));
-    assert_eq!(all.0.count_ones(), 11);
+    assert_eq!(all.0.count_ones(), 14);
 }
