@@ -1,5 +1,5 @@
-//! A small GET for documents that the gateway itself needs, such as an issuer's keys: over HTTPS, or over HTTP on loopback
-//! alone; capped, with a deadline, without redirects.
+//! A small GET for documents that the gateway itself needs, such as an issuer's keys, and a POST for those it sends: over
+//! HTTPS, or over HTTP on loopback alone; capped, with a deadline, without redirects.
 //!
 //! The locations come from the configuration and never from a token. What the document says is its caller's business.
 
@@ -9,11 +9,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
-use hyper::{Request, StatusCode, Uri};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
+use kernel::secret::Secret;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::tls::UpstreamTls;
@@ -86,6 +87,18 @@ fn is_loopback(host: &str) -> bool {
         || host.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// How much is read of an answer that says no, in bytes.
+const LONGEST_COMPLAINT: usize = 16 * 1024;
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status of HTTP.
+    pub status: u16,
+    /// The document beside it, perhaps cut where the status is no success.
+    pub body: Vec<u8>,
+}
+
 /// A document that could not be fetched. The other side, or what leads to it, is at fault, unless said otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
@@ -131,30 +144,71 @@ impl Fetcher {
         fetched.await.map_err(|_elapsed| FetchError::TimedOut(within))?
     }
 
+    /// Posts a document and reads an answer of at most `cap` bytes within a deadline that covers all. Every status is an
+    /// answer; redirects are not followed.
+    pub async fn post(
+        &self,
+        location: &Location,
+        kind: &'static str,
+        bearer: Option<&Secret<String>>,
+        document: Bytes,
+        cap: usize,
+        within: Duration,
+    ) -> Result<Answer, FetchError> {
+        let mut request = Request::post(&location.path).header(CONTENT_TYPE, kind);
+        if let Some(bearer) = bearer {
+            let text = zeroize::Zeroizing::new(format!("Bearer {}", bearer.expose()));
+            let mut value = HeaderValue::from_str(&text).map_err(|_invalid| FetchError::Malformed)?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        let request = request.body(Full::new(document)).map_err(|_invalid| FetchError::Malformed)?;
+        let asked = tokio::time::timeout(within, self.ask(location, request, cap, within));
+        asked.await.map_err(|_elapsed| FetchError::TimedOut(within))?
+    }
+
     async fn fetch_at_leisure(&self, location: &Location, cap: usize, within: Duration) -> Result<Vec<u8>, FetchError> {
+        let request = Request::get(&location.path).body(Full::default()).map_err(|_invalid| FetchError::Malformed)?;
+        match self.ask(location, request, cap, within).await? {
+            Answer { status: 200, body } => Ok(body),
+            Answer { status, .. } => Err(FetchError::Status(status)),
+        }
+    }
+
+    async fn ask(
+        &self,
+        location: &Location,
+        request: Request<Full<Bytes>>,
+        cap: usize,
+        within: Duration,
+    ) -> Result<Answer, FetchError> {
         let stream = self.dialler.dial(&location.address, within).await?;
         if location.encrypted {
             let tls = self.tls.as_ref().ok_or(FetchError::NoAuthorities)?;
-            return get(tls.connect(stream, &location.address).await?, location, cap).await;
+            return exchange(tls.connect(stream, &location.address).await?, location, request, cap).await;
         }
         if !stream.peer().is_some_and(|peer| peer.is_loopback()) {
             return Err(FetchError::NotLoopback);
         }
-        get(stream, location, cap).await
+        exchange(stream, location, request, cap).await
     }
 }
 
-async fn get<Io>(stream: Io, location: &Location, cap: usize) -> Result<Vec<u8>, FetchError>
+async fn exchange<Io>(
+    stream: Io,
+    location: &Location,
+    mut request: Request<Full<Bytes>>,
+    cap: usize,
+) -> Result<Answer, FetchError>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let request = Request::get(&location.path)
-        .header(HOST, &location.authority)
-        .header(USER_AGENT, concat!("parapet/", env!("CARGO_PKG_VERSION")))
-        .header(ACCEPT, "application/json")
-        .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|_invalid| FetchError::Malformed)?;
+    let host = HeaderValue::from_str(&location.authority).map_err(|_invalid| FetchError::Malformed)?;
+    let headers = request.headers_mut();
+    headers.insert(HOST, host);
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("parapet/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(LONGEST_HEAD)
         .handshake(TokioIo::new(stream))
@@ -162,20 +216,20 @@ where
         .map_err(|_error| FetchError::Malformed)?;
     let mut exchange = pin!(async move {
         let response = sender.send_request(request).await.map_err(|_error| FetchError::Malformed)?;
-        if response.status() != StatusCode::OK {
-            return Err(FetchError::Status(response.status().as_u16()));
-        }
+        let status = response.status().as_u16();
+        // What stands beside another status is nobody's document.
+        let cap = if response.status().is_success() { cap } else { cap.min(LONGEST_COMPLAINT) };
         let mut body = response.into_body();
         let mut document = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_error| FetchError::Malformed)?;
             let Ok(data) = frame.into_data() else { continue };
             if document.len() + data.len() > cap {
-                return Err(FetchError::TooLarge(cap));
+                return if status == 200 { Err(FetchError::TooLarge(cap)) } else { Ok(Answer { status, body: document }) };
             }
             document.extend_from_slice(&data);
         }
-        Ok(document)
+        Ok(Answer { status, body: document })
     });
     // The connection is driven here instead of in a task of its own: it ends with the fetch. Should it end first, what it
     // has read still waits in the exchange.
