@@ -13,6 +13,7 @@ use crate::verdict::{Ask, Deny, Permit};
 pub struct Batch {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    durable: bool,
 }
 
 impl Batch {
@@ -42,9 +43,20 @@ impl Batch {
         self.ends.is_empty()
     }
 
+    /// Must it be forced to the disk before it counts as appended, whatever the log's own durability?
+    pub fn is_durable(&self) -> bool {
+        self.durable
+    }
+
+    /// Demands that.
+    pub fn make_durable(&mut self) {
+        self.durable = true;
+    }
+
     /// Forgets the entries and keeps the memory, unless there is much of it.
     pub(crate) fn clear(&mut self) {
         const KEEP: usize = 4096;
+        self.durable = false;
         self.ends.clear();
         self.bytes.clear();
         if self.bytes.capacity() > KEEP {

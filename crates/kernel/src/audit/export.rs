@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::checkpoint::{Checkpoint, hash_text, parse_hash};
 use crate::audit::note::{Note, NoteError, VerifierKey};
 use crate::audit::tree::{Frontier, TreeHash, between};
-use crate::audit::{ChainHash, LeafIndex, RecordFault, Verifier, leaf_hash, parse_chain};
+use crate::audit::{ChainHash, RecordFault, Verifier, parse_chain};
 
 /// The form that is written and read.
 pub const EXPORT_SCHEMA: &str = "parapet.audit-export/v1";
@@ -174,8 +174,8 @@ impl ExportVerifier {
         if seq >= self.header.end {
             return Err(ExportFault::Number { seq, end: self.header.end });
         }
-        let record = self.verifier.accept(line).map_err(|fault| ExportFault::Record { seq, fault })?;
-        self.frontier.push(TreeHash(leaf_hash(record.entry)));
+        let (_, leaf) = self.verifier.accept(line).map_err(|fault| ExportFault::Record { seq, fault })?;
+        self.frontier.push(TreeHash(leaf));
         self.compare()
     }
 
@@ -197,7 +197,7 @@ impl ExportVerifier {
 
     /// After the last record: does all of it lead to what was signed?
     pub fn finish(mut self) -> Result<ExportProved, ExportFault> {
-        let LeafIndex(seq) = LeafIndex(self.verifier.size());
+        let seq = self.verifier.size();
         if seq != self.header.end {
             return Err(ExportFault::Number { seq, end: self.header.end });
         }

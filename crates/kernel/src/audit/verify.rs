@@ -49,20 +49,31 @@ impl Verifier {
     }
 
     /// Takes the next line, without its newline. After a fault the verifier stands where it stood.
-    pub fn accept<'a>(&mut self, line: &'a [u8]) -> Result<Record<'a>, RecordFault> {
+    pub fn accept<'a>(&mut self, line: &'a [u8]) -> Result<(Record<'a>, [u8; 32]), RecordFault> {
+        let before = *self;
+        let (record, leaf) = self.accept_leaf(line)?;
+        // The chain proves that the bytes are those that were written, not that they say anything.
+        if serde_json::from_slice::<serde::de::IgnoredAny>(record.entry).is_err() {
+            *self = before;
+            return Err(RecordFault::NotJson);
+        }
+        Ok((record, leaf))
+    }
+
+    /// As `accept`, without looking at what the entry says. With the record comes its leaf's hash.
+    pub fn accept_leaf<'a>(&mut self, line: &'a [u8]) -> Result<(Record<'a>, [u8; 32]), RecordFault> {
         let record = Record::parse(line).ok_or(RecordFault::Unreadable)?;
         if record.seq != LeafIndex(self.next) {
             return Err(RecordFault::OutOfSequence { expected: self.next, found: record.seq.0 });
         }
-        let chain = next_chain_hash(&self.chain, &leaf_hash(record.entry));
+        let leaf = leaf_hash(record.entry);
+        let chain = next_chain_hash(&self.chain, &leaf);
         if chain != record.chain {
             return Err(RecordFault::Changed);
         }
-        // The chain proves that the bytes are those that were written, not that they say anything.
-        serde_json::from_slice::<serde::de::IgnoredAny>(record.entry).map_err(|_| RecordFault::NotJson)?;
         self.chain = chain;
         self.next = self.next.saturating_add(1);
-        Ok(record)
+        Ok((record, leaf))
     }
 }
 

@@ -2,38 +2,62 @@
 //! records are in the kernel's page cache, so that no death of the process loses them.
 //!
 //! After a failed write nothing is appended until the log was recovered as on opening: fail closed. After a failed fdatasync
-//! nothing is appended any more, because the system may have dropped records and would not say so twice.
+//! nothing is appended any more, because the system may have dropped records and would not say so twice. While one does not
+//! return, nothing is appended either: a disk that hangs denies, without a timer here.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kernel::audit::{
-    AppendError, Batch, ChainHash, Entry, Event, LONGEST_ENTRY, LeafIndex, leaf_hash, next_chain_hash, write_record,
+    AppendError, Batch, ChainHash, Checkpoint, Entry, Event, LONGEST_ENTRY, LeafIndex, leaf_hash, next_chain_hash,
+    write_record,
 };
 use kernel::ports::{AuditLog, Clock, PortFuture};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::head::Head;
+use super::keys::SigningKeys;
 use super::open::{self, OpenError, Opened};
+use super::seal::Sealer;
 use super::sync;
 use super::tail::Tail;
+
+/// When an append is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When no death of the process can lose the records; a machine that loses its power may lose those of the last second.
+    #[default]
+    Process,
+    /// When they are forced to the disk, together with those that wait for the same.
+    Disk,
+}
 
 /// How a log is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct LogOptions {
     /// A segment that has grown to so many bytes is the last of its kind.
     pub segment_bytes: u64,
-    /// How long records may wait to be forced to the disk.
+    /// How long records may wait to be forced to the disk, and at least how often a head is signed while records come.
     pub sync_every: Duration,
+    /// How long forcing may take until nothing is appended any more.
+    pub sync_within: Duration,
+    /// When an append is done.
+    pub durability: Durability,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, sync_every: Duration::from_secs(1) }
+        Self {
+            segment_bytes: 64 << 20,
+            sync_every: Duration::from_secs(1),
+            sync_within: Duration::from_secs(10),
+            durability: Durability::Process,
+        }
     }
 }
 
@@ -48,7 +72,7 @@ impl LogOptions {
 /// The audit log of this process. Dropping it leaves nothing unwritten; `close` also makes all of it durable.
 #[derive(Debug)]
 pub struct DiskLog {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     keeper: tokio::sync::Mutex<JoinSet<()>>,
 }
@@ -59,6 +83,13 @@ pub(super) struct Shared {
     pub(super) options: LogOptions,
     pub(super) clock: Arc<dyn Clock>,
     writer: Mutex<Writer>,
+    /// The disk does not answer: looked at before the writer is waited for, which may hang there as well.
+    stalled: AtomicBool,
+    pub(super) durable: watch::Sender<Durable>,
+    /// Somebody waits for the disk.
+    pub(super) wanted: Notify,
+    pub(super) sealer: Option<Mutex<Sealer>>,
+    pub(super) sealed: watch::Sender<Option<Checkpoint>>,
     /// Held until the last use of the folder is over, a late fdatasync included.
     _lock: File,
 }
@@ -76,10 +107,21 @@ struct Writer {
     full: Vec<Arc<File>>,
     size: u64,
     chain: ChainHash,
-    /// What is in `head.json`.
+    /// What is forced to the disk.
     durable: u64,
+    /// What is in `head.json`.
+    head: u64,
     state: State,
     lines: Vec<u8>,
+}
+
+/// How far records are forced to the disk, for those who wait for that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Durable {
+    pub(super) size: u64,
+    pub(super) chain: ChainHash,
+    /// Why waiting is in vain.
+    failing: Option<AppendError>,
 }
 
 /// Does the log take entries?
@@ -110,14 +152,35 @@ impl DiskLog {
         options: LogOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Opened), OpenError> {
-        let dir = dir.into();
+        Self::open_with(dir.into(), options, clock, None).await
+    }
+
+    /// As `open`, and signs its heads.
+    ///
+    /// Errors: those of `open`; the signed head in the folder is not this log's, or not by these keys.
+    pub async fn open_signed(
+        dir: impl Into<PathBuf>,
+        options: LogOptions,
+        clock: Arc<dyn Clock>,
+        keys: SigningKeys,
+    ) -> Result<(Self, Opened), OpenError> {
+        Self::open_with(dir.into(), options, clock, Some(keys)).await
+    }
+
+    async fn open_with(
+        dir: PathBuf,
+        options: LogOptions,
+        clock: Arc<dyn Clock>,
+        keys: Option<SigningKeys>,
+    ) -> Result<(Self, Opened), OpenError> {
         let now = clock.now();
         let blocking = tokio::task::spawn_blocking(move || {
             let lock = open::lock(&dir)?;
             let ready = open::recover(&dir, now)?;
-            Ok::<_, OpenError>((dir, lock, ready))
+            let sealer = keys.map(|keys| Sealer::open(&dir, keys, ready.size)).transpose()?;
+            Ok::<_, OpenError>((dir, lock, ready, sealer))
         });
-        let (dir, lock, ready) = blocking.await.map_err(|_| OpenError::Unusable(io::ErrorKind::Other))??;
+        let (dir, lock, ready, sealer) = blocking.await.map_err(|_| OpenError::Unusable(io::ErrorKind::Other))??;
         let opened = ready.opened;
         let writer = Writer {
             tail: options.tail(ready.file, ready.length),
@@ -125,13 +188,30 @@ impl DiskLog {
             size: ready.size,
             chain: ready.chain,
             durable: ready.size,
+            head: ready.size,
             state: State::Open,
             lines: Vec::with_capacity(4096),
         };
-        let shared = Arc::new(Shared { dir, options, clock, writer: Mutex::new(writer), _lock: lock });
+        let durable = Durable { size: ready.size, chain: ready.chain, failing: None };
+        let sealed = sealer.as_ref().and_then(|sealer| sealer.signed.clone());
+        let shared = Arc::new(Shared {
+            dir,
+            options,
+            clock,
+            writer: Mutex::new(writer),
+            stalled: AtomicBool::new(false),
+            durable: watch::Sender::new(durable),
+            wanted: Notify::new(),
+            sealer: sealer.map(Mutex::new),
+            sealed: watch::Sender::new(sealed),
+            _lock: lock,
+        });
         let (stop, stopped) = watch::channel(false);
         let mut keeper = JoinSet::new();
-        keeper.spawn(sync::keep(Arc::clone(&shared), stopped));
+        keeper.spawn(sync::keep(Arc::clone(&shared), stopped.clone()));
+        if shared.sealer.is_some() {
+            keeper.spawn(sync::keep_sealed(Arc::clone(&shared), stopped));
+        }
         Ok((Self { shared, stop, keeper: tokio::sync::Mutex::new(keeper) }, opened))
     }
 
@@ -152,15 +232,38 @@ impl DiskLog {
         }
     }
 
-    /// Does it take entries? False after a failed write, and after `close`.
+    /// Does it take entries? False after a failed write, while the disk does not answer, and after `close`.
     pub fn writable(&self) -> bool {
-        self.shared.writer.lock().is_ok_and(|writer| writer.state == State::Open)
+        !self.shared.stalled.load(Ordering::Relaxed)
+            && self.shared.writer.lock().is_ok_and(|writer| writer.state == State::Open)
     }
 
     /// Appends encoded entries, in order and without others between.
     pub fn append_now(&self, batch: &Batch) -> Result<LeafIndex, AppendError> {
+        if self.shared.stalled.load(Ordering::Relaxed) {
+            return Err(AppendError::TimedOut);
+        }
         let mut writer = self.shared.writer.lock().map_err(|_| AppendError::Unwritable)?;
         writer.append(batch, &self.shared)
+    }
+
+    /// Resolves when the first `size` records are forced to the disk. The disk's own deadline ends the wait.
+    async fn on_disk(&self, size: u64) -> Result<(), AppendError> {
+        let mut durable = self.shared.durable.subscribe();
+        self.shared.wanted.notify_one();
+        let there = durable.wait_for(|durable| durable.size >= size || durable.failing.is_some()).await;
+        let there = *there.map_err(|_| AppendError::Unwritable)?;
+        if there.size >= size { Ok(()) } else { Err(there.failing.unwrap_or(AppendError::Unwritable)) }
+    }
+
+    /// The head that was signed last; none for a log that signs none.
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        self.shared.sealed.borrow().clone()
+    }
+
+    /// Tells when another head is signed.
+    pub fn watch_checkpoint(&self) -> watch::Receiver<Option<Checkpoint>> {
+        self.shared.sealed.subscribe()
     }
 
     /// Takes no more entries, and returns when all that there are is on the disk.
@@ -180,15 +283,23 @@ impl DiskLog {
 impl AuditLog for DiskLog {
     fn append<'a>(&'a self, batch: &'a Batch) -> PortFuture<'a, Result<LeafIndex, AppendError>> {
         // Done before the future is polled: there is nothing to wait for, and a future that is dropped has appended.
-        Box::pin(std::future::ready(self.append_now(batch)))
+        let appended = self.append_now(batch);
+        match (appended, self.shared.options.durability) {
+            (Ok(first), durability) if durability == Durability::Disk || batch.is_durable() => {
+                let size = first.0.saturating_add(batch.len() as u64);
+                Box::pin(async move { self.on_disk(size).await.map(|()| first) })
+            }
+            (appended, _) => Box::pin(std::future::ready(appended)),
+        }
     }
 }
 
 impl Shared {
     /// What must be forced to the disk; `None` if all of it is there.
-    pub(super) fn unsynced(&self) -> Option<Unsynced> {
+    pub(super) fn unsynced(&self, with_head: bool) -> Option<Unsynced> {
         let mut writer = self.writer.lock().ok()?;
-        if writer.size == writer.durable && writer.full.is_empty() {
+        let there = writer.size == writer.durable && writer.full.is_empty();
+        if there && (!with_head || writer.head == writer.size) {
             return None;
         }
         let mut files = std::mem::take(&mut writer.full);
@@ -196,14 +307,47 @@ impl Shared {
         Some(Unsynced { files, size: writer.size, chain: writer.chain })
     }
 
+    /// The disk did not answer in time, or does again.
+    pub(super) fn stall(&self, stalled: bool) {
+        self.stalled.store(stalled, Ordering::Relaxed);
+        let failing = stalled.then_some(AppendError::TimedOut);
+        self.durable.send_modify(|durable| durable.failing = failing);
+    }
+
     /// Records whether forcing succeeded. After a failure the kernel may have dropped the records, so nothing more is taken.
-    pub(super) fn synced(&self, size: u64, result: &io::Result<()>) {
+    pub(super) fn synced(&self, upto: &Unsynced, with_head: bool, result: &io::Result<()>) {
+        let failing = result.is_err().then_some(AppendError::Unwritable);
         if let Ok(mut writer) = self.writer.lock() {
             match result {
-                Ok(()) => writer.durable = size,
+                Ok(()) => {
+                    writer.durable = upto.size;
+                    if with_head {
+                        writer.head = upto.size;
+                    }
+                }
                 Err(_) => writer.state = State::Over,
             }
         }
+        self.durable.send_modify(|durable| match failing {
+            None => *durable = Durable { size: upto.size, chain: upto.chain, failing: None },
+            failing => durable.failing = failing,
+        });
+    }
+
+    /// Nothing more is taken: the files are not what was written.
+    pub(super) fn give_up(&self) {
+        if let Ok(mut writer) = self.writer.lock() {
+            writer.state = State::Over;
+        }
+        self.durable.send_modify(|durable| durable.failing = Some(AppendError::Unwritable));
+    }
+
+    /// Enters what the log itself has to say.
+    pub(super) fn note(&self, action: &str, object: &str, reason: Option<&str>) -> Result<(), AppendError> {
+        let mut note = Batch::default();
+        note.push(&Entry { at: self.clock.now(), event: Event::Admin { by: None, action, object, reason } });
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.append(&note, self).map(drop)
     }
 
     /// After a failed write: recovers the log from the disk, as on opening, if that is possible now. Blocks.
@@ -226,7 +370,9 @@ impl Shared {
             return;
         }
         writer.tail = self.options.tail(ready.file, ready.length);
-        (writer.size, writer.chain, writer.durable) = (ready.size, ready.chain, ready.size);
+        (writer.size, writer.chain) = (ready.size, ready.chain);
+        (writer.durable, writer.head) = (ready.size, ready.size);
+        self.durable.send_replace(Durable { size: ready.size, chain: ready.chain, failing: None });
         writer.state = State::Open;
         let mut note = Batch::default();
         let reason = if ready.opened.torn.is_some() {

@@ -21,6 +21,11 @@ pub(super) enum Line<'a> {
     Reserved,
 }
 
+/// How many bytes there are before the zeros at the end.
+pub(super) fn used(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
 /// Reads lines from the start, or from an offset.
 #[derive(Debug)]
 pub(super) struct Forwards {
@@ -61,9 +66,12 @@ impl Forwards {
         }
         Ok(Some(if read as u64 == most { Line::TooLong } else { Line::Unfinished(&self.line) }))
     }
-}
 
-impl Forwards {
+    /// Does a line begin here? False at the end of the file and in reserved space.
+    pub(super) fn at_record(&mut self) -> io::Result<bool> {
+        Ok(self.file.fill_buf()?.first().is_some_and(|byte| *byte != 0))
+    }
+
     /// How many bytes follow, without the zeros at their end: what was begun in reserved space and not finished.
     pub(super) fn begun(mut self) -> io::Result<u64> {
         let (mut read, mut begun) = (0, 0);
@@ -72,8 +80,8 @@ impl Forwards {
             if chunk.is_empty() {
                 return Ok(begun);
             }
-            if let Some(last) = chunk.iter().rposition(|byte| *byte != 0) {
-                begun = read + last as u64 + 1;
+            if let used @ 1.. = used(chunk) {
+                begun = read + used as u64;
             }
             let length = chunk.len();
             read += length as u64;
@@ -150,8 +158,7 @@ impl Backwards {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
         }
         if self.held.is_empty() {
-            let records = chunk.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-            chunk.truncate(records);
+            chunk.truncate(used(&chunk));
         }
         chunk.append(&mut self.held);
         self.held = chunk;

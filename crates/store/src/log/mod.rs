@@ -4,25 +4,40 @@
 //! - `head.json`: how many records were certainly on disk at some time, and the chain there; it only moves forward
 //! - `lock`: held by the one process that writes
 //! - `*.torn`: a last record that a crash of the machine cut off, put aside when the log was opened
+//! - `tree/`: the Merkle tree's hashes; `checkpoint`: its signed head; `checkpoint.cosigned`: one that witnesses signed too
+//! - `keys`: the log's public keys
 //!
-//! `append.rs` writes, `open.rs` recovers, `sync.rs` makes durable, `verify.rs` proves, `search.rs` reads,
-//! `referred.rs` brings what short entries leave out.
+//! `append.rs` writes, `open.rs` recovers, `sync.rs` makes durable, `seal.rs` signs, `verify.rs` and `prove.rs` prove,
+//! `search.rs` reads, `referred.rs` brings what short entries leave out.
 
 mod append;
+mod envelope;
 mod filter;
+mod hashes;
 mod head;
+mod keys;
 mod lines;
+mod locate;
 mod open;
+mod prove;
 mod referred;
+mod rotate;
+mod seal;
 mod search;
 mod segment;
 mod sync;
 mod tail;
 mod verify;
+mod witness;
 
-pub use append::{DiskLog, LogOptions};
+pub use append::{DiskLog, Durability, LogOptions};
+pub use envelope::{EnvelopeError, MasterKey};
 pub use filter::{Filter, Order, parse_time};
 pub use head::Head;
+pub use keys::{KeyView, KeysError, SigningKeys};
 pub use open::{OpenError, Opened, Torn};
+pub use prove::{ProveError, Prover};
+pub use rotate::RotateError;
 pub use search::{FindError, Found, Search, SearchError, find_decision, search};
-pub use verify::{Tampered, Verified, VerifyError, Why, verify};
+pub use verify::{Expected, Tampered, Verified, VerifyError, Why, verify, verify_as};
+pub use witness::{Refusal, Witness, WitnessedBy, submission};

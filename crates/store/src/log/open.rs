@@ -14,7 +14,8 @@ use kernel::audit::{ChainHash, LONGEST_RECORD, Record, RecordFault, Verifier};
 use kernel::time::Timestamp;
 
 use super::head::{self, Head};
-use super::lines::{Backwards, Forwards, Line};
+use super::lines::{Backwards, Forwards, Line, used};
+use super::seal::SealError;
 use super::segment::{self, Segment, sync_dir};
 use super::verify::{Tampered, Why};
 
@@ -52,6 +53,15 @@ pub enum OpenError {
     /// The folder or a file in it cannot be used.
     #[error("the audit log's folder cannot be used: {0}")]
     Unusable(io::ErrorKind),
+}
+
+impl From<SealError> for OpenError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Unusable(error) => error.into(),
+            SealError::Tampered(tampered) => tampered.into(),
+        }
+    }
 }
 
 impl From<io::Error> for OpenError {
@@ -187,8 +197,7 @@ fn put_aside(dir: &Path, segment: &Segment, seq: u64, offset: u64, why: Why) -> 
     // A segment is in bounds, so its end is.
     let mut rest = Vec::new();
     file.read_to_end(&mut rest)?;
-    let used = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    rest.truncate(used);
+    rest.truncate(used(&rest));
     let newline = rest.iter().position(|byte| *byte == b'\n');
     let several = rest.len() > LONGEST_RECORD + 1 || newline.is_some_and(|newline| newline + 1 != rest.len());
     if several && !rest.contains(&0) {

@@ -1,29 +1,41 @@
-//! The task that forces records to the disk, at most once a period, and then moves the recorded head forward.
+//! The tasks that force records to the disk and then move the recorded head forward, at most once a period or as soon as
+//! somebody waits for it, and that seal what is there.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
+use kernel::time::Timestamp;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::append::{Shared, Unsynced};
 use super::head::Head;
+use super::seal::SealError;
 use super::segment::sync_dir;
 
-/// Runs until it is told to stop; what is there then is forced to the disk before it ends.
+/// Runs until it is told to stop; what is there then is forced to the disk, and sealed, before it ends.
 pub(super) async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let mut period = tokio::time::interval(shared.options.sync_every);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // A full disk is looked at every fifth period: recovering reads the last segment.
     let mut periods = 0u32;
+    let mut last = shared.clock.now();
     loop {
         let over = tokio::select! {
             _ = period.tick() => false,
+            () = shared.wanted.notified() => {
+                force(&shared, Forced::Records).await;
+                continue;
+            }
             // An error means that the log was dropped.
             _ = stopped.changed() => true,
         };
-        force(&shared).await;
+        let now = shared.clock.now();
+        watch_clock(&shared, last, now);
+        last = now;
+        force(&shared, Forced::RecordsAndHead).await;
         if over {
+            seal(&shared).await;
             return;
         }
         periods = (periods + 1) % 5;
@@ -36,25 +48,116 @@ pub(super) async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>
     }
 }
 
-async fn force(shared: &Arc<Shared>) {
-    let Some(unsynced) = shared.unsynced() else { return };
-    let size = unsynced.size;
-    let blocking = {
-        let shared = Arc::clone(shared);
+/// Times in the log are the machine's: where they step back, the log says so.
+pub(super) fn watch_clock(shared: &Shared, last: Timestamp, now: Timestamp) {
+    const TOLERATED: i64 = 1000;
+    let back = last.millis().saturating_sub(now.millis());
+    if back > TOLERATED {
+        tracing::warn!(milliseconds = back, "the clock has stepped back");
+        let reason = format!("the clock stepped back by {back} ms, from {last}");
+        if shared.note("audit clock", "audit", Some(&reason)).is_err() {
+            tracing::error!("the step of the clock could not be entered in the audit log");
+        }
+    }
+}
+
+/// What is forced to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forced {
+    /// What somebody waits for, and nothing else.
+    Records,
+    /// And how far they reach.
+    RecordsAndHead,
+}
+
+async fn force(shared: &Arc<Shared>, forced: Forced) {
+    let Some(unsynced) = shared.unsynced(forced == Forced::RecordsAndHead) else { return };
+    let unsynced = Arc::new(unsynced);
+    let mut blocking = {
+        let (shared, unsynced) = (Arc::clone(shared), Arc::clone(&unsynced));
         // fdatasync can take seconds: not on a thread that serves connections.
-        tokio::task::spawn_blocking(move || force_now(&shared, &unsynced))
+        tokio::task::spawn_blocking(move || force_now(&shared, &unsynced, forced))
     };
-    let result = blocking.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::Other)));
+    let within = shared.options.sync_within;
+    let result = match tokio::time::timeout(within, &mut blocking).await {
+        Ok(result) => result,
+        Err(_elapsed) => {
+            tracing::error!(?within, "the disk of the audit log does not answer; no more requests are let through");
+            shared.stall(true);
+            let result = blocking.await;
+            shared.stall(false);
+            result
+        }
+    };
+    let result = result.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::Other)));
     if let Err(error) = &result {
         tracing::error!(kind = ?error.kind(), "the audit log cannot be forced to the disk; no more requests are let through");
     }
-    shared.synced(size, &result);
+    shared.synced(&unsynced, forced == Forced::RecordsAndHead, &result);
 }
 
-fn force_now(shared: &Shared, unsynced: &Unsynced) -> io::Result<()> {
+fn force_now(shared: &Shared, unsynced: &Unsynced, forced: Forced) -> io::Result<()> {
     for file in &unsynced.files {
         file.sync_data()?;
     }
-    sync_dir(&shared.dir)?;
-    Head { size: unsynced.size, chain: unsynced.chain, at: shared.clock.now() }.store(&shared.dir)
+    // A segment that is new has a name to be made durable, too.
+    if forced == Forced::RecordsAndHead || unsynced.files.len() > 1 {
+        sync_dir(&shared.dir)?;
+    }
+    match forced {
+        Forced::Records => Ok(()),
+        Forced::RecordsAndHead => {
+            Head { size: unsynced.size, chain: unsynced.chain, at: shared.clock.now() }.store(&shared.dir)
+        }
+    }
+}
+
+/// Seals what is forced to the disk, at most once a period.
+pub(super) async fn keep_sealed(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    let mut durable = shared.durable.subscribe();
+    durable.mark_changed();
+    loop {
+        tokio::select! {
+            changed = durable.changed() => if changed.is_err() { return },
+            _ = stopped.changed() => return,
+        }
+        durable.mark_unchanged();
+        seal(&shared).await;
+        tokio::select! {
+            () = tokio::time::sleep(shared.options.sync_every) => {}
+            _ = stopped.changed() => return,
+        }
+    }
+}
+
+async fn seal(shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    if tokio::task::spawn_blocking(move || seal_now(&shared)).await.is_err() {
+        tracing::error!("sealing the audit log failed");
+    }
+}
+
+/// Signs a head over what is forced to the disk. Blocks.
+pub(super) fn seal_now(shared: &Shared) {
+    let Some(sealer) = &shared.sealer else { return };
+    let mut sealer = sealer.lock().unwrap_or_else(PoisonError::into_inner);
+    let durable = *shared.durable.borrow();
+    match sealer.seal(durable.size, durable.chain, shared.clock.now()) {
+        Ok(()) => {
+            let signed = sealer.signed.clone();
+            shared.sealed.send_if_modified(|known| {
+                let newer = *known != signed;
+                *known = signed;
+                newer
+            });
+        }
+        // The log itself says whether requests pass: a head is only late.
+        Err(SealError::Unusable(error)) => {
+            tracing::warn!(kind = ?error.kind(), "the audit log's head cannot be signed yet");
+        }
+        Err(SealError::Tampered(tampered)) => {
+            tracing::error!(%tampered, "the audit log was changed while it is written; no more requests are let through");
+            shared.give_up();
+        }
+    }
 }

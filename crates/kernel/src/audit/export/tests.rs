@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::audit::note::{KeyUse, SignerKey};
-use crate::audit::{next_chain_hash, write_record};
+use crate::audit::{LeafIndex, leaf_hash, next_chain_hash, write_record};
 use crate::time::Timestamp;
 
 const SIZE: u64 = 21;

@@ -8,12 +8,17 @@ use kernel::time::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::log::{Filter, Order, Tampered, Why, search, verify};
+use crate::log::{Durability, Filter, Order, Tampered, Why, search, verify};
 use crate::memory::StoppedClock;
 use crate::scratch::Scratch;
 
 const START: Timestamp = Timestamp::from_millis(1_795_233_600_000);
-const SMALL: LogOptions = LogOptions { segment_bytes: 2000, sync_every: Duration::from_millis(1) };
+const SMALL: LogOptions = LogOptions {
+    segment_bytes: 2000,
+    sync_every: Duration::from_millis(1),
+    sync_within: Duration::from_secs(10),
+    durability: Durability::Process,
+};
 
 fn batch(objects: &[String]) -> Batch {
     let mut batch = Batch::default();
@@ -313,4 +318,67 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// An append of a log that is durable on disk is over when its records are there; and so is a batch that demands it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn durable_appends_wait_for_the_disk() {
+    let scratch = Scratch::new();
+    // Without somebody who waits nothing would be forced to the disk for an hour.
+    let lazy = LogOptions { sync_every: Duration::from_secs(3600), ..SMALL };
+    let (log, _) = DiskLog::open(scratch.path(), lazy, Arc::new(StoppedClock::at(START))).await.unwrap();
+    let mut demanding = batch(&["on disk".to_owned()]);
+    demanding.make_durable();
+    for size in 1..4 {
+        log.append(&demanding).await.unwrap();
+        assert!(log.shared.durable.borrow().size >= size);
+    }
+    log.append(&batch(&["in memory".to_owned()])).await.unwrap();
+    assert_eq!(log.shared.durable.borrow().size, 3);
+    drop(log);
+    let disk = LogOptions { durability: Durability::Disk, ..lazy };
+    let (log, opened) = DiskLog::open(scratch.path(), disk, Arc::new(StoppedClock::at(START))).await.unwrap();
+    assert_eq!(opened.entries, 4);
+    let log = Arc::new(log);
+    let waiting: Vec<_> = (0..32)
+        .map(|number| {
+            let log = Arc::clone(&log);
+            tokio::spawn(async move { log.append(&batch(&[format!("{number}")])).await })
+        })
+        .collect();
+    for appended in waiting {
+        appended.await.unwrap().unwrap();
+    }
+    assert_eq!(log.shared.durable.borrow().size, 36);
+    log.close().await;
+    assert_eq!(log.append(&batch(&["late".to_owned()])).await, Err(AppendError::Unwritable));
+}
+
+/// While the disk does not answer, entries are refused, and those that wait for it learn why.
+#[tokio::test]
+async fn a_disk_that_hangs_denies() {
+    let scratch = Scratch::new();
+    let (log, _) = open(scratch.path()).await;
+    log.shared.stall(true);
+    assert_eq!(log.append_now(&batch(&["refused".to_owned()])), Err(AppendError::TimedOut));
+    assert!(!log.writable());
+    assert_eq!(log.on_disk(9).await, Err(AppendError::TimedOut));
+    log.shared.stall(false);
+    assert!(log.append_now(&batch(&["taken".to_owned()])).is_ok());
+}
+
+/// Times step back with the clock; the log says so.
+#[tokio::test]
+async fn a_clock_that_steps_back_is_entered() {
+    let scratch = Scratch::new();
+    let (log, _) = open(scratch.path()).await;
+    let at = |millis| Timestamp::from_millis(START.millis() + millis);
+    for (last, now) in [(0, 5), (5, -900), (60_000, 0)] {
+        crate::log::sync::watch_clock(&log.shared, at(last), at(now));
+    }
+    log.close().await;
+    let found: Vec<_> = search(scratch.path(), Filter::default(), Order::OldestFirst).unwrap().flatten().collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].entry["action"], "audit clock");
+    assert_eq!(found[0].entry["reason"], "the clock stepped back by 60000 ms, from 2026-11-21T04:01:00.000Z");
 }

@@ -1,0 +1,90 @@
+//! The envelope: secrets at rest are encrypted under the master key, which stands elsewhere (a file, the environment, or what a
+//! program prints). AES-256-GCM; what the secret is for is authenticated with it, so that two cannot be swapped.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+/// The key over all keys. Never shown.
+pub struct MasterKey {
+    key: RandomizedNonceKey,
+}
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MasterKey").finish_non_exhaustive()
+    }
+}
+
+/// An envelope cannot be made or opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// The master key is not 32 bytes in base64 or hexadecimal.
+    #[error("the master key is not 32 bytes in base64 or hexadecimal")]
+    NotAKey,
+    /// The system gave no randomness.
+    #[error("the system gave no random bytes")]
+    NoRandomness,
+    /// It was closed under another master key, for another purpose, or changed.
+    #[error("a key that is kept does not open: the master key is another, or the file was changed")]
+    DoesNotOpen,
+}
+
+/// 32 fresh random bytes.
+pub(crate) fn random_key() -> Result<Zeroizing<[u8; 32]>, EnvelopeError> {
+    let mut key = Zeroizing::new([0; 32]);
+    aws_lc_rs::rand::fill(&mut *key).map_err(|_| EnvelopeError::NoRandomness)?;
+    Ok(key)
+}
+
+impl MasterKey {
+    /// From its text: 32 bytes in base64, or in hexadecimal.
+    pub fn from_text(text: &str) -> Result<Self, EnvelopeError> {
+        let text = text.trim();
+        let bytes = if text.len() == 64 {
+            let nibble = |digit: u8| (digit as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            let byte = |[high, low]: &[u8; 2]| Some((nibble(*high)? << 4) | nibble(*low)?);
+            text.as_bytes().as_chunks::<2>().0.iter().map(byte).collect::<Option<Vec<u8>>>()
+        } else {
+            STANDARD.decode(text).ok()
+        };
+        let bytes = Zeroizing::new(bytes.unwrap_or_default());
+        if bytes.len() != 32 {
+            return Err(EnvelopeError::NotAKey);
+        }
+        Ok(Self { key: RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| EnvelopeError::NotAKey)? })
+    }
+
+    /// The text of a fresh one.
+    pub fn fresh_text() -> Result<Zeroizing<String>, EnvelopeError> {
+        Ok(Zeroizing::new(STANDARD.encode(*random_key()?)))
+    }
+
+    /// Closes a secret: nonce and ciphertext.
+    pub(crate) fn wrap(&self, purpose: &str, secret: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+        seal(&self.key, purpose.as_bytes(), secret)
+    }
+
+    /// Opens what `wrap` closed.
+    pub(crate) fn unwrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+        open(&self.key, purpose.as_bytes(), wrapped)
+    }
+}
+
+/// Encrypts: a random nonce, then the ciphertext with its tag.
+pub(crate) fn seal(key: &RandomizedNonceKey, about: &[u8], clear: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+    let mut text = clear.to_vec();
+    let nonce = key.seal_in_place_append_tag(Aad::from(about), &mut text).map_err(|_| EnvelopeError::NoRandomness)?;
+    Ok([&nonce.as_ref()[..], &text].concat())
+}
+
+/// Decrypts what `seal` made.
+pub(crate) fn open(key: &RandomizedNonceKey, about: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+    let (nonce, text) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(EnvelopeError::DoesNotOpen)?;
+    let mut text = Zeroizing::new(text.to_vec());
+    let nonce = Nonce::assume_unique_for_key(*nonce);
+    let clear = key.open_in_place(nonce, Aad::from(about), &mut text).map_err(|_| EnvelopeError::DoesNotOpen)?.len();
+    text.truncate(clear);
+    Ok(text)
+}
