@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::approval::{Approval, Asked, Grant};
 use crate::audit::{AppendError, Batch, LeafIndex};
-use crate::id::{ApprovalId, SessionId};
+use crate::id::{ApprovalId, SessionId, TaskId};
 use crate::time::Timestamp;
 use crate::verdict::Deciding;
 use crate::workload::Name;
@@ -184,4 +184,65 @@ pub trait NativeTokens: Send + Sync {
 
     /// Is the token with this id neither revoked nor expired?
     fn in_force(&self, id: &str) -> bool;
+}
+
+/// What detectors found in values of a column that carries no class. Kinds and counts, never values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detection {
+    /// The upstream.
+    pub upstream: Name,
+    /// The column: schema, table or view, name.
+    pub column: [Arc<str>; 3],
+    /// What the values look like, such as `payment-card`.
+    pub detector: &'static str,
+    /// The class that such values have, such as `pci`.
+    pub class: &'static str,
+    /// So many of the values that were looked at.
+    pub hits: u32,
+    /// So many were looked at.
+    pub samples: u32,
+}
+
+/// Takes what the gateway learns of columns and their classes.
+pub trait Classes: Send + Sync {
+    /// What an upstream's database declares of its columns, whole. It counts for everything that is judged after the call.
+    fn declare(&self, upstream: &Name, declared: Vec<crate::policy::DeclaredClass>);
+
+    /// What was found in a result; becomes a suggestion. Never waits.
+    fn detected(&self, detection: Detection);
+}
+
+/// A task that is issued, to be remembered until after its end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTask {
+    /// Its id.
+    pub id: TaskId,
+    /// Whose it is.
+    pub workload: Name,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// The person who issued it; none where an attestation was exchanged for it.
+    pub issued_by: Option<crate::workload::Person>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Who acts for whom.
+    pub chain: Vec<Arc<str>>,
+    /// What it allows.
+    pub details: crate::task::Details,
+    /// Must whoever shows its token have a key?
+    pub bound: bool,
+}
+
+/// A task was not remembered, so it must not be issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the task could not be stored")]
+pub struct TaskRecordError;
+
+/// The tasks that were issued.
+pub trait TaskRecords: Send + Sync {
+    /// Is the task known, and neither revoked nor past its end? Ending one shows at the next call.
+    fn in_force(&self, task: TaskId) -> bool;
+
+    /// Remembers a task, durably.
+    fn add<'a>(&'a self, task: &'a NewTask) -> PortFuture<'a, Result<(), TaskRecordError>>;
 }

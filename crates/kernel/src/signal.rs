@@ -103,6 +103,8 @@ impl Mapping {
 pub struct Effects {
     /// Sessions are cut, and what was issued until now does not count any more; native tokens are revoked.
     pub revoke: bool,
+    /// Everything is denied until a person releases it.
+    pub quarantine: bool,
     /// A reason for risk.
     pub risk: Option<RiskReason>,
 }
@@ -121,20 +123,21 @@ impl Effects {
             })
         };
         match &event.kind {
-            Kind::SessionRevoked | Kind::AccountDisabled => Self { revoke: true, risk: None },
-            Kind::CredentialChange { ends: true } => Self { revoke: true, risk: None },
+            // Nobody answers for it any more, or it should be gone itself.
+            Kind::AccountDisabled => Self { revoke: true, quarantine: true, risk: None },
+            Kind::SessionRevoked | Kind::CredentialChange { ends: true } => Self { revoke: true, ..Self::default() },
             Kind::RiskLevelChange { level, .. } => {
                 let said = format!("risk level {}", level.as_str());
-                Self { revoke: false, risk: reason(level.weight(), level.fading(), said) }
+                Self { risk: reason(level.weight(), level.fading(), said), ..Self::default() }
             }
             // A weaker assurance or a device that does not comply is worth a look, and fades.
             Kind::AssuranceLevelChange { decreased: true } => Self {
-                revoke: false,
                 risk: reason(Level::Low.weight(), Fading::Halves, "assurance decreased".to_owned()),
+                ..Self::default()
             },
             Kind::DeviceComplianceChange { compliant: false } => Self {
-                revoke: false,
                 risk: reason(Level::Low.weight(), Fading::Halves, "device not compliant".to_owned()),
+                ..Self::default()
             },
             Kind::CredentialChange { ends: false }
             | Kind::AssuranceLevelChange { decreased: false }

@@ -115,6 +115,8 @@ pub enum WorkloadStatus {
     Quarantined,
     /// Gone for good.
     Retired,
+    /// Nobody answers for it: its owner has left. Denied until it has another.
+    Unowned,
 }
 
 impl WorkloadStatus {
@@ -125,6 +127,7 @@ impl WorkloadStatus {
             Self::Observed => "observed",
             Self::Quarantined => "quarantined",
             Self::Retired => "retired",
+            Self::Unowned => "unowned",
         }
     }
 }
@@ -163,6 +166,8 @@ pub enum Standing {
     Retired,
     /// Past its expiry.
     Expired,
+    /// Its owner has left.
+    Unowned,
 }
 
 impl Workload {
@@ -171,6 +176,7 @@ impl Workload {
         match self.status {
             WorkloadStatus::Quarantined => Standing::Quarantined,
             WorkloadStatus::Retired => Standing::Retired,
+            WorkloadStatus::Unowned => Standing::Unowned,
             WorkloadStatus::Active | WorkloadStatus::Observed => match self.expires {
                 Some(expires) if expires <= now => Standing::Expired,
                 _ => Standing::Good,

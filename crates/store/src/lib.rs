@@ -4,6 +4,7 @@
 //! per noun over `database.rs`. `memory.rs` has stand-ins for tests of other crates.
 
 pub mod approvals;
+pub mod classes;
 pub mod database;
 pub mod log;
 pub mod memory;

@@ -73,7 +73,7 @@ pub struct SignalRecord {
     pub subject: String,
     /// The workloads that it was about.
     pub workloads: Vec<Name>,
-    /// What followed: `revoked`, `risk`, `noted`, `unmatched` or `verified`.
+    /// What followed: `quarantined`, `revoked`, `risk`, `noted`, `unmatched` or `verified`.
     pub outcome: String,
     /// The person who has seen it.
     pub seen_by: Option<Person>,
@@ -275,9 +275,10 @@ fn outcome(event: &SecurityEvent, workloads: &[Name], effects: &Effects) -> &'st
     match effects {
         _ if event.kind.is_of_stream() => "verified",
         _ if workloads.is_empty() => "unmatched",
+        Effects { quarantine: true, .. } => "quarantined",
         Effects { revoke: true, .. } => "revoked",
         Effects { risk: Some(_), .. } => "risk",
-        Effects { revoke: false, risk: None } => "noted",
+        Effects { revoke: false, quarantine: false, risk: None } => "noted",
     }
 }
 

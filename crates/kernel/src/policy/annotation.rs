@@ -11,7 +11,7 @@ use cedar_policy::{Effect, Policy};
 
 use crate::approval::ApprovalTerms;
 use crate::policy::problem::ProblemKind;
-use crate::verdict::{Deciding, Limits, Mask};
+use crate::verdict::{Deciding, Limits, Mask, Rate};
 use crate::workload::Name;
 
 /// What a forbid does instead of a plain block.
@@ -254,9 +254,10 @@ fn duration(text: &str) -> Option<Duration> {
     (1..=31 * 86_400).contains(&total).then(|| Duration::from_secs(total))
 }
 
-/// `@limit("rows=1000, bytes=1000000")`
+/// `@limit("rows=1000, bytes=1000000")`, `@limit("per=20/1h")`
 fn read_limit(value: &str) -> Result<Limits, Mistake> {
-    let form = "write `@limit(\"rows=1000\")`, `@limit(\"bytes=1000000\")`, or both with a comma";
+    let form =
+        "write `@limit(\"rows=1000\")`, `@limit(\"bytes=1000000\")`, `@limit(\"per=20/1h\")`, or several with commas";
     let wrong = |what: &str| bad("limit", format!("`@limit`: {what}"), form);
     let mut limits = Limits::default();
     for item in items(value) {
@@ -266,15 +267,19 @@ fn read_limit(value: &str) -> Result<Limits, Mistake> {
             "rows" => limits.rows = count()?,
             "bytes" => limits.bytes = count()?,
             "per" => {
-                return Err(Mistake {
-                    annotation: "limit".to_owned(),
-                    kind: ProblemKind::NotSupported,
-                    message: "`@limit`: `per=` is not supported yet".to_owned(),
-                    help: Some("limits hold for one response: use `rows=` or `bytes=`".to_owned()),
-                });
+                let rate = rate(setting).ok_or_else(|| wrong("`per` is a count and a time, such as `20/1h`"))?;
+                limits.per = Some(rate);
             }
             _ => return Err(wrong(&format!("unknown option `{option}`"))),
         }
     }
     if limits == Limits::default() { Err(wrong("nothing is limited")) } else { Ok(limits) }
+}
+
+/// `20/1h`
+fn rate(text: &str) -> Option<Rate> {
+    let (count, window) = text.split_once('/')?;
+    let count = count.parse::<u32>().ok().filter(|count| *count > 0)?;
+    let window_s = u32::try_from(duration(window)?.as_secs()).ok()?;
+    Some(Rate { count, window_s })
 }

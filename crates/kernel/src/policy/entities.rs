@@ -38,7 +38,7 @@ fn long(value: u64) -> RestrictedExpression {
 
 /// The Cedar id of a resource: as it is shown, but a name that could be taken for several stands in double quotes, so that
 /// no two resources have one id.
-pub(crate) fn resource_id(resource: &Resource) -> String {
+pub fn resource_id(resource: &Resource) -> String {
     let mut id = resource.upstream.as_str().to_owned();
     for (i, name) in resource.path.iter().enumerate() {
         id.push(if i == 0 { '/' } else { '.' });

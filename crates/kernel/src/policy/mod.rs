@@ -19,7 +19,8 @@ mod snapshot;
 mod steps;
 
 pub use annotation::Remedy;
-pub use class::{ClassPattern, InvalidPattern};
+pub use class::{ClassPattern, ClassSource, DeclaredClass, InvalidPattern, NO_CLASS};
+pub use entities::resource_id;
 pub use evaluate::{Evaluation, evaluate};
 pub use explain::{Clause, Explanation, NearMiss, Part, PolicyExplanation, Truth, explain};
 pub use explain_text::explanation_text;

@@ -9,11 +9,13 @@ use cedar_policy::Entity;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::Action;
-use crate::policy::class::{self, ClassPattern};
+use crate::policy::class::{ClassPattern, ClassSource, Classes, DeclaredClass};
 use crate::policy::load::{Bundle, LoadedPolicy, PolicyFile};
 use crate::policy::problem::Problem;
 use crate::policy::slice::{Cut, Slice};
 use crate::resource::{Resource, ResourceKind};
+use crate::signal::Revocations;
+use crate::threats::Threats;
 use crate::trust::Trust;
 use crate::workload::{Name, Workload, WorkloadStatus};
 
@@ -76,7 +78,7 @@ pub struct SnapshotParts {
 #[derive(Debug)]
 pub(crate) struct KnownUpstream {
     pub(crate) upstream: Arc<Upstream>,
-    pub(crate) classes: Vec<ClassPattern>,
+    pub(crate) classes: Classes,
     /// Entities that were built for its resources: what they hold follows from the rest.
     built: Mutex<HashMap<Resource, Entity>>,
 }
@@ -86,7 +88,12 @@ impl KnownUpstream {
     const MOST_BUILT: usize = 8192;
 
     pub(crate) fn new(upstream: Upstream, classes: Vec<ClassPattern>) -> Self {
-        Self { upstream: Arc::new(upstream), classes, built: Mutex::default() }
+        Self { upstream: Arc::new(upstream), classes: Classes::new(classes), built: Mutex::default() }
+    }
+
+    fn declaring(&self, declared: &[DeclaredClass]) -> Self {
+        let classes = self.classes.declaring(declared);
+        Self { upstream: self.upstream.clone(), classes, built: Mutex::default() }
     }
 
     /// The entity of a resource, if it was built before.
@@ -114,6 +121,8 @@ pub struct Snapshot {
     bundle: Arc<Bundle>,
     workloads: BTreeMap<Name, Arc<Workload>>,
     upstreams: BTreeMap<Name, Arc<KnownUpstream>>,
+    threats: Arc<Threats>,
+    revocations: Arc<Revocations>,
     /// Slices that were cut: what they hold follows from the rest, so keeping them changes no answer. Looked at only where
     /// a session's memo does not know the answer; never held across an evaluation.
     slices: Mutex<HashMap<SliceKey, Arc<Slice>>>,
@@ -157,13 +166,42 @@ impl Snapshot {
         upstreams: BTreeMap<Name, Arc<KnownUpstream>>,
         trust: Trust,
     ) -> Self {
-        Self { epoch, trust, bundle, workloads, upstreams, slices: Mutex::default(), mark: Arc::new(()) }
+        Self {
+            epoch,
+            trust,
+            bundle,
+            workloads,
+            upstreams,
+            threats: Arc::default(),
+            revocations: Arc::default(),
+            slices: Mutex::default(),
+            mark: Arc::new(()),
+        }
+    }
+
+    /// This snapshot's policies and the rest, with other workloads and all that signals have brought.
+    fn again(&self, epoch: u64, workloads: BTreeMap<Name, Arc<Workload>>) -> Self {
+        let (threats, revocations) = (self.threats.clone(), self.revocations.clone());
+        let again = Self::of(epoch, self.bundle.clone(), workloads, self.upstreams.clone(), self.trust.clone());
+        Self { threats, revocations, ..again }
+    }
+
+    /// The same with these threat lists.
+    #[must_use]
+    pub fn with_threats(&self, epoch: u64, threats: Arc<Threats>) -> Self {
+        Self { threats, ..self.again(epoch, self.workloads.clone()) }
+    }
+
+    /// The same with these revocations.
+    #[must_use]
+    pub fn with_revocations(&self, epoch: u64, revocations: Arc<Revocations>) -> Self {
+        Self { revocations, ..self.again(epoch, self.workloads.clone()) }
     }
 
     /// The same policies, upstreams and trust rules with other workloads; nothing is parsed again.
     #[must_use]
     pub fn with_workloads(&self, epoch: u64, workloads: Vec<Workload>) -> Self {
-        Self::of(epoch, self.bundle.clone(), by_name(workloads), self.upstreams.clone(), self.trust.clone())
+        self.again(epoch, by_name(workloads))
     }
 
     /// The same with one workload in another status; nothing is parsed again. `None` if it is not registered.
@@ -172,7 +210,7 @@ impl Snapshot {
         let workload = Workload { status, ..Workload::clone(self.workloads.get(name)?) };
         let mut workloads = self.workloads.clone();
         workloads.insert(name.clone(), Arc::new(workload));
-        Some(Self::of(epoch, self.bundle.clone(), workloads, self.upstreams.clone(), self.trust.clone()))
+        Some(self.again(epoch, workloads))
     }
 
     /// Counts up with every change.
@@ -183,6 +221,16 @@ impl Snapshot {
     /// The trust rules.
     pub fn trust(&self) -> &Trust {
         &self.trust
+    }
+
+    /// The threat lists.
+    pub fn threats(&self) -> &Arc<Threats> {
+        &self.threats
+    }
+
+    /// Which proofs were revoked.
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 
     /// The policies that validate together, and their digest.
@@ -218,7 +266,25 @@ impl Snapshot {
     /// The classes that a table or a column carries; none for anything else.
     pub fn classes(&self, resource: &Resource) -> BTreeSet<Arc<str>> {
         let known = self.known_upstream(&resource.upstream);
-        known.map(|known| class::classes(&known.classes, resource)).unwrap_or_default()
+        known.map(|known| known.classes.of(resource)).unwrap_or_default()
+    }
+
+    /// The same classes with who declares them; [`crate::policy::NO_CLASS`] is among them where somebody says so.
+    pub fn class_sources(&self, resource: &Resource) -> BTreeSet<(Arc<str>, ClassSource)> {
+        let known = self.known_upstream(&resource.upstream);
+        known.map(|known| known.classes.sources(resource)).unwrap_or_default()
+    }
+
+    /// The same with these classes of upstreams, each whole, besides those of the configuration; nothing is parsed again.
+    #[must_use]
+    pub fn with_declared_classes(&self, epoch: u64, declared: &BTreeMap<Name, Vec<DeclaredClass>>) -> Self {
+        let mut upstreams = self.upstreams.clone();
+        for (name, declared) in declared {
+            if let Some(known) = upstreams.get_mut(name) {
+                *known = Arc::new(known.declaring(declared));
+            }
+        }
+        Self { upstreams, ..self.again(epoch, self.workloads.clone()) }
     }
 
     pub(crate) fn known_upstream(&self, name: &Name) -> Option<&Arc<KnownUpstream>> {

@@ -39,7 +39,7 @@ fn classes_of_tables_hold_for_their_columns() {
         (ResourceKind::Function, &["shop", "public", "customers"], &[]),
         (ResourceKind::Upstream, &[], &[]),
     ] {
-        let found = classes(&patterns, &Resource::new(kind, &upstream, path));
+        let found = Classes::new(patterns.to_vec()).of(&Resource::new(kind, &upstream, path));
         assert_eq!(found.iter().map(|class| &**class).collect::<Vec<_>>(), expected, "{path:?}");
     }
 }
@@ -50,4 +50,47 @@ fn other_forms_are_refused() {
         assert_eq!(ClassPattern::new(pattern, "pii"), Err(InvalidPattern), "{pattern}");
     }
     assert_eq!(ClassPattern::new("public.customers", ""), Err(InvalidPattern));
+}
+
+#[test]
+fn sources_add_up_and_none_takes_nothing_away() {
+    use ClassSource::{Comment, Configuration, Confirmed, Label};
+    let upstream: Name = "shop-db".parse().unwrap();
+    let declare = |table: &str, column: Option<&str>, class: &str, source| DeclaredClass {
+        schema: "public".into(),
+        table: table.into(),
+        column: column.map(Arc::from),
+        class: class.into(),
+        source,
+    };
+    let classes = Classes::new(vec![ClassPattern::new("public.customers.email", "pii").unwrap()]).declaring(&[
+        declare("customers", Some("email"), "none", Confirmed),
+        declare("customers", Some("email"), "secret", Comment),
+        declare("customers", Some("card"), "pci", Label),
+        declare("customers", None, "people", Comment),
+        declare("orders_2026", Some("note"), "pii", Confirmed),
+    ]);
+    for (table, column, kin, expected) in [
+        (
+            "customers",
+            Some("email"),
+            None,
+            &[("none", Confirmed), ("people", Comment), ("pii", Configuration), ("secret", Comment)][..],
+        ),
+        ("customers", Some("card"), None, &[("pci", Label), ("people", Comment)]),
+        ("customers", None, None, &[("people", Comment)]),
+        ("orders", Some("note"), None, &[]),
+        ("orders", Some("note"), Some("orders_2026"), &[("pii", Confirmed)]),
+        ("orders", Some("id"), Some("orders_2026"), &[]),
+    ] {
+        let kind = if column.is_some() { ResourceKind::Column } else { ResourceKind::Table };
+        let path = ["shop", "public", table].into_iter().chain(column);
+        let mut resource = Resource::new(kind, &upstream, path);
+        resource.kin = kin.map(|child| [("public".into(), child.into())].into());
+        let found = classes.sources(&resource);
+        let found: Vec<(&str, ClassSource)> = found.iter().map(|(class, source)| (&**class, *source)).collect();
+        assert_eq!(found, expected, "{table} {column:?}");
+        let carried: Vec<&str> = expected.iter().map(|(class, _)| *class).filter(|class| *class != NO_CLASS).collect();
+        assert!(classes.of(&resource).iter().map(|class| &**class).eq(carried), "{table} {column:?}");
+    }
 }
