@@ -17,6 +17,7 @@ mod network;
 mod number;
 mod permute;
 mod preview;
+mod recent;
 mod rows;
 mod scalar;
 mod text;

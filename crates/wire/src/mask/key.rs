@@ -4,6 +4,7 @@
 use aws_lc_rs::hmac;
 
 use super::permute::Permutation;
+use super::recent::Recent;
 
 /// Hexadecimal digits of a hash: sixteen of a keyed digest, and eight that prove it is ours.
 pub(super) const DIGITS: usize = 24;
@@ -19,6 +20,8 @@ pub struct MaskKey {
     pub(super) letters: Option<Permutation>,
     pub(super) hexadecimal: Option<Permutation>,
     pub(super) binary: Option<Permutation>,
+    /// What was made with it lately.
+    pub(super) recent: Recent,
 }
 
 impl std::fmt::Debug for MaskKey {
@@ -42,6 +45,7 @@ impl MaskKey {
             letters: permutation(26),
             hexadecimal: permutation(16),
             binary: permutation(2),
+            recent: Recent::default(),
             digest: root,
             proof,
         };

@@ -16,10 +16,14 @@ const EMPTY: u8 = 1;
 
 /// Appends the masked value in the format that it came in; says `false`, with `out` as it was, where it is NULL.
 pub(super) fn write(of: Value<'_>, kind: Kind, out: &mut Vec<u8>) -> bool {
-    if let Kind::Text { limit, padded } = kind {
-        return text::write(of, limit, padded, out);
-    }
     let start = out.len();
+    if let Kind::Text { limit, padded } = kind {
+        let written = text::write(of, limit, padded, out);
+        if of.mask == Mask::Token {
+            of.key.recent.note(out.get(start..).unwrap_or_default().trim_ascii_end(), false);
+        }
+        return written;
+    }
     let written = match kind {
         Kind::Integer { bytes } => number::integer(of, bytes, out),
         Kind::Float { bytes } => number::float(of, bytes, out),
@@ -39,6 +43,10 @@ pub(super) fn write(of: Value<'_>, kind: Kind, out: &mut Vec<u8>) -> bool {
     };
     if written.is_none() {
         out.truncate(start);
+    } else if matches!(of.mask, Mask::Hash | Mask::Token)
+        && matches!(kind, Kind::Integer { .. } | Kind::Numeric { .. } | Kind::Uuid | Kind::Hardware { .. })
+    {
+        of.key.recent.note(out.get(start..).unwrap_or_default(), of.binary);
     }
     written.is_some()
 }

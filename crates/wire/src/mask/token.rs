@@ -2,7 +2,8 @@
 //! put masks where values were (hazards MK18).
 //!
 //! Known again are hashes (they prove themselves), `[redacted]`, and texts that are stars but for their last four characters or
-//! a beginning. Not known again is what looks like a value, because it was meant to: tokens, numbers, dates.
+//! a beginning; and tokens, keyed numbers and UUIDs that were made lately (`recent.rs`). Not known again is what else looks
+//! like a value, because it was meant to: short numbers, dates, addresses, and what `partial` leaves of a number.
 
 use super::key::{DIGITS, MaskKey, unhex};
 use super::text::REDACTED;
@@ -13,7 +14,19 @@ const STARS: usize = 4;
 impl MaskKey {
     /// Whether a value (in text, or the bytes of a binary parameter) is, or holds, what a mask of this key wrote.
     pub fn is_masked(&self, value: &[u8]) -> bool {
-        value == REDACTED || value == b"\"[redacted]\"" || is_starred(value) || self.holds_hash(value)
+        value == REDACTED
+            || value == b"\"[redacted]\""
+            || is_starred(value)
+            || self.recent.holds(value)
+            || self.holds_hash(value)
+    }
+
+    /// Whether a field of a piece of `COPY … FROM STDIN` is what a mask of this key wrote. A piece may be any cut of the
+    /// lines, in text or in CSV.
+    pub fn is_masked_copy(&self, piece: &[u8]) -> bool {
+        let fields = piece.split(|byte| matches!(byte, b'\t' | b',' | b';' | b'|' | b'\n' | b'\r' | b'"'));
+        let written = |field: &[u8]| field == REDACTED || is_starred(field) || self.recent.holds(field);
+        fields.filter(|field| field.len() >= 3).any(written) || self.holds_hash(piece)
     }
 
     /// Whether a literal of the statement is what a mask of this key wrote. Reads the text as PostgreSQL's scanner would
@@ -30,7 +43,9 @@ impl MaskKey {
             }
             begin = Some(quote + 1);
         }
-        self.holds_hash(bytes)
+        // Numbers stand without quotes.
+        let mut numbers = bytes.split(|byte| !(byte.is_ascii_digit() || *byte == b'.'));
+        (!self.recent.is_empty() && numbers.any(|number| self.recent.holds(number))) || self.holds_hash(bytes)
     }
 
     /// Whether 24 hexadecimal digits in a row prove to be a hash of this key.

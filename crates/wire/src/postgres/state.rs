@@ -207,6 +207,11 @@ impl<T> Replies<T> {
         self.waiting.len()
     }
 
+    /// What the oldest answer belongs to, to put something else in its place.
+    pub fn oldest_mut(&mut self) -> Option<&mut T> {
+        self.waiting.front_mut().map(|entry| &mut entry.of)
+    }
+
     /// What the oldest answer due belongs to.
     pub fn oldest(&self) -> Option<&T> {
         self.waiting.front().map(|entry| &entry.of)

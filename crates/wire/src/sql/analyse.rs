@@ -16,6 +16,7 @@ use super::collect::{Build, Built, Found, Returned};
 use super::lineage::Lineage;
 use super::names::{boxed, unknown};
 use super::parse::{self, NodeEnum, pb};
+use super::rows::Row;
 use super::shape;
 
 /// Analyses what one message carries: a simple query's text, or that of a Parse.
@@ -66,6 +67,9 @@ impl Context<'_> {
         for (node, range) in nodes {
             let mut walk = Walk::new(*self);
             let returned = walk.statement(node)?;
+            for (place, _) in walk.found.reads.clone() {
+                walk.read_sets_off(place);
+            }
             let found = walk.found;
             // What was read from the catalogue may be stale once an earlier statement of the same text has run.
             let stale = statements.iter().any(|statement| statement.changes_catalogue);
@@ -130,6 +134,8 @@ pub(super) struct Walk<'a> {
     pub(super) tests: u32,
     /// What decides whether the expression that is walked is computed at all.
     pub(super) guard: Lineage,
+    /// The fields of the value that was walked last, where it is a row whose fields are known.
+    pub(super) row: Option<Row>,
     /// The outermost level is the arguments of the function whose body this is.
     pub(super) arguments_outside: bool,
 }
@@ -145,6 +151,7 @@ impl<'a> Walk<'a> {
             expanding: Vec::new(),
             tests: 0,
             guard: Lineage::clear(),
+            row: None,
             arguments_outside: false,
         }
     }
@@ -178,9 +185,7 @@ impl<'a> Walk<'a> {
                 self.found.tag = "CALL";
                 self.found.changes_catalogue = true;
                 let Some(call) = &call.funccall else { return unknown(-1) };
-                self.procedure(call)?;
-                // A procedure's INOUT parameters come back as a row that nothing is known of.
-                Ok(Returned::Text)
+                self.procedure(call)
             }
             other => {
                 self.found.shareable = false;

@@ -179,6 +179,8 @@ pub enum Control {
     },
     /// EXECUTE: judge what the name stands for, too.
     Execute(Arc<str>),
+    /// EXPLAIN of an EXECUTE: judge what the name stands for, whose rows do not come.
+    ExplainExecute(Arc<str>),
     /// DEALLOCATE; `None` is ALL.
     Deallocate(Option<Arc<str>>),
     /// DECLARE CURSOR: FETCH returns the inner analysis' columns.

@@ -20,9 +20,14 @@ pub(super) enum Guess {
     Known(u32),
     /// A string, NULL or parameter, which takes the type that is wanted.
     Literal,
+    /// A number: `int4`, `int8` or `numeric`. Texts that differ in their numbers alone share an analysis.
+    Number,
     /// It may have any type.
     Any,
 }
+
+/// What a number may be.
+const NUMBERS: [u32; 3] = [23, 20, 1700];
 
 /// `any`, `anyarray`, `anyelement`, `anynonarray`, `anyenum`, `anyrange`, `anymultirange`, `anycompatible` and its kin,
 /// `record`: they take values of many types.
@@ -37,8 +42,8 @@ impl Walk<'_> {
             Some(NodeEnum::AConst(constant)) => match &constant.val {
                 Some(pb::a_const::Val::Boolval(_)) => Guess::Known(16),
                 Some(pb::a_const::Val::Sval(_)) | None => Guess::Literal,
-                // Texts that differ in their numbers alone share an analysis, and numbers have many types.
-                Some(pb::a_const::Val::Ival(_) | pb::a_const::Val::Fval(_) | pb::a_const::Val::Bsval(_)) => Guess::Any,
+                Some(pb::a_const::Val::Ival(_) | pb::a_const::Val::Fval(_)) => Guess::Number,
+                Some(pb::a_const::Val::Bsval(_)) => Guess::Any,
             },
             // Its type is whatever the client says, if it says one.
             Some(NodeEnum::ParamRef(_)) => Guess::Any,
@@ -85,7 +90,11 @@ impl Walk<'_> {
     /// Whether a parameter of that type takes such an argument. In doubt it does.
     pub(super) fn accepts(&self, wanted: u32, guess: Guess) -> bool {
         let catalogue = self.context.catalogue;
-        let Guess::Known(given) = guess else { return true };
+        let given = match guess {
+            Guess::Known(given) => given,
+            Guess::Number => return NUMBERS.iter().any(|number| self.accepts(wanted, Guess::Known(*number))),
+            Guess::Literal | Guess::Any => return true,
+        };
         if wanted == given || is_polymorphic(wanted) {
             return true;
         }
@@ -120,18 +129,37 @@ impl Walk<'_> {
         changes
     }
 
-    /// An explicit cast: the function that it may call, if that is not the server's own. True if it only computes.
+    /// An explicit cast: the function that it may call, if that is not the server's own, and those that check its result. True
+    /// if it only computes. An array is cast by its elements.
     pub(super) fn casts_by(&mut self, argument: &pb::Node, target: &pb::TypeName, scope: &Scope<'_>) -> bool {
         let catalogue = self.context.catalogue;
+        let element = pb::TypeName { array_bounds: Vec::new(), ..target.clone() };
+        let wanted = self.named_type(&element);
+        if let Some(wanted) = wanted {
+            self.checked(wanted);
+        }
         if catalogue.casts().is_empty() {
             return true;
         }
-        let (given, wanted) = (self.guess(argument, scope), self.named_type(target));
+        let given = match &argument.node {
+            // It has the type that is wanted, unless the client declares another: see `Catalogue::has_added_cast_from`.
+            Some(NodeEnum::ParamRef(_)) => Guess::Literal,
+            _ => self.guess(argument, scope),
+        };
+        let inside = |oid: u32| {
+            let base = catalogue.base_type(oid);
+            match catalogue.type_of(base).map(|found| found.kind) {
+                Some(TypeKind::Array(element)) => [oid, base, element],
+                _ => [oid, base, base],
+            }
+        };
         let mut computes = true;
         for cast in catalogue.casts() {
-            let to = wanted.is_none_or(|wanted| catalogue.base_type(wanted) == cast.target || wanted == cast.target);
+            let to = wanted
+                .is_none_or(|wanted| inside(wanted).contains(&cast.target) || inside(cast.target).contains(&wanted));
             let from = match given {
-                Guess::Known(given) => given == cast.source || catalogue.base_type(given) == cast.source,
+                Guess::Known(given) => inside(given).contains(&cast.source),
+                Guess::Number => NUMBERS.contains(&cast.source),
                 // A string takes the type by its input function.
                 Guess::Literal => false,
                 Guess::Any => true,

@@ -79,7 +79,7 @@ impl Walk<'_> {
         self.found.infer(arguments, Inference::Expression);
         let fields = names.iter().zip(columns).map(|(name, mut lineage)| {
             lineage.add(arguments);
-            Field { name: name.clone(), lineage }
+            Field::new(name.clone(), lineage)
         });
         Ok(Some(fields.collect()))
     }
@@ -115,8 +115,8 @@ impl Walk<'_> {
         walk.expanding.push(mark);
         walk.arguments_outside = true;
         let named = body.names.iter().filter(|name| !name.is_empty());
-        let fields: Vec<Field> = named.map(|name| Field { name: name.clone(), lineage: Lineage::clear() }).collect();
-        let item = Item { name: name.into(), schema: None, fields, open: None, relation: None };
+        let fields: Vec<Field> = named.map(|name| Field::new(name.clone(), Lineage::clear())).collect();
+        let item = Item { name: name.into(), schema: None, fields, open: None, relation: None, row_is_known: false };
         let outside = Scope::with(From::one(item, true), None);
         let statement = if body.standard { standard(node)? } else { Statement::Whole(node) };
         let fields = match statement {

@@ -4,6 +4,7 @@
 //! comes out. What needs a parse (what a view reads, what a generated column is made of, what a SQL function does) is
 //! worked out at first use and kept in the catalogue, which all sessions of one upstream share.
 
+mod labels;
 mod model;
 mod queries;
 mod read;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use kernel::resource::Kin;
 
+pub use labels::Label;
 pub(super) use model::{Body, DelayedKind, FIRST_USER_OID};
 pub use model::{
     Cast, Column, Function, FunctionKind, Operator, Relation, RelationKind, Signature, Type, TypeKind, Volatility,
@@ -49,7 +51,10 @@ pub struct Catalogue {
     fields: HashMap<u32, Vec<(Arc<str>, u32)>>,
     operators: HashMap<Arc<str>, Vec<Operator>>,
     casts: Vec<Cast>,
+    /// Functions in the checks of domains, by the object id of the domain.
+    domain_checks: HashMap<u32, Vec<u32>>,
     coercions: HashSet<(u32, u32)>,
+    labels: Vec<Label>,
 }
 
 impl Catalogue {
@@ -74,7 +79,9 @@ impl Catalogue {
             fields: HashMap::new(),
             operators: HashMap::new(),
             casts: Vec::new(),
+            domain_checks: HashMap::new(),
             coercions: HashSet::new(),
+            labels: Vec::new(),
         };
         read::read(&mut catalogue, rows)?;
         Ok(catalogue)
@@ -125,13 +132,18 @@ impl Catalogue {
         &self.relations
     }
 
+    /// What comments and security labels say of relations and columns.
+    pub fn labels(&self) -> &[Label] {
+        &self.labels
+    }
+
     /// The relation of that schema and name, as stored (folded and cut).
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
         self.relation_place(schema, name).and_then(|place| self.relations.get(place))
     }
 
     /// The relations whose rows are read through that one, by schema and name.
-    pub(super) fn kin(&self, schema: &str, name: &str) -> Option<Kin> {
+    pub fn kin(&self, schema: &str, name: &str) -> Option<Kin> {
         self.relation(schema, name)?.kin.clone()
     }
 
@@ -164,6 +176,39 @@ impl Catalogue {
     /// Casts whose function is not the server's own.
     pub fn casts(&self) -> &[Cast] {
         &self.casts
+    }
+
+    /// Whether somebody added a cast from that type, or from what an array of that type holds.
+    pub fn has_added_cast_from(&self, oid: u32) -> bool {
+        let base = self.base_type(oid);
+        let element = match self.types.get(&base).map(|found| found.kind) {
+            Some(TypeKind::Array(element)) => element,
+            _ => base,
+        };
+        self.casts.iter().any(|cast| [oid, base, element].contains(&cast.source))
+    }
+
+    /// The functions that a value of that type is checked by, for itself or for what is inside it.
+    pub(super) fn checks_of(&self, oid: u32) -> Vec<u32> {
+        let mut found = Vec::new();
+        if self.domain_checks.is_empty() {
+            return found;
+        }
+        let (mut open, mut seen) = (vec![oid], HashSet::new());
+        while let Some(next) = open.pop() {
+            if !seen.insert(next) {
+                continue;
+            }
+            found.extend(self.domain_checks.get(&next).into_iter().flatten());
+            match self.types.get(&next).map(|known| known.kind) {
+                Some(TypeKind::Array(inside) | TypeKind::Domain(inside) | TypeKind::Range(inside)) => open.push(inside),
+                Some(TypeKind::Composite(_)) => {
+                    open.extend(self.fields(next).into_iter().flatten().map(|(_, field)| field));
+                }
+                Some(TypeKind::Base | TypeKind::Enum | TypeKind::Multirange | TypeKind::Pseudo) | None => {}
+            }
+        }
+        found
     }
 
     /// Whether a value of the one type becomes one of the other unasked.

@@ -10,6 +10,7 @@ use super::analyse::Walk;
 use super::analysis::{Control, CopyFormat, Refused};
 use super::collect::{Returned, Write};
 use super::copy_layout::CopyLayout;
+use super::delayed::Defaulted;
 use super::lineage::{Field, Lineage};
 use super::names::{boxed, option_flag, option_word, options, strings, unknown};
 use super::parse::{NodeEnum, pb};
@@ -53,7 +54,11 @@ impl Walk<'_> {
         let path = self.relation_path(named)?;
         let location = named.location;
         self.found.bounded = Some(true);
-        self.sets_off(place, Action::SqlInsert, location)?;
+        let listed = strings(&copy.attlist)?.into_iter().map(Arc::from).collect::<Vec<Arc<str>>>();
+        // Without a list every column comes in, but for generated ones.
+        let defaulted = if listed.is_empty() { Defaulted::Only(Vec::new()) } else { Defaulted::AllBut(listed) };
+        let defaulted = if has_default_marker(&copy.options)? { Defaulted::Any } else { defaulted };
+        self.sets_off(place, Action::SqlInsert, &defaulted, location)?;
         self.found.write(Write { action: Action::SqlInsert, verb: "COPY", path, bounded: true, location });
         if let Some(condition) = &copy.where_clause {
             // It sees the rows that come in, not those that are there.
@@ -104,6 +109,11 @@ impl Walk<'_> {
         let columns = self.context.catalogue.relations.get(place).map_or(&[][..], |relation| &relation.columns);
         Ok(fields.into_iter().zip(columns).filter(|(_, column)| !column.generated).map(|(field, _)| field).collect())
     }
+}
+
+/// Whether a marker in the rows stands for a column's default.
+fn has_default_marker(nodes: &[pb::Node]) -> Result<bool, Refused> {
+    Ok(options(nodes)?.into_iter().any(|element| element.defname == "default"))
 }
 
 /// In another encoding, bytes would mean something else to the server than here (PL06).

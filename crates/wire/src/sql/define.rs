@@ -85,6 +85,7 @@ impl Walk<'_> {
             NodeEnum::CommentStmt(comment) => {
                 self.found.tag = "COMMENT";
                 self.object(Action::SqlAlter, "COMMENT", comment.objtype(), None, comment.object.as_deref())?;
+                self.loses_declared(comment.objtype(), comment.object.as_deref())?;
             }
             NodeEnum::DropStmt(drop) => {
                 self.found.tag = "DROP";

@@ -1,7 +1,10 @@
-//! Code that a write sets off unasked (hazards PL17): triggers, functions in defaults and check constraints, rules.
+//! Code that a write sets off unasked (hazards PL17): triggers, functions in defaults, generated columns, check constraints,
+//! indexes and the checks of domains, rules; and what reading sets off, too: functions in policies of row security.
 //!
 //! Whoever defined it is not who runs it, so policy must know each function as if the statement called it. What a rule does
 //! with a statement cannot be told from the statement: writing to a relation with one is refused.
+
+use std::sync::Arc;
 
 use kernel::operation::Action;
 use kernel::verdict::Undecidable;
@@ -18,10 +21,39 @@ const DELETE: u16 = 8;
 const UPDATE: u16 = 16;
 const TRUNCATE: u16 = 32;
 const INSTEAD: u16 = 64;
+/// Not of `pg_trigger`.
+const READ: u16 = 128;
+
+/// Which columns of what is written take their defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Defaulted {
+    /// Any of them may.
+    Any,
+    /// Those alone.
+    Only(Vec<Arc<str>>),
+    /// All but those.
+    AllBut(Vec<Arc<str>>),
+}
+
+impl Defaulted {
+    fn takes(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(names) => names.iter().any(|known| **known == *name),
+            Self::AllBut(names) => !names.iter().any(|known| **known == *name),
+        }
+    }
+}
 
 impl Walk<'_> {
     /// Notes what a write to the relation sets off; rows of a parent may be those of its children.
-    pub(super) fn sets_off(&mut self, place: usize, action: Action, location: i32) -> Result<(), Refused> {
+    pub(super) fn sets_off(
+        &mut self,
+        place: usize,
+        action: Action,
+        defaulted: &Defaulted,
+        location: i32,
+    ) -> Result<(), Refused> {
         let event = match action {
             Action::SqlInsert => INSERT,
             Action::SqlDelete => DELETE,
@@ -40,13 +72,46 @@ impl Walk<'_> {
                         return Err(Refused::at(Undecidable::UnknownForm, location));
                     }
                     DelayedKind::Rule => {}
-                    DelayedKind::Trigger | DelayedKind::Default | DelayedKind::Check => {
+                    DelayedKind::Default => {
+                        let mut columns = relation.columns.iter();
+                        let own = columns.find(|column| Some(column.number) == delayed.column);
+                        if own.is_none_or(|column| defaulted.takes(&column.name)) {
+                            self.calls_function(delayed.function);
+                        }
+                    }
+                    DelayedKind::Trigger
+                    | DelayedKind::Generated
+                    | DelayedKind::Check
+                    | DelayedKind::Index
+                    | DelayedKind::Policy => {
                         self.calls_function(delayed.function);
                     }
                 }
             }
+            if event & (INSERT | UPDATE) != 0 {
+                for column in &relation.columns {
+                    self.checked(column.type_oid);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Notes what reading the relation sets off; a policy of the relation that is named holds for its children, too.
+    pub(super) fn read_sets_off(&mut self, place: usize) {
+        let Some(relation) = self.context.catalogue.relations.get(place) else { return };
+        for delayed in relation.delayed.iter().filter(|delayed| delayed.bits & READ != 0) {
+            if delayed.kind == DelayedKind::Policy {
+                self.calls_function(delayed.function);
+            }
+        }
+    }
+
+    /// Notes what checks a value that becomes one of that type.
+    pub(super) fn checked(&mut self, oid: u32) {
+        for function in self.context.catalogue.checks_of(oid) {
+            self.calls_function(function);
+        }
     }
 
     /// Whether a trigger may put other values into a row before it is stored, so that RETURNING tells what nobody wrote.

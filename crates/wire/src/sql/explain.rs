@@ -4,7 +4,7 @@
 //! origin, so that nothing masked can be in it: VERBOSE prints the expressions of views, ANALYZE what really happened.
 
 use super::analyse::Walk;
-use super::analysis::Refused;
+use super::analysis::{Control, Refused};
 use super::collect::Returned;
 use super::lineage::{Field, Lineage};
 use super::names::{boxed, option_flag, options, unknown};
@@ -36,7 +36,13 @@ impl Walk<'_> {
                 self.create_table_as(create)?;
                 Returned::None
             }
-            // DECLARE, EXECUTE and REFRESH: what runs is not in the text.
+            // What runs is what the name stands for, which is judged with it.
+            NodeEnum::ExecuteStmt(execute) => {
+                self.statement(node)?;
+                self.found.control = Control::ExplainExecute(execute.name.as_str().into());
+                Returned::None
+            }
+            // DECLARE and REFRESH: what runs is not in the text.
             _ => return unknown(-1),
         };
         if let Returned::Fields(fields) = &returned {

@@ -15,10 +15,11 @@ use super::arguments::Guess;
 use super::channel;
 use super::collect::Plain;
 use super::functions::Called;
-use super::lineage::Lineage;
+use super::lineage::{Field, Lineage};
 use super::names::{boxed, constant_word, inner, plain_type, qualified, string, strings, unknown};
 use super::parse::{NodeEnum, pb};
 use super::query::ends_with_star;
+use super::rows::{behind, only};
 use super::scope::Scope;
 
 /// Type ids of `text` and `varchar`, between which a cast without a length changes nothing.
@@ -50,6 +51,25 @@ impl Walk<'_> {
     }
 
     pub(super) fn expr(&mut self, node: &pb::Node, scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        let lineage = self.value(node, scope)?;
+        let may_be_row = matches!(
+            node.node,
+            Some(
+                NodeEnum::ColumnRef(_)
+                    | NodeEnum::SubLink(_)
+                    | NodeEnum::TypeCast(_)
+                    | NodeEnum::AIndirection(_)
+                    | NodeEnum::RowExpr(_)
+            )
+        );
+        if !may_be_row {
+            self.row = None;
+        }
+        Ok(lineage)
+    }
+
+    /// What a value is made of. Where it may be a row, this leaves its fields in `self.row`.
+    fn value(&mut self, node: &pb::Node, scope: &Scope<'_>) -> Result<Lineage, Refused> {
         Ok(match inner(node)? {
             NodeEnum::AConst(_)
             | NodeEnum::SetToDefault(_)
@@ -90,7 +110,7 @@ impl Walk<'_> {
             NodeEnum::AIndirection(indirection) => self.indirection(indirection, scope)?,
             NodeEnum::AIndices(indices) => self.union_of(&[&indices.lidx, &indices.uidx], scope)?,
             NodeEnum::AArrayExpr(array) => self.union(&array.elements, scope)?,
-            NodeEnum::RowExpr(row) => self.union(&row.args, scope)?,
+            NodeEnum::RowExpr(row) => self.row_constructor(row, scope)?,
             NodeEnum::List(list) => self.union(&list.items, scope)?,
             NodeEnum::NamedArgExpr(named) => self.union_of(&[&named.arg], scope)?,
             NodeEnum::MultiAssignRef(assigned) => self.union_of(&[&assigned.source], scope)?,
@@ -114,8 +134,29 @@ impl Walk<'_> {
         })
     }
 
+    /// `ROW (…)`: the server names the fields `f1`, `f2` and so on.
+    fn row_constructor(&mut self, row: &pb::RowExpr, scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        let mut all = Lineage::clear();
+        let mut fields = Vec::with_capacity(row.args.len());
+        for (place, part) in row.args.iter().enumerate() {
+            let lineage = self.expr(part, scope)?;
+            all.add(&lineage);
+            let row = self.row.take();
+            fields.push(Field { row, ..Field::new(format!("f{}", place + 1), lineage.derived()) });
+        }
+        // `ROW (t.*)` has as many fields as `t`.
+        let starred = row.args.iter().any(|part| match &part.node {
+            Some(NodeEnum::ColumnRef(column)) => ends_with_star(&column.fields),
+            Some(NodeEnum::AIndirection(indirection)) => ends_with_star(&indirection.indirection),
+            _ => false,
+        });
+        self.row = (!starred).then(|| fields.into());
+        Ok(all)
+    }
+
     /// A column, a whole row, or a row's field.
     fn column(&mut self, column: &pb::ColumnRef, scope: &Scope<'_>) -> Result<Lineage, Refused> {
+        self.row = self.row_of_column(column, scope);
         let star = ends_with_star(&column.fields);
         let names: Vec<&str> = column.fields.iter().filter_map(string).collect();
         let found = match (names.as_slice(), star) {
@@ -161,9 +202,18 @@ impl Walk<'_> {
         {
             self.touch(depth);
             self.found.mention(&lineage, column.location);
+            self.row = item.only_field(field).and_then(|field| field.row.clone());
             return Ok(lineage);
         }
         let mut lineage = self.union_of(&[&node.arg], scope)?;
+        if let Some(row) = self.row.take()
+            && let Some((last, steps)) = node.indirection.split_last()
+            && let Some(name) = string(last)
+            && let Some(field) = behind(row, steps).as_deref().and_then(|row| only(row, name))
+        {
+            self.row = field.row.clone();
+            return Ok(field.lineage.clone().derived());
+        }
         for step in &node.indirection {
             match inner(step)? {
                 NodeEnum::String(_) | NodeEnum::AStar(_) => {}
@@ -171,6 +221,7 @@ impl Walk<'_> {
                 _ => return unknown(-1),
             }
         }
+        self.row = None;
         Ok(lineage)
     }
 
@@ -179,12 +230,14 @@ impl Walk<'_> {
         let (Some(argument), Some(target)) = (&cast.arg, &cast.type_name) else { return unknown(cast.location) };
         let tests = self.tests;
         let lineage = self.expr(argument, scope)?;
+        let row = self.row.take();
         if !matches!(plain_type(target), Some("text" | "varchar")) {
             self.note_fallible(&lineage, tests);
         }
         let same = matches!(plain_type(target), Some("text" | "varchar")) && self.is_text(&lineage);
         let mut lineage = if same { lineage } else { lineage.derived() };
         lineage.unknown |= !self.casts_by(argument, target, scope);
+        self.row = self.row_of_cast(row, &lineage, target);
         Ok(lineage)
     }
 
@@ -228,9 +281,16 @@ impl Walk<'_> {
     pub(super) fn call(&mut self, call: &pb::FuncCall, scope: &Scope<'_>) -> Result<Lineage, Refused> {
         let tests = self.tests;
         let mut arguments = self.union(&call.args, scope)?;
+        if let Some(lineage) = self.projection(call, self.row.as_ref()) {
+            return Ok(lineage);
+        }
         let ordered = self.order_arguments(&call.agg_order, scope)?;
         if call.agg_within_group {
             arguments.add(&ordered);
+        }
+        if call.agg_distinct {
+            // From 16 on, the rows of all aggregates come sorted by it.
+            self.found.infer(&arguments, Inference::Distinct);
         }
         if let Some(condition) = &call.agg_filter {
             self.filter(condition, scope)?;
@@ -325,6 +385,10 @@ impl Walk<'_> {
         for field in &selected.fields {
             lineage.add(&field.lineage);
         }
+        self.row = match (link.sub_link_type(), selected.fields.as_slice()) {
+            (pb::SubLinkType::ExprSublink, [only]) => only.row.clone(),
+            _ => None,
+        };
         match link.sub_link_type() {
             // Whether there is a row depends on the subquery's own conditions, which are noted as such.
             pb::SubLinkType::ExistsSublink => Ok(Lineage::clear()),

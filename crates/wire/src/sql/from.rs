@@ -89,6 +89,7 @@ impl Walk<'_> {
         let fields = self.relation_fields(place, named.location)?;
         let mut found = item(&named.relname, fields, named.alias.as_ref())?;
         found.relation = Some(place);
+        found.row_is_known = named.alias.as_ref().is_none_or(|alias| alias.colnames.is_empty());
         if named.alias.is_none() {
             let schema = self.context.catalogue.relations.get(place).map(|relation| relation.schema.clone());
             found.schema = schema;
@@ -104,7 +105,7 @@ impl Walk<'_> {
         if relation.system || sensitive {
             let lineage = if sensitive { Lineage::unknown() } else { Lineage::clear() };
             let columns = relation.columns.iter();
-            return Ok(columns.map(|column| Field { name: column.name.clone(), lineage: lineage.clone() }).collect());
+            return Ok(columns.map(|column| Field::new(column.name.clone(), lineage.clone())).collect());
         }
         match relation.kind {
             RelationKind::View | RelationKind::MaterialisedView => self.view_fields(place, location),
@@ -164,9 +165,7 @@ impl Walk<'_> {
                         let only = if range.functions.len() == 1 { alias.unwrap_or(&name) } else { &name };
                         fields.push(Field::new(only, lineage));
                     }
-                    Some(names) => {
-                        fields.extend(names.into_iter().map(|name| Field { name, lineage: lineage.clone() }))
-                    }
+                    Some(names) => fields.extend(names.into_iter().map(|name| Field::new(name, lineage.clone()))),
                     None => open = Some(open.unwrap_or_default().either(&lineage)),
                 }
             }
@@ -187,6 +186,7 @@ impl Walk<'_> {
             (_, alias) => item(&own_name, fields, alias)?,
         };
         found.open = open;
+        found.row_is_known = false;
         Ok(From::one(found, true))
     }
 
@@ -282,7 +282,7 @@ impl Walk<'_> {
                 pb::JoinType::JoinRight => from_right,
                 _ => from_left.either(&from_right).derived(),
             };
-            visible.push(Field { name: name.clone(), lineage });
+            visible.push(Field::new(name.clone(), lineage));
         }
         let rest =
             |side: &[Field]| side.iter().filter(|field| !names.contains(&field.name)).cloned().collect::<Vec<_>>();
@@ -302,5 +302,5 @@ fn item(name: &str, mut fields: Vec<Field>, alias: Option<&pb::Alias>) -> Result
         own = &alias.aliasname;
         rename(&mut fields, &alias.colnames)?;
     }
-    Ok(Item { name: own.into(), schema: None, fields, open: None, relation: None })
+    Ok(Item { name: own.into(), schema: None, fields, open: None, relation: None, row_is_known: true })
 }

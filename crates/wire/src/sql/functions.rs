@@ -48,7 +48,7 @@ pub(super) fn only_computes(function: &Function) -> bool {
 }
 
 /// Whether as many arguments can be given.
-fn takes(signature: &Signature, count: usize) -> bool {
+pub(super) fn takes(signature: &Signature, count: usize) -> bool {
     let most = signature.arguments.len();
     let least = most.saturating_sub(signature.defaults);
     if signature.variadic { count + 1 >= least } else { (least..=most).contains(&count) }

@@ -57,7 +57,7 @@ impl Walk<'_> {
         self.found.calls.extend(traced.calls.iter().map(|(key, action)| (key.clone(), *action)));
         self.found.functions.extend(traced.functions.iter().cloned());
         let fields = table.columns.iter().zip(&traced.columns);
-        Ok(fields.map(|(column, lineage)| Field { name: column.name.clone(), lineage: lineage.clone() }).collect())
+        Ok(fields.map(|(column, lineage)| Field::new(column.name.clone(), lineage.clone())).collect())
     }
 
     fn trace(&self, place: usize) -> Result<Arc<Traced>, Undecidable> {
@@ -79,7 +79,7 @@ impl Walk<'_> {
             for column in &relation.columns {
                 let Some(expression) = &column.expression else { continue };
                 let Some(lineage) = position(table, &column.name).and_then(|at| columns.get_mut(at)) else { continue };
-                let sources = walk.expression_of(*relative, relation, expression)?;
+                let sources = walk.expression_of(*relative, relation, expression, column.computed_when_read)?;
                 for source in &sources.columns {
                     // A column that a child has from this table is this table's.
                     let own =
@@ -111,8 +111,15 @@ impl Walk<'_> {
         lineage
     }
 
-    /// What an expression over a table's own columns is made of.
-    fn expression_of(&mut self, place: usize, table: &Relation, expression: &str) -> Result<Lineage, Undecidable> {
+    /// What an expression over a table's own columns is made of. What it calls is called by reading it, unless what it gave
+    /// is stored.
+    fn expression_of(
+        &mut self,
+        place: usize,
+        table: &Relation,
+        expression: &str,
+        computed_when_read: bool,
+    ) -> Result<Lineage, Undecidable> {
         let text = format!("SELECT {expression}");
         let parsed = parse::parse(&text, self.context.catalogue.server_major).map_err(|refused| refused.why)?;
         let [only] = parsed.as_slice() else { return Err(Undecidable::UnknownForm) };
@@ -130,13 +137,16 @@ impl Walk<'_> {
             fields: table_fields(place, table),
             open: None,
             relation: Some(place),
+            row_is_known: true,
         };
         let scope = Scope::with(From::one(item, false), None);
         let mut walk = Walk::new(Context { text: &text, ..self.context });
         walk.expanding = self.expanding.clone();
         let lineage = walk.expr(value, &scope).map_err(|refused| refused.why)?;
-        self.found.calls.extend(walk.found.calls);
-        self.found.functions.extend(walk.found.functions);
+        if computed_when_read {
+            self.found.calls.extend(walk.found.calls);
+            self.found.functions.extend(walk.found.functions);
+        }
         Ok(lineage)
     }
 }

@@ -73,11 +73,20 @@ impl Lineage {
 pub(super) struct Field {
     pub(super) name: std::sync::Arc<str>,
     pub(super) lineage: Lineage,
+    /// What its fields are made of, where it is a row whose fields are known.
+    pub(super) row: Option<std::sync::Arc<[Field]>>,
 }
 
 impl Field {
     pub(super) fn new(name: impl Into<std::sync::Arc<str>>, lineage: Lineage) -> Self {
-        Self { name: name.into(), lineage }
+        Self { name: name.into(), lineage, row: None }
+    }
+}
+
+impl Field {
+    /// As a field of a value: the same, computed.
+    pub(super) fn taken_out(&self) -> Self {
+        Self { lineage: self.lineage.clone().derived(), ..self.clone() }
     }
 }
 
@@ -87,9 +96,6 @@ pub(super) fn table_fields(position: usize, relation: &Relation) -> Vec<Field> {
         .columns
         .iter()
         .enumerate()
-        .map(|(column, found)| Field {
-            name: found.name.clone(),
-            lineage: Lineage::bare(ColumnId { relation: position, column }),
-        })
+        .map(|(column, found)| Field::new(found.name.clone(), Lineage::bare(ColumnId { relation: position, column })))
         .collect()
 }

@@ -5,8 +5,9 @@ use kernel::resource::ResourceKind;
 
 use super::analyse::Walk;
 use super::analysis::Refused;
-use super::collect::Plain;
+use super::collect::{Plain, Returned};
 use super::define::object_word;
+use super::lineage::{Field, Lineage};
 use super::names::{inner, qualified, strings, unknown};
 use super::parse::{NodeEnum, pb};
 use super::scope::Scope;
@@ -72,6 +73,7 @@ impl Walk<'_> {
             NodeEnum::SecLabelStmt(label) => {
                 self.found.tag = "SECURITY LABEL";
                 self.object(grant, "SECURITY LABEL", label.objtype(), None, label.object.as_deref())?;
+                self.loses_declared(label.objtype(), label.object.as_deref())?;
             }
             _ => return Ok(false),
         }
@@ -199,7 +201,7 @@ impl Walk<'_> {
     }
 
     /// CALL of a procedure: always judged by name, whatever its volatility.
-    pub(super) fn procedure(&mut self, call: &pb::FuncCall) -> Result<(), Refused> {
+    pub(super) fn procedure(&mut self, call: &pb::FuncCall) -> Result<Returned, Refused> {
         let lineage = self.call(call, &Scope::inside(None))?;
         self.found.copy(&lineage);
         let names = strings(&call.funcname)?;
@@ -210,7 +212,19 @@ impl Walk<'_> {
             let home = schema.map_or_else(|| catalogue.search_path.first().cloned(), |schema| Some(schema.into()));
             self.found.calls.insert((home.unwrap_or_else(|| "public".into()), name.into()), Action::SqlCall);
         }
-        Ok(())
+        // Its OUT and INOUT parameters come back as a row that nothing is known of: each counts as everything in reach.
+        let mut counts = catalogue
+            .functions(name)
+            .iter()
+            .filter(|known| schema.is_none_or(|schema| *known.schema == *schema))
+            .map(|known| known.outputs.len());
+        match counts.next() {
+            Some(0) | None if counts.all(|count| count == 0) => Ok(Returned::None),
+            Some(first) if counts.all(|count| count == first) => {
+                Ok(Returned::Fields((0..first).map(|_| Field::new("", Lineage::unknown())).collect()))
+            }
+            _ => unknown(call.location),
+        }
     }
 
     fn upkeep(&mut self, node: &NodeEnum) -> Result<bool, Refused> {

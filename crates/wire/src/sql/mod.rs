@@ -34,6 +34,7 @@ mod parse;
 mod predicate;
 mod query;
 mod relabel;
+mod rows;
 mod scope;
 mod session;
 mod shape;
@@ -46,7 +47,7 @@ pub use analyse::analyse;
 pub use analysis::{Analysis, Control, CopyFormat, Discarded, Flow, Origin, Output, Outputs, Refused, Statement};
 pub use catalogue::{
     CATALOGUE_FINGERPRINT, CATALOGUE_LACKS, Cast, Catalogue, CatalogueError, CatalogueQuery, CatalogueRow,
-    CatalogueRows, Column, Function, FunctionKind, Operator, Relation, RelationKind, Signature, Type, TypeKind,
+    CatalogueRows, Column, Function, FunctionKind, Label, Operator, Relation, RelationKind, Signature, Type, TypeKind,
     Volatility,
 };
 pub use copy_layout::CopyLayout;

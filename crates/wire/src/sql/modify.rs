@@ -9,6 +9,7 @@ use super::analyse::Walk;
 use super::analysis::Refused;
 use super::catalogue::RelationKind;
 use super::collect::{Returned, Write};
+use super::delayed::Defaulted;
 use super::lineage::{Field, Lineage};
 use super::names::{boxed, inner, unknown};
 use super::parse::{NodeEnum, pb};
@@ -73,17 +74,19 @@ impl Walk<'_> {
         action: Action,
         verb: &'static str,
         bounded: bool,
+        defaulted: &Defaulted,
         location: i32,
     ) -> Result<(), Refused> {
         let catalogue = self.context.catalogue;
         let Some(relation) = catalogue.relations.get(place) else { return unknown(location) };
-        self.sets_off(place, action, location)?;
+        self.sets_off(place, action, defaulted, location)?;
         let path = vec![catalogue.database.clone(), relation.schema.clone(), relation.name.clone()];
         self.found.write(Write { action, verb, path, bounded, location });
         if relation.kind == RelationKind::View && !relation.system {
             let behind = self.expansion(place).map(|expansion| expansion.reads.clone()).unwrap_or_default();
             for read in behind {
-                self.sets_off(read, action, location)?;
+                // The view may name its columns otherwise.
+                self.sets_off(read, action, &Defaulted::Any, location)?;
                 if let Some(table) = catalogue.relations.get(read) {
                     let path = vec![catalogue.database.clone(), table.schema.clone(), table.name.clone()];
                     self.found.write(Write { action, verb, path, bounded, location: -1 });
@@ -177,16 +180,17 @@ impl Walk<'_> {
 
     fn insert(&mut self, insert: &pb::InsertStmt, base: &Scope<'_>) -> Result<Selected, Refused> {
         let (place, target, location) = self.written(insert.relation.as_ref())?;
-        let mut bounded = true;
+        let (mut bounded, mut width) = (true, 0);
         if let Some(source) = &insert.select_stmt {
             let selected = self.subquery(Some(source), Some(base))?;
-            bounded = selected.bounded;
+            (bounded, width) = (selected.bounded, selected.fields.len());
             for (order, field) in selected.fields.iter().enumerate() {
                 let into = inserted(insert, &target, order);
                 self.store(&beyond(field.lineage.clone(), into), place);
             }
         }
-        self.write(place, Action::SqlInsert, "INSERT", bounded, location)?;
+        let given = given(insert, &target, width);
+        self.write(place, Action::SqlInsert, "INSERT", bounded, &given, location)?;
         if let Some(conflict) = &insert.on_conflict_clause {
             let mut from = From::one(target.clone(), true);
             let excluded = target.fields.iter().map(|field| Field::new(field.name.clone(), Lineage::clear()));
@@ -221,7 +225,8 @@ impl Walk<'_> {
                         self.filter(condition, &scope)?;
                     }
                     // It changes only rows that the inserted ones collide with.
-                    self.write(place, Action::SqlUpdate, "INSERT ON CONFLICT DO UPDATE", true, location)?;
+                    let reset = reset(&conflict.target_list);
+                    self.write(place, Action::SqlUpdate, "INSERT ON CONFLICT DO UPDATE", true, &reset, location)?;
                 }
                 pb::OnConflictAction::OnconflictNone | pb::OnConflictAction::Undefined => return unknown(location),
             }
@@ -239,7 +244,8 @@ impl Walk<'_> {
         let scope = Scope::with(from, Some(base));
         self.assign(&update.target_list, &target, place, &scope)?;
         let bounded = self.condition(update.where_clause.as_deref(), &scope)?;
-        self.write(place, Action::SqlUpdate, "UPDATE", bounded, location)?;
+        let reset = reset(&update.target_list);
+        self.write(place, Action::SqlUpdate, "UPDATE", bounded, &reset, location)?;
         let fields = self.returning(update.returning_clause.as_ref(), place, &target, scope)?;
         Ok(Selected { fields, bounded, limit: None })
     }
@@ -251,7 +257,7 @@ impl Walk<'_> {
         from.append(others);
         let scope = Scope::with(from, Some(base));
         let bounded = self.condition(delete.where_clause.as_deref(), &scope)?;
-        self.write(place, Action::SqlDelete, "DELETE", bounded, location)?;
+        self.write(place, Action::SqlDelete, "DELETE", bounded, &Defaulted::Any, location)?;
         let fields = self.returning(delete.returning_clause.as_ref(), place, &target, scope)?;
         Ok(Selected { fields, bounded, limit: None })
     }
@@ -286,16 +292,17 @@ impl Walk<'_> {
                 pb::CmdType::CmdNothing => {}
                 pb::CmdType::CmdDelete => {
                     // NOT MATCHED BY SOURCE takes every row that the source does not name.
-                    self.write(place, Action::SqlDelete, "MERGE DELETE", bounded && !stray, location)?;
+                    self.write(place, Action::SqlDelete, "MERGE DELETE", bounded && !stray, &Defaulted::Any, location)?;
                 }
                 pb::CmdType::CmdUpdate => {
                     self.assign(&when.target_list, &target, place, &scope)?;
-                    self.write(place, Action::SqlUpdate, "MERGE UPDATE", bounded && !stray, location)?;
+                    let reset = reset(&when.target_list);
+                    self.write(place, Action::SqlUpdate, "MERGE UPDATE", bounded && !stray, &reset, location)?;
                 }
                 pb::CmdType::CmdInsert => {
                     let lineage = self.union(&when.values, &scope)?;
                     self.store(&lineage, place);
-                    self.write(place, Action::SqlInsert, "MERGE INSERT", true, location)?;
+                    self.write(place, Action::SqlInsert, "MERGE INSERT", true, &Defaulted::Any, location)?;
                 }
                 pb::CmdType::Undefined
                 | pb::CmdType::CmdUnknown
@@ -349,6 +356,46 @@ fn inserted<'i>(insert: &pb::InsertStmt, target: &'i Item, order: usize) -> Opti
         }
         _ => None,
     }
+}
+
+/// Which columns an INSERT leaves to their defaults: those that it does not name, and those for which it says DEFAULT. Of
+/// columns without names the source gives the first `width`.
+fn given(insert: &pb::InsertStmt, target: &Item, width: usize) -> Defaulted {
+    let mut names: Vec<Option<Arc<str>>> = if insert.cols.is_empty() {
+        target.fields.iter().take(width).map(|field| Some(field.name.clone())).collect()
+    } else {
+        let name = |node: &pb::Node| match &node.node {
+            Some(NodeEnum::ResTarget(named)) if named.indirection.is_empty() => Some(Arc::from(named.name.as_str())),
+            _ => None,
+        };
+        insert.cols.iter().map(name).collect()
+    };
+    if let Some(NodeEnum::SelectStmt(select)) = insert.select_stmt.as_deref().and_then(|node| node.node.as_ref()) {
+        for row in &select.values_lists {
+            let Some(NodeEnum::List(row)) = &row.node else { return Defaulted::Any };
+            for (name, value) in names.iter_mut().zip(&row.items) {
+                if matches!(value.node, Some(NodeEnum::SetToDefault(_))) {
+                    *name = None;
+                }
+            }
+        }
+    }
+    Defaulted::AllBut(names.into_iter().flatten().collect())
+}
+
+/// The columns that a SET list sets to their defaults.
+fn reset(nodes: &[pb::Node]) -> Defaulted {
+    let mut names = Vec::new();
+    for node in nodes {
+        let Some(NodeEnum::ResTarget(assigned)) = &node.node else { return Defaulted::Any };
+        match assigned.val.as_deref().and_then(|value| value.node.as_ref()) {
+            Some(NodeEnum::SetToDefault(_)) => names.push(Arc::from(assigned.name.as_str())),
+            // `(a, b) = (1, DEFAULT)`.
+            Some(NodeEnum::MultiAssignRef(_)) => return Defaulted::Any,
+            _ => {}
+        }
+    }
+    Defaulted::Only(names)
 }
 
 /// What flows into a stored value besides what its column is: a column stays what it is in another row, under the same

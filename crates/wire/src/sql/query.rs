@@ -11,6 +11,7 @@ use super::collect::Returned;
 use super::lineage::{Field, Lineage};
 use super::names::{boxed, inner, string, unknown};
 use super::parse::{NodeEnum, pb};
+use super::rows::behind;
 use super::scope::{Cte, Scope};
 
 /// How often a recursive CTE is walked before its lineage counts as unknown.
@@ -170,7 +171,7 @@ impl Walk<'_> {
                 self.found.infer(&field.lineage, Inference::Join);
                 self.found.infer(&other.lineage, Inference::Join);
             }
-            fields.push(Field { name: field.name, lineage: field.lineage.either(&other.lineage) });
+            fields.push(Field::new(field.name, field.lineage.either(&other.lineage)));
         }
         self.sort(&select.sort_clause, base, &fields)?;
         if !select.locking_clause.is_empty() {
@@ -190,7 +191,8 @@ impl Walk<'_> {
             }
             let lineage = self.expr(value, scope)?;
             let name = if target.name.is_empty() { figure_name(inner(value)?) } else { target.name.clone() };
-            fields.push(Field::new(name, lineage));
+            let row = self.row.take();
+            fields.push(Field { row, ..Field::new(name, lineage) });
         }
         Ok(fields)
     }
@@ -205,8 +207,18 @@ impl Walk<'_> {
                 NodeEnum::ColumnRef(column) if row.indirection.len() == 1 && !ends_with_star(&column.fields) => {
                     (column.fields.iter().filter_map(string).collect(), column.location)
                 }
-                // The fields of a composite value are not in the catalogue, so their number is not known.
-                _ => return unknown(-1),
+                _ => {
+                    let Some((_, steps)) = row.indirection.split_last() else { return unknown(-1) };
+                    self.union_of(&[&row.arg], scope)?;
+                    return match self.row.take().and_then(|known| behind(known, steps)) {
+                        Some(known) => {
+                            fields.extend(known.iter().cloned());
+                            Ok(true)
+                        }
+                        // How many fields it has is not known.
+                        None => unknown(-1),
+                    };
+                }
             },
             _ => return Ok(false),
         };

@@ -6,6 +6,7 @@
 use super::analyse::Walk;
 use super::analysis::Refused;
 use super::lineage::Lineage;
+use super::names::{qualified, strings};
 use super::parse::{NodeEnum, pb};
 use super::scope::{From, Item, Scope};
 
@@ -41,6 +42,36 @@ impl Walk<'_> {
             (Type::AtDropInherit, _) => self.loses_label(Some(named), None),
             _ => Ok(()),
         }
+    }
+
+    /// A comment or a security label takes the place of one that declares classes: whoever sees the values masked must not
+    /// take the class away (hazards MK08). Where nothing is declared, nothing can be lost.
+    pub(super) fn loses_declared(&mut self, kind: pb::ObjectType, object: Option<&pb::Node>) -> Result<(), Refused> {
+        use pb::ObjectType as Type;
+        let of_column = kind == Type::ObjectColumn;
+        let of_relation =
+            matches!(kind, Type::ObjectTable | Type::ObjectView | Type::ObjectMatview | Type::ObjectForeignTable);
+        let Some(NodeEnum::List(list)) = object.and_then(|node| node.node.as_ref()) else { return Ok(()) };
+        let names = strings(&list.items)?;
+        let (column, names) = match names.split_last() {
+            Some((column, names)) if of_column => (Some(*column), names),
+            _ if of_relation => (None, names.as_slice()),
+            _ => return Ok(()),
+        };
+        let Some((schema, relation)) = qualified(names) else { return Ok(()) };
+        let named = pb::RangeVar {
+            schemaname: schema.unwrap_or_default().to_owned(),
+            relname: relation.to_owned(),
+            ..pb::RangeVar::default()
+        };
+        let Some(place) = self.known_place(&named)? else { return Ok(()) };
+        let catalogue = self.context.catalogue;
+        let declared = catalogue.relations.get(place).is_some_and(|relation| {
+            catalogue.labels().iter().any(|label| {
+                label.schema == relation.schema && label.relation == relation.name && label.column.as_deref() == column
+            })
+        });
+        if declared { self.loses_label(Some(&named), column) } else { Ok(()) }
     }
 
     /// A relation that the catalogue holds, with its columns; what it does not hold has no labels to lose.

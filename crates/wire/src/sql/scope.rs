@@ -18,6 +18,9 @@ pub(super) struct Item {
     pub(super) open: Option<Lineage>,
     /// The relation that it is, whose `ctid` and other system columns it has.
     pub(super) relation: Option<usize>,
+    /// The fields of its whole row have the names of its columns here. Those of a relation or a function whose columns an
+    /// alias renames do not: the row's type has names of its own.
+    pub(super) row_is_known: bool,
 }
 
 impl Item {
@@ -28,6 +31,11 @@ impl Item {
             all.add(&field.lineage);
         }
         all.derived()
+    }
+
+    /// The field of that name, if there is one alone.
+    pub(super) fn only_field(&self, name: &str) -> Option<&Field> {
+        super::rows::only(&self.fields, name)
     }
 
     pub(super) fn field(&self, name: &str) -> Option<Lineage> {
@@ -141,6 +149,20 @@ impl<'p> Scope<'p> {
     pub(super) fn may_have_column(&self, name: &str) -> bool {
         self.levels()
             .any(|scope| scope.own_column(name).is_some() || scope.from.items.iter().any(|item| item.open.is_some()))
+    }
+
+    /// The column of that name at the nearest level that has one, if it is one alone and no other level could own it.
+    pub(super) fn own_field(&self, name: &str) -> Option<&Field> {
+        for scope in self.levels() {
+            if scope.from.items.iter().any(|item| item.open.is_some()) {
+                return None;
+            }
+            let mut found = scope.from.visible.iter().filter(|field| &*field.name == name);
+            if let Some(first) = found.next() {
+                return found.next().is_none().then_some(first);
+            }
+        }
+        None
     }
 
     /// What a bare name means at this level alone.

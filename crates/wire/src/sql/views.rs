@@ -44,7 +44,7 @@ impl Walk<'_> {
             let bare = lineage.bare;
             own.add(lineage);
             own.bare = bare || lineage.is_clear();
-            Field { name: known.name.clone(), lineage: own }
+            Field::new(known.name.clone(), own)
         });
         Ok(fields.collect())
     }

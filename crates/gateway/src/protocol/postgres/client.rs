@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use kernel::verdict::{Ask, Content, Deny, Undecidable, Verdict};
 use wire::postgres::frame::{self, FrameError, Framing};
-use wire::postgres::message::{CopyData, DecodeError, FrontendMessage, Query};
+use wire::postgres::message::{DecodeError, FrontendMessage, Query};
 use wire::postgres::state::{Answer, Asked, NotNow};
 use wire::reader::ReadError;
 use wire::sql::{Analysis, Control as SqlControl, Refused, Statement, characters_before};
@@ -96,6 +96,8 @@ pub(super) enum Stop {
     Refuse(Place, Box<Deny>),
     /// What waited before the message is denied; the message is looked at again, and left out or answered.
     RefuseStaged(Place, Box<Deny>),
+    /// A COPY that runs is denied.
+    RefuseCopy(Box<Deny>),
     /// The client named a statement or portal that does not exist.
     NoSuchName(Place),
     /// The message waits for people.
@@ -136,6 +138,7 @@ impl Conversation<'_> {
                 }
                 Stop::Long(text) => self.analyse_aside(text).await,
                 Stop::Refuse(place, deny) | Stop::RefuseStaged(place, deny) => self.refuse(place, *deny).await?,
+                Stop::RefuseCopy(deny) => self.refuse_copy(*deny).await?,
                 Stop::NoSuchName(place) => self.refuse_name(place).await?,
                 Stop::Hold(place, ask) => self.hold(place, *ask).await?,
                 Stop::End(end) => return Err(end),
@@ -297,14 +300,6 @@ impl Conversation<'_> {
         if begins_copy { Err(Stop::CopyBegins) } else { Ok(()) }
     }
 
-    /// COPY data goes up only while the upstream waits for it; stray data vanishes, as at the server.
-    fn copy_data(&mut self, data: CopyData<'_>) -> Result<(), Stop> {
-        if self.replies.copy_in() {
-            self.outgoing.control(Control::copy_data(data)?);
-        }
-        Ok(())
-    }
-
     fn copy_end(&mut self, end: Control) {
         if self.replies.end_copy_in(Answer::Upstream).is_ok() {
             self.outgoing.control(end);
@@ -395,7 +390,8 @@ impl Conversation<'_> {
                 return Err(Stop::Refuse(place, Box::new(deny)));
             }
         };
-        let plans = match effective.plans(analysis, &permit.terms().masks) {
+        let unmasked = self.no_mask_comes_back(&permit, effective.writes);
+        let plans = match unmasked.and_then(|()| effective.plans(analysis, &permit.terms().masks)) {
             Ok(plans) => plans,
             Err(why) => {
                 effective.cancel_changes(&mut self.names);

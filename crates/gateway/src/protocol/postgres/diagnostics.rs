@@ -25,7 +25,7 @@ impl Conversation<'_> {
     }
 
     /// Reading each labelled column of the tables that are written.
-    fn labelled_columns(&self, operations: &[Operation]) -> Vec<Operation> {
+    pub(super) fn labelled_columns(&self, operations: &[Operation]) -> Vec<Operation> {
         let (snapshot, Some(catalogue)) = (self.session.snapshot(), self.guarded.catalogue()) else {
             return Vec::new();
         };

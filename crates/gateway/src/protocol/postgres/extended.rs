@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use kernel::verdict::{Content, Verdict};
+use kernel::verdict::{Content, Undecidable, Verdict};
 use wire::postgres::message::{Bind, Execute, Format, Name, Parse};
 use wire::postgres::session_names::{Life, Lookup, TooMany};
 use wire::postgres::state::{Answer, Asked, NotNow};
@@ -22,6 +22,9 @@ impl Conversation<'_> {
         self.may_judge()?;
         let place = || Place::Parse(parse.statement.to_owned());
         let analysis = self.analyse(parse.text, place())?;
+        if self.declares_cast_type(parse) {
+            return Err(Stop::Refuse(place(), Box::new(self.session.refuse(Undecidable::UnknownForm, ""))));
+        }
         let epoch = self.guarded.epoch();
         let text: Arc<str> = parse.text.into();
         let empty = analysis.statements.is_empty();
@@ -119,6 +122,16 @@ impl Conversation<'_> {
         self.outgoing.items.push(Item::Permitted);
         self.unit_begun = true;
         if effective.begins_copy { Err(Stop::CopyBegins) } else { Ok(()) }
+    }
+
+    /// Does the client declare a parameter of a type that somebody added a cast from? The analysis takes a parameter for what
+    /// it is cast to, which then would be a call.
+    fn declares_cast_type(&self, parse: &Parse<'_>) -> bool {
+        !parse.parameter_types.is_empty()
+            && self.guarded.catalogue().is_some_and(|catalogue| {
+                !catalogue.casts().is_empty()
+                    && parse.parameter_types.iter().any(|oid| catalogue.has_added_cast_from(*oid))
+            })
     }
 
     fn after_unstaging(&mut self, stop: Stop) -> Result<(), Stop> {

@@ -20,6 +20,7 @@ mod request;
 mod serve;
 mod server;
 mod stream;
+mod written;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -70,6 +70,8 @@ pub(super) struct Named {
     pub(super) analysis: Arc<Analysis>,
     /// For a cursor: what has left of it.
     pub(super) sent: Option<Arc<Sent>>,
+    /// Its plan comes back, and none of its rows.
+    pub(super) explains: bool,
 }
 
 /// A request that was forwarded, until its answer is complete.
@@ -128,7 +130,7 @@ impl Running {
     }
 
     fn named(&self) -> Option<&Named> {
-        self.named.iter().find(|named| named.statement == self.statement)
+        self.named.iter().find(|named| named.statement == self.statement && !named.explains)
     }
 
     /// Does anything of it need a look at its rows?

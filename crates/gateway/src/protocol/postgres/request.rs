@@ -57,10 +57,11 @@ impl Conversation<'_> {
                     });
                 }
             };
+            let explains = matches!(statement.control, Control::ExplainExecute(_));
             if let Some((named, sent)) = found {
                 effective.writes |= named.statements.iter().any(|statement| statement.writes);
                 effective.changes_catalogue |= named.statements.iter().any(|statement| statement.changes_catalogue);
-                effective.add(index, named, sent);
+                effective.add(index, named, sent, explains);
             }
         }
         Ok(effective)
@@ -69,7 +70,7 @@ impl Conversation<'_> {
     /// What one statement does to the session's names, and the analysis of the name that it uses.
     fn control(&mut self, control: &Control, effective: &mut Effective) -> Result<Option<Found>, Unknown> {
         let change = match control {
-            Control::Execute(name) => {
+            Control::Execute(name) | Control::ExplainExecute(name) => {
                 let analysis = self.fresh(known(self.names.statement(name))?)?;
                 return Ok(Some((analysis, None)));
             }
@@ -147,7 +148,7 @@ fn known<V>(lookup: Lookup<'_, V>) -> Result<&V, Unknown> {
 }
 
 impl Effective {
-    fn add(&mut self, statement: usize, analysis: Arc<Analysis>, sent: Option<Arc<Sent>>) {
+    fn add(&mut self, statement: usize, analysis: Arc<Analysis>, sent: Option<Arc<Sent>>, explains: bool) {
         let begin = self.operations.len();
         self.operations = self.operations.iter().chain(analysis.operations.iter()).cloned().collect();
         let mut context = Context::new(&SHA256);
@@ -157,7 +158,7 @@ impl Effective {
         if let Some(half) = digest.as_ref().first_chunk() {
             self.shape = u128::from_be_bytes(*half);
         }
-        self.named.push(Named { statement, begin, analysis, sent });
+        self.named.push(Named { statement, begin, analysis, sent, explains });
     }
 
     /// What its statements name, for the cross-check of their results and for their limits.
@@ -187,6 +188,11 @@ impl Effective {
             let named = self.named.iter().find(|named| named.statement == index);
             plans.push(match named {
                 None => own,
+                // A plan tells what it computes, and how many rows there were.
+                Some(Named { begin, explains: true, .. }) if masks.iter().any(|(at, _, _)| at >= begin) => {
+                    return Err(Undecidable::CannotMask);
+                }
+                Some(Named { explains: true, .. }) => own,
                 Some(Named { begin, analysis: named, .. }) => {
                     let theirs: Vec<_> = masks
                         .iter()

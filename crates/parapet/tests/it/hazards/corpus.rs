@@ -138,6 +138,10 @@ pub(super) enum Step {
     Prepare { prepare: String },
     /// Bind and Execute of what `prepare` named, without Describe; in text, or in binary.
     Run { run: RunFormat },
+    /// SQL in which `{}` stands for the first cell of the rows that came last.
+    Back { back: String },
+    /// Rows for a COPY FROM STDIN.
+    Copy { copy: String, lines: String },
     /// All in one write, before any answer is read.
     Pipeline { pipeline: Vec<String> },
 }

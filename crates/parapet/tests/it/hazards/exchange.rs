@@ -11,6 +11,8 @@ pub(super) struct Came {
     /// The rows of the last step, with a mark for NULL.
     pub(super) rows: Vec<Vec<String>>,
     pub(super) copied: Vec<u8>,
+    /// The first cell of the rows that came last.
+    pub(super) last_cell: Option<String>,
     pub(super) closed: bool,
 }
 
@@ -19,7 +21,11 @@ impl Came {
         self.closed |= !messages.iter().any(|message| message.tag == b'Z');
         for message in &messages {
             match message.tag {
-                b'D' => self.rows.push(cells(&message.body)),
+                b'D' => {
+                    let cells = cells(&message.body);
+                    self.last_cell = cells.first().cloned();
+                    self.rows.push(cells);
+                }
                 b'd' => self.copied.extend_from_slice(&message.body),
                 _ => {}
             }
@@ -147,6 +153,11 @@ pub(super) fn send(raw: &mut Raw, form: Form, step: &Step, came: &mut Came) {
             let bind = message(b'B', &[b"\0kept\0\0\0\0\0\0\x01\0", &[format]]);
             [bind, message(b'E', &[b"\0\0\0\0\0"]), raw::sync()].concat()
         }
+        Step::Back { back } => {
+            let cell = came.last_cell.clone().unwrap_or_default();
+            return send_sql(raw, form, &back.replace("{}", &cell), came);
+        }
+        Step::Copy { copy, lines } => return send_copy(raw, copy, lines, came),
         Step::Pipeline { pipeline } => {
             let mut bytes: Vec<u8> = pipeline.iter().flat_map(|sql| raw::extended(sql)).collect();
             bytes.extend(raw::sync());
@@ -158,6 +169,22 @@ pub(super) fn send(raw: &mut Raw, form: Form, step: &Step, came: &mut Came) {
     } else {
         came.closed = true;
     }
+}
+
+/// A COPY FROM STDIN with its rows, sent when they are asked for.
+fn send_copy(raw: &mut Raw, copy: &str, lines: &str, came: &mut Came) {
+    let mut messages = Vec::new();
+    let mut open = raw.try_send(&raw::query(copy));
+    while open && let Some(message) = raw.receive() {
+        let tag = message.tag;
+        messages.push(message);
+        match tag {
+            b'Z' => break,
+            b'G' => open = raw.try_send(&[raw::message(b'd', &[lines.as_bytes()]), raw::message(b'c', &[])].concat()),
+            _ => {}
+        }
+    }
+    came.take(messages);
 }
 
 /// Everything up to ReadyForQuery; a COPY that waits for rows is given none.

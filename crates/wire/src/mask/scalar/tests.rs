@@ -413,6 +413,27 @@ fn masked_values_are_known_again_mk18() {
         let masked = honest == "***";
         assert_eq!(key.is_masked(honest.as_bytes()), masked, "{honest}");
     }
+    // What looks like a value is known while it is new, and where it is long.
+    for (mask, oid, value) in [
+        (Mask::Token, 25, "Gc8ptl5nw3qj"),
+        (Mask::Token, 25, "4111111111111111"),
+        (Mask::Token, 20, "7305918264471902843"),
+        (Mask::Hash, 2950, "123e4567-e89b-42d3-a456-426614174000"),
+    ] {
+        let (Type { kind, array }, mut out) = (type_of(oid, -1), Vec::new());
+        assert!(write_value(Value { mask, value: value.as_bytes(), binary: false, key: &key }, kind, array, &mut out));
+        let masked = String::from_utf8(out).unwrap();
+        assert!(key.is_masked(masked.as_bytes()) && !key.is_masked(value.as_bytes()), "{masked}");
+        assert!(
+            key.is_masked_statement(&format!("UPDATE users SET x = {masked}"))
+                == masked.bytes().all(|byte| byte.is_ascii_digit()),
+            "{masked}"
+        );
+        assert!(key.is_masked_copy(format!("1\t{masked}\t2\n").as_bytes()), "{masked}");
+        assert!(!super::super::MaskKey::new(&[7; 32]).is_masked(masked.as_bytes()), "it was not this one that made it");
+    }
+    assert!(key.is_masked_copy(b"1,m***@e***.com,x\n") && key.is_masked_copy(b"************4417\n"));
+    assert!(!key.is_masked_copy(b"1,honest,*,a * b\n2,4111111111111111\n"));
     let foreign = MaskKey::new(&[8; 32]);
     assert!(!foreign.is_masked(text(Mask::Hash, 25, "x").unwrap().as_bytes()), "another upstream's hash");
     assert!(!key.is_masked_statement("INSERT INTO notes VALUES (1, 'it''s fine', '2 * 3 *** 4')"));

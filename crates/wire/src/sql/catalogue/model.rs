@@ -46,9 +46,11 @@ pub struct Column {
     pub generated: bool,
     /// What a generated column is computed from.
     pub expression: Option<Arc<str>>,
+    /// It is computed whenever it is read, and not stored.
+    pub computed_when_read: bool,
 }
 
-/// What runs unasked when a relation is written (hazards PL17).
+/// What runs unasked when a relation is written, or read (hazards PL17).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sql) struct Delayed {
     pub(in crate::sql) kind: DelayedKind,
@@ -56,13 +58,18 @@ pub(in crate::sql) struct Delayed {
     pub(in crate::sql) bits: u16,
     /// Object id of the function; 0 for a rule.
     pub(in crate::sql) function: u32,
+    /// Number of the column that a default is for.
+    pub(in crate::sql) column: Option<i16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sql) enum DelayedKind {
     Trigger,
     Default,
+    Generated,
     Check,
+    Index,
+    Policy,
     Rule,
 }
 

@@ -27,12 +27,15 @@ pub enum CatalogueQuery {
     Functions,
     /// Partitions and children by inheritance. Result: oid of the child, oid of the parent.
     Inheritance,
-    /// What generated columns are computed from. Result: oid of the relation, attnum, expression.
+    /// What generated columns are computed from. Result: oid of the relation, attnum, expression, whether it is computed
+    /// when it is read.
     Generated,
-    /// What runs unasked when a relation is written: triggers, functions in defaults and in check constraints, rules.
-    /// Result: oid of the relation, what it is (`trigger`, `default`, `check`, `rule`), its bits, oid of the function
-    /// (absent for a rule). The bits of a trigger are those of `pg_trigger.tgtype`; of a rule, those that a trigger on the
-    /// same event would have.
+    /// What runs unasked when a relation is written, or read: triggers, functions in defaults, generated columns, check
+    /// constraints, indexes, and in policies of row security; rules; functions in the checks of domains. Result: oid of the
+    /// relation (of a domain: of the type), what it is (`trigger`, `default`, `generated`, `check`, `index`, `policy`,
+    /// `rule`, `domain`), its bits, oid of the function (absent for a rule), attnum of the column that a default is for. The
+    /// bits of a trigger are those of `pg_trigger.tgtype`; of anything else, those that a trigger on the same event would
+    /// have, and 128 where it is set off by reading.
     Delayed,
     /// Types. Result: oid, schema, name, typtype, element of an array or 0, base of a domain or 0, relation of a row type
     /// or 0, subtype of a range or 0.
@@ -47,11 +50,14 @@ pub enum CatalogueQuery {
     Casts,
     /// Casts that happen unasked, in the server's own and in added ones. Result: source type, target type.
     Coercions,
+    /// What comments and security labels say of relations and columns. Result: schema, relation, column (absent for the
+    /// relation), label provider (absent for a comment), text. Of comments only those that hold `@class`.
+    Labels,
 }
 
 impl CatalogueQuery {
     /// Every query, in the order in which they are run.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Relations,
         Self::Views,
         Self::Functions,
@@ -63,6 +69,7 @@ impl CatalogueQuery {
         Self::Operators,
         Self::Casts,
         Self::Coercions,
+        Self::Labels,
     ];
 
     /// Its text for a server of that major version.
@@ -81,6 +88,7 @@ impl CatalogueQuery {
             Self::Operators => OPERATORS,
             Self::Casts => CASTS,
             Self::Coercions => COERCIONS,
+            Self::Labels => LABELS,
         }
     }
 }
@@ -131,22 +139,49 @@ const FUNCTIONS_14: &str =
 const INHERITANCE: &str = "SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i \
 JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid WHERE c.relkind IN ('r', 'f', 'p') AND c.relpersistence <> 't'";
 
-const GENERATED: &str = "SELECT d.adrelid, d.adnum, pg_catalog.pg_get_expr(d.adbin, d.adrelid) \
+const GENERATED: &str = "SELECT d.adrelid, d.adnum, pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attgenerated = 'v' \
 FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_class c ON c.oid = d.adrelid \
 JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum \
 WHERE a.attgenerated <> '' AND c.relpersistence <> 't'";
 
-/// 1255 is `pg_proc`, 2604 `pg_attrdef`, 2606 `pg_constraint`. The server's own functions are pinned, so that nothing is
-/// recorded to depend on them. `ev_type` is 2 for UPDATE, 3 for INSERT, 4 for DELETE; the bits of `tgtype` are 16, 4, 8.
-const DELAYED: &str = "SELECT t.tgrelid, 'trigger', t.tgtype, t.tgfoid FROM pg_catalog.pg_trigger t \
+/// Where an expression's dependencies stand, and the function that each is, itself or behind an operator. 1255 is `pg_proc`,
+/// 2617 `pg_operator`.
+macro_rules! calls {
+    ($class:literal, $object:literal) => {
+        concat!(
+            " JOIN pg_catalog.pg_depend d ON d.classid = ",
+            $class,
+            " AND d.objid = ",
+            $object,
+            " LEFT JOIN pg_catalog.pg_operator o ON d.refclassid = 2617 AND o.oid = d.refobjid \
+JOIN pg_catalog.pg_proc f ON f.oid = CASE d.refclassid WHEN 1255 THEN d.refobjid ELSE o.oprcode END AND f.oid >= 16384 "
+        )
+    };
+}
+
+/// 2604 is `pg_attrdef`, 2606 `pg_constraint`, 1259 `pg_class`, 3256 `pg_policy`. The server's own functions are pinned, so
+/// that nothing is recorded to depend on them. `ev_type` is 2 for UPDATE, 3 for INSERT, 4 for DELETE; the bits of `tgtype` are
+/// 16, 4, 8. A policy for SELECT holds for what the others look at, too.
+const DELAYED: &str = concat!(
+    "SELECT t.tgrelid, 'trigger', t.tgtype, t.tgfoid, NULL FROM pg_catalog.pg_trigger t \
 WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' \
-UNION SELECT a.adrelid, 'default', 20, d.refobjid FROM pg_catalog.pg_attrdef a JOIN pg_catalog.pg_depend d \
-ON d.classid = 2604 AND d.objid = a.oid AND d.refclassid = 1255 WHERE d.refobjid >= 16384 \
-UNION SELECT c.conrelid, 'check', 20, d.refobjid FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_depend d \
-ON d.classid = 2606 AND d.objid = c.oid AND d.refclassid = 1255 WHERE c.contype = 'c' AND c.conrelid <> 0 \
-AND d.refobjid >= 16384 \
-UNION SELECT r.ev_class, 'rule', CASE r.ev_type WHEN '2' THEN 16 WHEN '3' THEN 4 WHEN '4' THEN 8 ELSE 0 END, NULL \
-FROM pg_catalog.pg_rewrite r WHERE r.ev_class >= 16384 AND r.ev_enabled <> 'D' AND r.ev_type <> '1'";
+UNION SELECT a.adrelid, CASE WHEN c.attgenerated = '' THEN 'default' ELSE 'generated' END, 20, f.oid, a.adnum \
+FROM pg_catalog.pg_attrdef a JOIN pg_catalog.pg_attribute c ON c.attrelid = a.adrelid AND c.attnum = a.adnum",
+    calls!("2604", "a.oid"),
+    "UNION SELECT c.conrelid, 'check', 20, f.oid, NULL FROM pg_catalog.pg_constraint c",
+    calls!("2606", "c.oid"),
+    "WHERE c.contype = 'c' AND c.conrelid <> 0 \
+UNION SELECT c.contypid, 'domain', 20, f.oid, NULL FROM pg_catalog.pg_constraint c",
+    calls!("2606", "c.oid"),
+    "WHERE c.contype = 'c' AND c.contypid <> 0 \
+UNION SELECT i.indrelid, 'index', 20, f.oid, NULL FROM pg_catalog.pg_index i",
+    calls!("1259", "i.indexrelid"),
+    "UNION SELECT p.polrelid, 'policy', CASE p.polcmd WHEN 'r' THEN 156 WHEN 'a' THEN 4 WHEN 'w' THEN 148 WHEN 'd' THEN 8 \
+ELSE 156 END, f.oid, NULL FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid AND c.relrowsecurity",
+    calls!("3256", "p.oid"),
+    "UNION SELECT r.ev_class, 'rule', CASE r.ev_type WHEN '2' THEN 16 WHEN '3' THEN 4 WHEN '4' THEN 8 ELSE 0 END, NULL, NULL \
+FROM pg_catalog.pg_rewrite r WHERE r.ev_class >= 16384 AND r.ev_enabled <> 'D' AND r.ev_type <> '1'"
+);
 
 const TYPES: &str = "SELECT t.oid, n.nspname, t.typname, t.typtype, \
 CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END, t.typbasetype, t.typrelid, coalesce(r.rngsubtype, 0) \
@@ -167,15 +202,27 @@ WHERE c.castfunc >= 16384";
 
 const COERCIONS: &str = "SELECT c.castsource, c.casttarget FROM pg_catalog.pg_cast c WHERE c.castcontext = 'i'";
 
+/// 1259 is `pg_class`.
+const LABELS: &str = "SELECT n.nspname, c.relname, a.attname, l.provider, l.said FROM (\
+SELECT objoid, objsubid, NULL::pg_catalog.text AS provider, description AS said FROM pg_catalog.pg_description \
+WHERE classoid = 1259 AND objoid >= 16384 AND pg_catalog.strpos(description, '@class') > 0 \
+UNION ALL SELECT objoid, objsubid, provider, label FROM pg_catalog.pg_seclabel WHERE classoid = 1259) AS l \
+JOIN pg_catalog.pg_class c ON c.oid = l.objoid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = l.objsubid AND l.objsubid <> 0 \
+WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND c.relpersistence <> 't' AND (l.objsubid = 0 OR NOT a.attisdropped) \
+ORDER BY 1, 2, 3, 4, 5";
+
 /// Which of the things that the queries read the role may not read: `relation` or `function`, and its name. No rows if it
 /// lacks nothing.
 pub const CATALOGUE_LACKS: &str = "SELECT 'relation', 'pg_catalog.' || r FROM (VALUES ('pg_class'), ('pg_namespace'), \
 ('pg_attribute'), ('pg_type'), ('pg_proc'), ('pg_language'), ('pg_depend'), ('pg_extension'), ('pg_inherits'), \
-('pg_attrdef'), ('pg_trigger'), ('pg_constraint'), ('pg_rewrite'), ('pg_range'), ('pg_operator'), ('pg_cast')) AS wanted (r) \
+('pg_attrdef'), ('pg_trigger'), ('pg_constraint'), ('pg_rewrite'), ('pg_range'), ('pg_operator'), ('pg_cast'), \
+('pg_description'), ('pg_seclabel')) AS wanted (r) \
 WHERE NOT pg_catalog.has_table_privilege('pg_catalog.' || r, 'SELECT') \
 UNION ALL SELECT 'function', 'pg_catalog.' || f FROM (VALUES ('pg_get_viewdef(oid)'), ('pg_get_expr(pg_node_tree,oid)'), \
 ('sha256(bytea)'), ('encode(bytea,text)'), ('convert_to(text,name)'), ('concat_ws(text,\"any\")'), ('chr(integer)'), \
-('string_agg(text,text)'), ('generate_subscripts(anyarray,integer)'), ('hashtext(text)')) AS wanted (f) \
+('string_agg(text,text)'), ('generate_subscripts(anyarray,integer)'), ('hashtext(text)'), \
+('strpos(text,text)')) AS wanted (f) \
 WHERE NOT pg_catalog.has_function_privilege('pg_catalog.' || f, 'EXECUTE') \
 UNION ALL SELECT 'function', p.oid::pg_catalog.regprocedure::pg_catalog.text FROM pg_catalog.pg_proc p \
 WHERE p.proname = 'pg_get_function_sqlbody' AND p.pronamespace = 11 \
@@ -199,11 +246,19 @@ FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_class c ON c.oid = d.adrelid WHE
 FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal), \
 (SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(k.oid::text || k.xmin::text)), 0) \
 FROM pg_catalog.pg_constraint k WHERE k.contype = 'c' AND k.oid >= 16384), \
+(SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(p.oid::text || p.xmin::text)), 0) \
+FROM pg_catalog.pg_policy p), \
+(SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(i.indexrelid::text)), 0) \
+FROM pg_catalog.pg_index i WHERE i.indexprs IS NOT NULL OR i.indpred IS NOT NULL), \
 (SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(t.oid::text || t.xmin::text)), 0) \
 FROM pg_catalog.pg_type t WHERE t.oid >= 16384 AND t.typrelid = 0 AND t.typcategory <> 'A'), \
 (SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(oid::text || xmin::text)), 0) FROM pg_catalog.pg_operator WHERE oid >= 16384), \
 (SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(oid::text || xmin::text)), 0) FROM pg_catalog.pg_cast WHERE oid >= 16384), \
 (SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(oid::text || xmin::text)), 0) FROM pg_catalog.pg_extension), \
+(SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(d.objoid::text || d.objsubid::text || d.xmin::text)), 0) \
+FROM pg_catalog.pg_description d WHERE d.classoid = 1259 AND d.objoid >= 16384), \
+(SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(s.objoid::text || s.objsubid::text || s.provider || s.xmin::text)), 0) \
+FROM pg_catalog.pg_seclabel s WHERE s.classoid = 1259), \
 (SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(oid::text || xmin::text)), 0) FROM pg_catalog.pg_namespace \
 WHERE nspname !~ '^pg_(toast|temp)'))";
 

@@ -9,7 +9,7 @@ use super::model::{
     Type, TypeKind, Volatility,
 };
 use super::queries::{CatalogueQuery, CatalogueRow, CatalogueRows};
-use super::{Catalogue, CatalogueError};
+use super::{Catalogue, CatalogueError, Label, labels};
 use crate::sql::system;
 
 /// Separates names in one field.
@@ -90,20 +90,28 @@ pub(super) fn read(catalogue: &mut Catalogue, rows: &CatalogueRows) -> Result<()
         let found = relation.and_then(|relation| relation.columns.iter_mut().find(|known| known.number == column));
         if let Some(column) = found {
             column.expression = Some(expression.into());
+            column.computed_when_read = flag(row, 3).unwrap_or(false);
         }
         Some(())
     })?;
     each(rows, CatalogueQuery::Delayed, |row| {
         let oid = number::<u32>(row, 0)?;
         let kind = match field(row, 1)? {
+            "domain" => {
+                catalogue.domain_checks.entry(oid).or_default().push(number(row, 3)?);
+                return Some(());
+            }
             "trigger" => DelayedKind::Trigger,
             "default" => DelayedKind::Default,
+            "generated" => DelayedKind::Generated,
             "check" => DelayedKind::Check,
+            "index" => DelayedKind::Index,
+            "policy" => DelayedKind::Policy,
             "rule" => DelayedKind::Rule,
             _ => return None,
         };
         let function = if kind == DelayedKind::Rule { 0 } else { number(row, 3)? };
-        let delayed = Delayed { kind, bits: number(row, 2)?, function };
+        let delayed = Delayed { kind, bits: number(row, 2)?, function, column: number(row, 4) };
         if let Some(relation) = by_oid.get(&oid).and_then(|place| catalogue.relations.get_mut(*place)) {
             relation.delayed.push(delayed);
         }
@@ -129,6 +137,17 @@ pub(super) fn read(catalogue: &mut Catalogue, rows: &CatalogueRows) -> Result<()
     })?;
     each(rows, CatalogueQuery::Coercions, |row| {
         catalogue.coercions.insert((number(row, 0)?, number(row, 1)?));
+        Some(())
+    })?;
+    each(rows, CatalogueQuery::Labels, |row| {
+        let label = Label {
+            schema: names.get(field(row, 0)?),
+            relation: names.get(field(row, 1)?),
+            column: field(row, 2).map(|name| names.get(name)),
+            provider: field(row, 3).map(|name| names.get(name)),
+            classes: labels::classes(field(row, 3).is_some(), field(row, 4)?, &mut |name| names.get(name)),
+        };
+        catalogue.labels.push(label);
         Some(())
     })
 }
@@ -186,6 +205,7 @@ fn read_column(row: &CatalogueRow, names: &mut Names) -> Option<Column> {
         not_null: flag(row, 8)?,
         generated: flag(row, 9)?,
         expression: None,
+        computed_when_read: false,
     })
 }
 

@@ -196,7 +196,43 @@ fn scopes() {
     check("SELECT oid, relname FROM pg_class", &["-", "-"]);
     check("SELECT ctid FROM users", &["-"]);
     // A column comes before an item of the same name.
-    check("SELECT (x).name FROM (SELECT g AS x, 1 AS name FROM guess g) x", &["~guess.id,guess.ssn,guess.name"]);
+    check("SELECT (x).name FROM (SELECT g AS x, 1 AS name FROM guess g) x", &["~guess.name"]);
+}
+
+#[test]
+fn fields_of_rows_count_by_themselves() {
+    for (sql, flow) in [
+        ("SELECT ((SELECT u FROM users u LIMIT 1)).name", "~users.name"),
+        ("SELECT ((SELECT u FROM users u LIMIT 1)).ssn", "~users.ssn"),
+        ("SELECT (s.p).name FROM (SELECT u AS p FROM users u) s", "~users.name"),
+        ("SELECT (p).ssn FROM (SELECT u AS p FROM users u) s", "~users.ssn"),
+        (
+            "SELECT name(users) FROM users",
+            "~users.id,users.name,users.email,users.ssn,users.note,users.born,users.tags,users.doc",
+        ),
+        ("SELECT ssn(users) FROM users", "~users.ssn"),
+        ("SELECT (row(ssn, 1)).f2 FROM users", "-"),
+        ("SELECT (row(ssn, 1)).f1 FROM users", "~users.ssn"),
+        ("SELECT ((SELECT g FROM guess g LIMIT 1)::guess).id", "~guess.id"),
+        // The row's type keeps its own names, whatever an alias says: then it counts as a whole.
+        ("SELECT (s.p).id FROM (SELECT g AS p FROM guess g (ssn, id)) s", "~guess.id,guess.ssn,guess.name"),
+        ("SELECT (g).id FROM guess g (ssn, id)", "=guess.ssn"),
+        // Of two rows it may be either.
+        (
+            "SELECT (s.p).id FROM (SELECT g AS p FROM guess g UNION ALL SELECT g FROM guess g) s",
+            "~guess.id,guess.ssn,guess.name",
+        ),
+        ("SELECT (CASE WHEN true THEN g END).id FROM guess g", "~guess.id,guess.ssn,guess.name"),
+    ] {
+        check(sql, &[flow]);
+    }
+    check("SELECT ((SELECT g FROM guess g LIMIT 1)).*", &["~guess.id", "~guess.ssn", "~guess.name"]);
+    check("SELECT (s.p).* FROM (SELECT row(name, 1) AS p FROM users) s", &["~users.name", "-"]);
+    // Nesting costs no more than its length.
+    check(
+        &format!("SELECT {}(SELECT ssn FROM users LIMIT 1){}", "(SELECT ".repeat(60), ")".repeat(60)),
+        &["~users.ssn"],
+    );
 }
 
 #[test]
@@ -205,6 +241,8 @@ fn other_results() {
     check("SHOW timezone", &["text"]);
     check("FETCH 1 FROM c", &["named"]);
     check("EXECUTE p(1)", &["named"]);
+    check("EXPLAIN EXECUTE p", &["-"]);
+    check("EXPLAIN ANALYZE EXECUTE p", &["?"]);
     check("EXPLAIN SELECT ssn FROM users", &["-"]);
     check("EXPLAIN ANALYZE SELECT ssn FROM users", &["?"]);
     check("EXPLAIN VERBOSE SELECT ssn FROM users", &["?"]);
