@@ -1,16 +1,21 @@
 //! TLS on both sides, by rustls alone: what clients are offered, what is demanded of upstreams, certificates and keys from
 //! PEM, and what SCRAM binds to.
 //!
-//! Who a client certificate makes its holder is `login/certificate.rs`.
+//! Who a client certificate makes its holder is `login/certificate.rs` and `login/trust_domains.rs`.
+
+mod clients;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{self, Algorithm as Digest};
+use kernel::time::Timestamp;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::TlsConnector;
@@ -19,6 +24,9 @@ use x509_parser::oid_registry as oids;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::signature_algorithm::SignatureAlgorithm;
 
+use self::clients::ClientCertificates;
+use crate::login::trust_domains::TrustDomains;
+use crate::login::workload_api::OwnSvid;
 use crate::upstream::dial::{Address, DialError, Stream, TlsFault};
 
 /// The ALPN name of PostgreSQL. Direct TLS needs it, so that no client of another protocol is taken for one of PostgreSQL
@@ -112,6 +120,15 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
+/// What the gateway shows to clients.
+#[derive(Debug)]
+pub enum Shown {
+    /// A certificate from a file: the chain, leaf first, and its key.
+    Certificate(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
+    /// The gateway's own X.509-SVID, as it is at each handshake.
+    Svid(Arc<OwnSvid>),
+}
+
 /// What clients are offered.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -130,30 +147,77 @@ impl ServerTls {
         key: PrivateKeyDer<'static>,
         client_ca: Option<Vec<CertificateDer<'static>>>,
     ) -> Result<Arc<ServerConfig>, TlsError> {
+        Self::showing(Shown::Certificate(chain, key), client_ca, None)
+    }
+
+    /// The same, for what the gateway shows, and with X.509-SVIDs of the trust `domains`, which the login verifies.
+    pub fn showing(
+        shown: Shown,
+        client_ca: Option<Vec<CertificateDer<'static>>>,
+        domains: Option<Arc<TrustDomains>>,
+    ) -> Result<Arc<ServerConfig>, TlsError> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|_unusable| TlsError::Unusable)?;
-        let builder = match client_ca {
-            None => builder.with_no_client_auth(),
-            Some(authorities) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(authorities)?), provider())
-                    .allow_unauthenticated()
-                    .build()
-                    .map_err(|_unusable| TlsError::NoAuthority)?;
-                builder.with_client_cert_verifier(verifier)
+        let others = client_ca.map(by_authorities).transpose()?;
+        let builder = match (domains.filter(|domains| !domains.is_empty()), others) {
+            (None, None) => builder.with_no_client_auth(),
+            (None, Some(others)) => builder.with_client_cert_verifier(others),
+            (Some(domains), others) => {
+                builder.with_client_cert_verifier(Arc::new(ClientCertificates::new(domains, others)))
             }
         };
-        let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => TlsError::OtherKey,
-            rustls::Error::NoCertificatesPresented => TlsError::NoCertificate,
-            rustls::Error::InvalidCertificate(_) => TlsError::BadCertificate,
-            _ => TlsError::BadKey,
-        })?;
+        let mut config = match shown {
+            Shown::Svid(svid) => builder.with_cert_resolver(svid),
+            Shown::Certificate(chain, key) => builder.with_single_cert(chain, key).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => TlsError::OtherKey,
+                rustls::Error::NoCertificatesPresented => TlsError::NoCertificate,
+                rustls::Error::InvalidCertificate(_) => TlsError::BadCertificate,
+                _ => TlsError::BadKey,
+            })?,
+        };
         config.alpn_protocols = vec![ALPN_POSTGRESQL.to_vec()];
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Arc::new(config))
     }
+}
+
+/// What handshakes are given: it can be replaced while the gateway runs. Clones share it; sessions that are open stay.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    current: Arc<ArcSwap<ServerConfig>>,
+}
+
+impl Offer {
+    /// Begins with this.
+    pub fn new(config: Arc<ServerConfig>) -> Self {
+        Self { current: Arc::new(ArcSwap::new(config)) }
+    }
+
+    /// What the next handshake is given.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        self.current.load_full()
+    }
+
+    /// From the next handshake on, this.
+    pub fn replace(&self, config: Arc<ServerConfig>) {
+        self.current.store(config);
+    }
+}
+
+/// From when to when a certificate counts; none if it cannot be parsed.
+pub fn validity(certificate: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
+    let (rest, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let at = |time: x509_parser::time::ASN1Time| Timestamp::from_secs(time.timestamp());
+    rest.is_empty().then(|| (at(parsed.validity().not_before), at(parsed.validity().not_after)))
+}
+
+fn by_authorities(authorities: Vec<CertificateDer<'static>>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(authorities)?), provider())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|_unusable| TlsError::NoAuthority)
 }
 
 fn roots(authorities: Vec<CertificateDer<'static>>) -> Result<RootCertStore, TlsError> {

@@ -1,7 +1,7 @@
 //! Client certificates: what a chain that TLS has already verified says about its holder. Names are alternative names of the
 //! subject, never its common name (standards §1.3).
 //!
-//! Chain, times and possession of the key are verified in the handshake, by `tls.rs`. SPIFFE's own rules come with SPIFFE.
+//! Chain, times and possession of the key are verified in the handshake, by `tls.rs`. X.509-SVIDs are `trust_domains.rs`.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,13 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::jwks::KeysError;
+
 /// The longest name, in bytes: that of a SPIFFE id.
 const LONGEST_NAME: usize = 2048;
 
 /// Why a client certificate proves nothing, although its chain is trusted. For the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateRefusal {
     /// There is none.
     #[error("no certificate was shown")]
@@ -36,6 +38,41 @@ pub enum CertificateRefusal {
     /// A name that is empty, too long, or has other than printable ASCII characters.
     #[error("its `{0}` is not printable ASCII, or empty, or too long")]
     BadName(&'static str),
+    /// An X.509-SVID has exactly one URI.
+    #[error("it has a SPIFFE id among several URIs")]
+    SeveralUris,
+    /// A URI of SPIFFE's scheme that is no id of a workload.
+    #[error("its URI is no SPIFFE id of a workload")]
+    NotSpiffeId,
+    /// A trust domain that is not configured.
+    #[error("its trust domain `{domain}` is not configured")]
+    TrustDomain {
+        /// Which, shortened.
+        domain: String,
+    },
+    /// A leaf that may not sign in handshakes.
+    #[error("its key usage is not for digital signatures")]
+    Usage,
+    /// Past its end.
+    #[error("it expired at {at}")]
+    Expired {
+        /// When.
+        at: Timestamp,
+    },
+    /// Its trust domain's bundle cannot be had. Not the client's fault.
+    #[error("trust domain `{domain}`: {error}")]
+    Bundle {
+        /// Which.
+        domain: String,
+        /// Why.
+        error: KeysError,
+    },
+    /// Its chain does not end in the bundle of its own trust domain, or is not valid now.
+    #[error("its chain does not end in the bundle of its own trust domain `{domain}`, or is not valid now")]
+    Untrusted {
+        /// Which.
+        domain: String,
+    },
 }
 
 /// What the holder of the first certificate of a verified chain proves: its alternative names as the claims `san:dns`,
@@ -87,7 +124,7 @@ pub fn attest(chain: &[CertificateDer<'_>]) -> Result<VerifiedAttestation, Certi
 }
 
 /// SHA-256 of the DER form, in hexadecimal.
-fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     digest(&SHA256, certificate).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -1,7 +1,8 @@
 //! The keys of one issuer (RFC 7517), fetched or read from a file, and kept for a while. A key is found by the configured
 //! issuer, which owns its own [`Keys`], and the `kid`; nothing in a token chooses what is fetched (hazards ID08, ID09).
 //!
-//! Whether a token is genuine is `oidc.rs`.
+//! The bundle of a SPIFFE trust domain is kept in the same way, with its authorities beside its keys. Whether a token is
+//! genuine is `oidc.rs`; whether a certificate is, `trust_domains.rs`.
 
 mod keys;
 
@@ -19,14 +20,18 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::Semaphore;
 
 pub use self::keys::SignatureAlgorithm;
-pub(super) use self::keys::{Purpose, VerifyingKey};
+pub(super) use self::keys::{Purpose, VerifyingKey, parse};
+use super::bundle::{Authorities, Bundle};
 use super::json::{self, Json};
+use super::workload_api::WorkloadApiError;
 use crate::upstream::fetch::{FetchError, Fetcher, InvalidLocation, Location};
 
+/// How often a file is looked at whose content must be at hand before anybody asks for it.
+const LOOK: Duration = Duration::from_secs(1);
 /// The largest key set, in bytes.
 const LONGEST_SET: usize = 256 * 1024;
 /// The most keys in a set.
-const MOST_KEYS: usize = 100;
+pub(super) const MOST_KEYS: usize = 100;
 /// The longest `kid`, in bytes.
 const LONGEST_KID: usize = 256;
 
@@ -44,6 +49,8 @@ pub enum JwksSource {
     },
     /// Read from a file, and again whenever it changes.
     File(PathBuf),
+    /// Brought by the SPIFFE Workload API, whenever they change.
+    WorkloadApi,
 }
 
 impl JwksSource {
@@ -109,16 +116,32 @@ pub enum KeysError {
     /// The last attempt failed, and the next must wait.
     #[error("its keys could not be had a moment ago, and are not asked for again yet")]
     Waiting,
+    /// An authority of X.509-SVIDs that may not sign certificates, or is no certificate.
+    #[error("its bundle has an authority that is none")]
+    NotAuthority,
+    /// An older bundle than the known one: it may hold what was removed since.
+    #[error("its bundle has a lower sequence than the one before")]
+    Backwards,
+    /// The Workload API does not bring it.
+    #[error("the Workload API: {0}")]
+    WorkloadApi(#[from] WorkloadApiError),
+    /// The keys are older than they may be.
+    #[error("its keys are too old to be used")]
+    TooOld,
 }
 
 /// What tells a changed file: when it was written, its length, and which file it is.
 type Stamp = (Option<SystemTime>, u64, u64);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct KeySet {
     by_id: HashMap<String, Arc<VerifyingKey>>,
     since: Timestamp,
     stamp: Option<Stamp>,
+    /// Of X.509-SVIDs; none but in bundles.
+    authorities: Option<Arc<Authorities>>,
+    sequence: Option<u64>,
+    refresh_hint: Option<Duration>,
 }
 
 /// The keys of one issuer.
@@ -147,6 +170,8 @@ struct Attempt {
 pub struct KeysHealth {
     /// How many keys are known.
     pub keys: usize,
+    /// How many authorities of X.509-SVIDs are known; none but of a trust domain.
+    pub authorities: Option<usize>,
     /// When they were fetched; none if they never were. Keys in a file are as old as their file, and are not told of.
     pub since: Option<Timestamp>,
     /// Why the last attempt to refresh them failed; none if it did not.
@@ -181,6 +206,7 @@ impl Keys {
         let remote = set.as_ref().filter(|_| !matches!(self.source, JwksSource::File(_)));
         KeysHealth {
             keys: set.as_ref().map_or(0, |set| set.by_id.len()),
+            authorities: set.as_ref().and_then(|set| set.authorities.as_ref()).map(|found| found.count()),
             since: remote.map(|set| set.since),
             failed,
             until: remote.map(|set| set.since.after(self.freshness.max_age)),
@@ -190,14 +216,16 @@ impl Keys {
     /// Refreshes for as long as the gateway runs, so that no login waits for an issuer that is slow or gone, and a key that
     /// the issuer removed is gone here too, whether or not anybody logs in.
     pub(super) async fn keep_fresh(&self) {
-        if matches!(self.source, JwksSource::File(_)) {
-            return;
+        match (&self.source, self.purpose) {
+            (JwksSource::File(path), Purpose::JwtSvids) => return self.keep_as_file(path).await,
+            (JwksSource::WorkloadApi | JwksSource::File(_), _) => return,
+            (JwksSource::Url(_) | JwksSource::Discovery { .. }, _) => {}
         }
         loop {
             let known = self.set.load_full();
             let outcome = self.refreshed(known.as_ref()).await;
             let pause = match &outcome {
-                Ok(_) => self.freshness.refresh_after.mul_f32(0.8),
+                Ok(set) => self.pause_after(set),
                 Err(error) => {
                     tracing::warn!(%error, source = ?self.source, "the keys of an issuer are not refreshed");
                     self.freshness.floor * 3
@@ -207,11 +235,101 @@ impl Keys {
         }
     }
 
+    /// How long a set is left alone: as its domain wishes, within what the configuration bears.
+    fn pause_after(&self, set: &KeySet) -> Duration {
+        let longest = self.freshness.refresh_after.mul_f32(0.8);
+        set.refresh_hint.map_or(longest, |hint| hint.clamp(self.freshness.floor, longest.max(self.freshness.floor)))
+    }
+
+    /// A handshake cannot wait for a file, so that a bundle is read before it is asked for.
+    async fn keep_as_file(&self, path: &Path) {
+        let mut told = None;
+        loop {
+            let failed = self.find_in_file(path, self.set.load_full(), "").await.err();
+            if failed != told
+                && let Some(error) = &failed
+            {
+                tracing::warn!(%error, source = ?self.source, "the bundle of a trust domain cannot be read");
+            }
+            told.clone_from(&failed);
+            self.note(failed);
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Reads or fetches them once. Why it failed is kept for operators.
+    pub(super) async fn load(&self) {
+        let known = self.set.load_full();
+        let failed = match &self.source {
+            JwksSource::WorkloadApi => return,
+            JwksSource::File(path) => self.find_in_file(path, known, "").await.err(),
+            JwksSource::Url(_) | JwksSource::Discovery { .. } => self.refreshed(known.as_ref()).await.err(),
+        };
+        if let Some(error) = &failed {
+            tracing::warn!(%error, source = ?self.source, "the keys of an issuer are not there yet");
+        }
+        self.note(failed);
+    }
+
+    fn note(&self, failed: Option<KeysError>) {
+        self.last_attempt.lock().unwrap_or_else(PoisonError::into_inner).failed = failed;
+    }
+
+    /// The authorities of X.509-SVIDs, as they are now. Never waits.
+    pub(super) fn authorities(&self) -> Result<Arc<Authorities>, KeysError> {
+        let failed = || self.last_attempt.lock().unwrap_or_else(PoisonError::into_inner).failed.clone();
+        let is_file = matches!(self.source, JwksSource::File(_));
+        // A file that cannot be read has no authority, as it has no key.
+        if let Some(error) = failed().filter(|_| is_file) {
+            return Err(error);
+        }
+        let set = self.set.load_full().ok_or_else(|| failed().unwrap_or(KeysError::Waiting))?;
+        if !is_file && self.age(&set) > self.freshness.max_age {
+            return Err(failed().unwrap_or(KeysError::TooOld));
+        }
+        set.authorities.clone().ok_or(KeysError::NotKeys)
+    }
+
+    /// Does the Workload API bring them?
+    pub(super) fn are_pushed(&self) -> bool {
+        matches!(self.source, JwksSource::WorkloadApi)
+    }
+
+    /// Takes what the Workload API brought: the authorities, the keys as a JWK set, or both. What it does not bring, stays.
+    pub(super) fn push(&self, authorities: Option<Arc<Authorities>>, keys: Option<&[u8]>) -> Result<(), KeysError> {
+        let known = self.set.load_full();
+        let by_id = match (keys, &known) {
+            (Some(text), _) => keys::parse(text, Purpose::WorkloadApi)?,
+            (None, Some(known)) => known.by_id.clone(),
+            (None, None) => HashMap::new(),
+        };
+        let authorities = authorities.or_else(|| known.as_ref().and_then(|known| known.authorities.clone()));
+        let since = self.clock.now();
+        let set = KeySet { by_id, since, stamp: None, authorities, sequence: None, refresh_hint: None };
+        self.set.store(Some(Arc::new(set)));
+        self.note(None);
+        Ok(())
+    }
+
+    /// The Workload API still stands behind what it brought.
+    pub(super) fn confirm(&self) {
+        if let Some(known) = self.set.load_full() {
+            self.set.store(Some(Arc::new(KeySet { since: self.clock.now(), ..KeySet::clone(&known) })));
+        }
+    }
+
+    /// The Workload API is away, or no longer has this trust domain. What is known serves until it is too old.
+    pub(super) fn miss(&self, error: WorkloadApiError) {
+        self.note(Some(error.into()));
+    }
+
     /// The key with this `kid`, if the issuer has one. Refreshes at most once, and not if that was tried a moment ago.
     pub(super) async fn find(&self, kid: &str) -> Result<Option<Arc<VerifyingKey>>, KeysError> {
         let known = self.set.load_full();
-        if let JwksSource::File(path) = &self.source {
-            return self.find_in_file(path, known, kid).await;
+        match &self.source {
+            JwksSource::File(path) => return self.find_in_file(path, known, kid).await,
+            JwksSource::WorkloadApi => return self.find_pushed(known, kid),
+            JwksSource::Url(_) | JwksSource::Discovery { .. } => {}
         }
         let Some(set) = known.as_ref().filter(|set| self.age(set) <= self.freshness.max_age) else {
             // None, or too old to be used: nothing but a refresh will do.
@@ -230,6 +348,16 @@ impl Keys {
             Err(error) => {
                 tracing::debug!(%error, "keys are not refreshed");
                 Ok(found)
+            }
+        }
+    }
+
+    fn find_pushed(&self, known: Option<Arc<KeySet>>, kid: &str) -> Result<Option<Arc<VerifyingKey>>, KeysError> {
+        match known.filter(|set| self.age(set) <= self.freshness.max_age) {
+            Some(set) => Ok(set.key(kid)),
+            None => {
+                let failed = self.last_attempt.lock().unwrap_or_else(PoisonError::into_inner).failed.clone();
+                Err(failed.unwrap_or(KeysError::Waiting))
             }
         }
     }
@@ -301,7 +429,7 @@ impl Keys {
                 let Some(Json::Text(place)) = metadata.get("jwks_uri") else { return Err(KeysError::NotMetadata) };
                 place.parse::<Location>().map_err(|_unsafe| KeysError::NotMetadata)?
             }
-            JwksSource::File(_) => return Err(KeysError::Waiting),
+            JwksSource::File(_) | JwksSource::WorkloadApi => return Err(KeysError::Waiting),
         };
         self.fetch_at(&location).await
     }
@@ -321,7 +449,21 @@ impl Keys {
 
     /// Replaces the set as a whole, so that a key that the issuer removed is gone.
     fn replace(&self, text: &[u8], since: Timestamp, stamp: Option<Stamp>) -> Result<Arc<KeySet>, KeysError> {
-        let set = Arc::new(KeySet { by_id: keys::parse(text, self.purpose)?, since, stamp });
+        let set = match self.purpose {
+            Purpose::Tokens | Purpose::WorkloadApi => {
+                let by_id = keys::parse(text, self.purpose)?;
+                KeySet { by_id, since, stamp, authorities: None, sequence: None, refresh_hint: None }
+            }
+            Purpose::JwtSvids => {
+                let Bundle { keys: by_id, authorities, sequence, refresh_hint } = Bundle::read(text)?;
+                let before = self.set.load().as_ref().and_then(|known| known.sequence);
+                if before.zip(sequence).is_some_and(|(before, now)| now < before) {
+                    return Err(KeysError::Backwards);
+                }
+                KeySet { by_id, since, stamp, authorities: Some(authorities), sequence, refresh_hint }
+            }
+        };
+        let set = Arc::new(set);
         tracing::debug!(keys = set.by_id.len(), "keys of an issuer are refreshed");
         self.set.store(Some(Arc::clone(&set)));
         Ok(set)

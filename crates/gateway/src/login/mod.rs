@@ -3,6 +3,7 @@
 //!
 //! Refusals say everything to the log. What a stranger is told is the protocol's business, and is nothing useful.
 
+mod bundle;
 pub mod certificate;
 mod claims;
 mod json;
@@ -10,6 +11,8 @@ pub mod jwks;
 pub mod native;
 pub mod oidc;
 pub mod spiffe;
+pub mod trust_domains;
+pub mod workload_api;
 
 #[cfg(test)]
 pub(crate) mod scripted;

@@ -24,9 +24,10 @@ use rustls::pki_types::CertificateDer;
 
 use super::claims::flattened;
 use super::json::{self, Json, Object};
-use super::jwks::{Freshness, JwksSource, Keys, KeysError, KeysHealth, Purpose, SignatureAlgorithm};
+use super::jwks::{Freshness, JwksSource, Keys, KeysError, KeysHealth, SignatureAlgorithm};
 use super::shortened;
 use super::spiffe::SpiffeId;
+use super::trust_domains::TrustDomains;
 use crate::upstream::fetch::Fetcher;
 
 /// The longest token, in bytes.
@@ -53,21 +54,6 @@ pub struct IssuerSettings {
     /// The longest life of a token, from `iat` to `exp`. 24 hours is a good default.
     pub max_lifetime: Duration,
     /// How its keys are kept fresh.
-    pub freshness: Freshness,
-}
-
-/// A trust domain of SPIFFE whose JWT-SVIDs are accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrustDomainSettings {
-    /// Its name, without `spiffe://`.
-    pub trust_domain: String,
-    /// The `aud` that its JWT-SVIDs must have, alone.
-    pub audience: String,
-    /// Where its bundle is.
-    pub bundle: JwksSource,
-    /// The longest that a JWT-SVID may still be valid for.
-    pub max_lifetime: Duration,
-    /// How its bundle is kept fresh.
     pub freshness: Freshness,
 }
 
@@ -212,6 +198,7 @@ pub enum TokenRefusal {
 /// The issuers whose tokens are accepted.
 pub struct Issuers {
     issuers: Vec<Issuer>,
+    trust_domains: Arc<TrustDomains>,
     clock: Arc<dyn Clock>,
 }
 
@@ -221,7 +208,7 @@ struct Issuer {
     audience: String,
     algorithms: BTreeSet<SignatureAlgorithm>,
     max_lifetime: Duration,
-    keys: Keys,
+    keys: Arc<Keys>,
 }
 
 /// What sort of tokens it signs.
@@ -256,34 +243,37 @@ pub struct IssuerHealth {
 impl Issuers {
     /// Issuers as configured. No key is fetched yet.
     pub fn new(settings: Vec<IssuerSettings>, fetcher: &Fetcher, clock: Arc<dyn Clock>) -> Result<Self, IssuersError> {
-        let mut issuers = Self { issuers: Vec::with_capacity(settings.len()), clock };
+        let trust_domains = Arc::new(TrustDomains::none(Arc::clone(&clock)));
+        let mut issuers = Self { issuers: Vec::with_capacity(settings.len()), trust_domains, clock };
         for IssuerSettings { issuer, audience, algorithms, jwks, max_lifetime, freshness } in settings {
-            let keys = Keys::new(jwks, fetcher.clone(), freshness, Arc::clone(&issuers.clock));
+            let keys = Arc::new(Keys::new(jwks, fetcher.clone(), freshness, Arc::clone(&issuers.clock)));
             let form = Form::Oidc;
             issuers.add(Issuer { name: issuer.into(), form, audience, algorithms, max_lifetime, keys })?;
         }
         Ok(issuers)
     }
 
-    /// The same, and these trust domains.
-    pub fn with_trust_domains(
-        mut self,
-        domains: Vec<TrustDomainSettings>,
-        fetcher: &Fetcher,
-    ) -> Result<Self, IssuersError> {
-        for TrustDomainSettings { trust_domain, audience, bundle, max_lifetime, freshness } in domains {
-            let keys = Keys::new(bundle, fetcher.clone(), freshness, Arc::clone(&self.clock));
+    /// The same, and the SVIDs of these trust domains.
+    pub fn with_trust_domains(mut self, domains: Arc<TrustDomains>) -> Result<Self, IssuersError> {
+        for domain in domains.all() {
+            let Some(audience) = domain.audience.clone() else { continue };
             self.add(Issuer {
-                name: format!("spiffe://{trust_domain}").into(),
+                name: Arc::clone(&domain.issuer),
                 form: Form::JwtSvid,
                 audience,
                 // JWT-SVID, section 2.1: RS*, PS* and ES*. EdDSA is none of them.
                 algorithms: [SignatureAlgorithm::Rs256, SignatureAlgorithm::Ps256, SignatureAlgorithm::Es256].into(),
-                max_lifetime,
-                keys: keys.for_purpose(Purpose::JwtSvids),
+                max_lifetime: domain.max_lifetime,
+                keys: Arc::clone(&domain.keys),
             })?;
         }
+        self.trust_domains = domains;
         Ok(self)
+    }
+
+    /// The trust domains, whose X.509-SVIDs are verified there.
+    pub fn trust_domains(&self) -> &Arc<TrustDomains> {
+        &self.trust_domains
     }
 
     fn add(&mut self, issuer: Issuer) -> Result<(), IssuersError> {
@@ -350,9 +340,10 @@ impl Issuers {
     }
 
     /// Keeps every issuer's keys fresh for as long as the gateway runs. Each has its own pace: one that is slow or gone
-    /// delays no other.
+    /// delays no other. Trust domains keep their own.
     pub async fn keep_fresh(&self) {
-        let mut all: Vec<_> = self.issuers.iter().map(|issuer| Box::pin(issuer.keys.keep_fresh())).collect();
+        let of_issuers = self.issuers.iter().filter(|issuer| issuer.form == Form::Oidc);
+        let mut all: Vec<_> = of_issuers.map(|issuer| Box::pin(issuer.keys.keep_fresh())).collect();
         std::future::poll_fn(|context| {
             all.retain_mut(|one| one.as_mut().poll(context).is_pending());
             if all.is_empty() { Poll::Ready(()) } else { Poll::Pending }
@@ -363,7 +354,8 @@ impl Issuers {
     /// How the keys of each issuer are.
     pub fn health(&self) -> Vec<IssuerHealth> {
         let view = |issuer: &Issuer| IssuerHealth { issuer: Arc::clone(&issuer.name), keys: issuer.keys.health() };
-        self.issuers.iter().map(view).collect()
+        let of_issuers = self.issuers.iter().filter(|issuer| issuer.form == Form::Oidc);
+        of_issuers.map(view).chain(self.trust_domains.health()).collect()
     }
 
     /// The issuer is found by the exact string (hazard ID09). It is believed only once its own key verifies.

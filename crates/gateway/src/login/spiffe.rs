@@ -1,7 +1,7 @@
 //! SPIFFE ids, read by their grammar and no looser (hazard ID13; SPIFFE-ID, section 2). Nothing is normalised: what would have
 //! to be, is refused.
 //!
-//! JWT-SVIDs are verified in `oidc.rs`, X.509-SVIDs in the handshake by `tls/spiffe.rs` and read in `certificate.rs`.
+//! JWT-SVIDs are verified in `oidc.rs`, X.509-SVIDs in `trust_domains.rs`.
 
 use std::fmt;
 

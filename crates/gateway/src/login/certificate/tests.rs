@@ -45,7 +45,7 @@ fn names() {
         (vec![], Err(CertificateRefusal::NoName)),
     ] {
         let attested = attest(&[certificate(|params| params.subject_alt_names.clone_from(&names))]);
-        let found = attested.as_ref().map_err(|refusal| *refusal).map(|attestation| {
+        let found = attested.as_ref().map_err(CertificateRefusal::clone).map(|attestation| {
             let claims = attestation.claims().iter();
             claims.map(|(kind, name)| (kind.as_str(), name.as_str())).collect::<Vec<_>>()
         });

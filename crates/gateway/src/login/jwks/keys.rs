@@ -55,6 +55,9 @@ pub(in crate::login) enum Purpose {
     Tokens,
     /// JWT-SVIDs of a trust domain: `use` is `jwt-svid` (SPIFFE Trust Domain and Bundle, section 4.2).
     JwtSvids,
+    /// JWT-SVIDs of a trust domain as the Workload API brings their keys: `use` may be absent there (SPIFFE Workload API,
+    /// section 6.2.2), since nothing else stands in the set.
+    WorkloadApi,
 }
 
 /// A key that may verify signatures.
@@ -84,7 +87,7 @@ impl fmt::Debug for VerifyingKey {
 
 /// The keys of a set that can verify. Others, such as those for encryption or on other curves, are passed over: an issuer
 /// may publish what does not concern us. A `kid` that stands twice names neither.
-pub(super) fn parse(text: &[u8], purpose: Purpose) -> Result<HashMap<String, Arc<VerifyingKey>>, KeysError> {
+pub(in crate::login) fn parse(text: &[u8], purpose: Purpose) -> Result<HashMap<String, Arc<VerifyingKey>>, KeysError> {
     let mut set = json::object(text).ok_or(KeysError::NotKeys)?;
     let Some(Json::Array(keys)) = set.remove("keys") else { return Err(KeysError::NotKeys) };
     if keys.len() > MOST_KEYS {
@@ -112,6 +115,7 @@ fn usable(jwk: &Object, purpose: Purpose) -> Option<(&str, VerifyingKey)> {
         Purpose::Tokens => !jwk.contains_key("use") || text(jwk, "use") == Some("sig"),
         // The authorities of X.509-SVIDs stand in the same set, and must not sign tokens.
         Purpose::JwtSvids => text(jwk, "use") == Some("jwt-svid"),
+        Purpose::WorkloadApi => !jwk.contains_key("use") || text(jwk, "use") == Some("jwt-svid"),
     };
     if !fits {
         return None;

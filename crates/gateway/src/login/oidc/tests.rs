@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::login::scripted::{IssuerKey, NOW, ScriptedClock, Server, key_set};
+use crate::login::trust_domains::TrustDomainSettings;
 use crate::upstream::dial::Dialler;
 
 const ISSUER: &str = "https://issuer.example";
@@ -441,7 +442,7 @@ async fn svids_are_vouched_for_by_their_own_domain() {
     let domains = ["one.example", "two.example", "three.example"].into_iter().zip(&servers).map(|(name, server)| {
         TrustDomainSettings {
             trust_domain: name.to_owned(),
-            audience: "parapet".to_owned(),
+            audience: Some("parapet".to_owned()),
             bundle: JwksSource::url(&server.location("/bundle")).unwrap(),
             max_lifetime: Duration::from_secs(3600),
             freshness: Freshness::default(),
@@ -450,7 +451,8 @@ async fn svids_are_vouched_for_by_their_own_domain() {
     let clock = ScriptedClock::new();
     let fetcher = Fetcher::new(Dialler::new(), None);
     let issuers = Issuers::new(Vec::new(), &fetcher, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
-    let issuers = issuers.with_trust_domains(domains.collect(), &fetcher).unwrap();
+    let domains = TrustDomains::new(domains.collect(), &fetcher, clock).unwrap();
+    let issuers = issuers.with_trust_domains(Arc::new(domains)).unwrap();
     let svid = || json!({"sub": "spiffe://one.example/ns/a", "aud": ["parapet"], "exp": NOW + 600});
     let no_issuer = "its issuer `` is not configured";
     let no_key = "issuer `spiffe://three.example` has no key `k`";

@@ -20,7 +20,7 @@ use super::channel::{Channel, ChannelError};
 use super::connect::{ConnectError, Opened, Right};
 use super::stream::ClientStream;
 use super::{Guarded, PostgresGateway};
-use crate::login::certificate::{self, CertificateRefusal};
+use crate::login::certificate::CertificateRefusal;
 use crate::login::native::NativeLogins;
 use crate::session::{Arrival, BeginError, Session};
 
@@ -125,7 +125,7 @@ async fn prove(
     mut out: Vec<u8>,
 ) -> Result<Vec<VerifiedAttestation>, Unproved> {
     if !certificates.is_empty() {
-        let attested = match certificate::attest(certificates) {
+        let attested = match gateway.issuers.trust_domains().attest(certificates) {
             Ok(attestation) => Some(attestation),
             // It names nobody, and can still be what a token is bound to.
             Err(CertificateRefusal::NoName) => None,
