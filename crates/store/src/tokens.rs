@@ -19,6 +19,8 @@ use crate::database::Database;
 
 /// The longest life of a token.
 pub const LONGEST_LIFE: Duration = Duration::from_secs(90 * 86_400);
+/// How long a token is shown after it ended; the audit log keeps its story.
+const SHOWN: Duration = LONGEST_LIFE;
 /// The most tokens in force that a workload may have: enough to change one for another without a gap.
 const MOST_OF_A_WORKLOAD: usize = 5;
 
@@ -47,6 +49,12 @@ impl TokenRecord {
     /// Does it open a session at `now`?
     pub fn in_force(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && now < self.expires_at
+    }
+
+    /// Did it end so long ago that nobody asks for it any more?
+    fn is_forgotten(&self, now: Timestamp) -> bool {
+        let ended = self.revoked_at.map_or(self.expires_at, |revoked| revoked.min(self.expires_at));
+        ended <= now && now.since(ended) >= SHOWN
     }
 }
 
@@ -100,7 +108,30 @@ impl Tokens {
     /// Reads the tokens.
     pub async fn open(database: Database, log: Arc<dyn AuditLog>, clock: Arc<dyn Clock>) -> Result<Self, TokenError> {
         let by_hash = RwLock::new(read(&database).await?);
-        Ok(Self { database, log, clock, by_hash, turn: tokio::sync::Mutex::new(()) })
+        let tokens = Self { database, log, clock, by_hash, turn: tokio::sync::Mutex::new(()) };
+        tokens.prune().await?;
+        Ok(tokens)
+    }
+
+    /// Forgets tokens that ended a life ago: neither memory nor disk is to grow for as long as tokens are given.
+    async fn prune(&self) -> Result<(), TokenError> {
+        let now = self.clock.now();
+        let forgotten: Vec<[u8; 32]> = {
+            let by_hash = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+            by_hash.iter().filter(|(_, record)| record.is_forgotten(now)).map(|(hash, _)| *hash).collect()
+        };
+        if forgotten.is_empty() {
+            return Ok(());
+        }
+        let mut change = self.database.begin().await.map_err(unavailable)?;
+        for hash in &forgotten {
+            let delete = sqlx::query("DELETE FROM native_tokens WHERE hash = ?").bind(hash.as_slice());
+            delete.execute(&mut *change).await.map_err(unavailable)?;
+        }
+        change.commit().await.map_err(unavailable)?;
+        let mut by_hash = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
+        by_hash.retain(|hash, _| !forgotten.contains(hash));
+        Ok(())
     }
 
     /// Every token that can still be shown, or is no older than a life, oldest first.
@@ -128,6 +159,7 @@ impl Tokens {
         if self.in_force_of(issue.workload) >= MOST_OF_A_WORKLOAD {
             return Err(TokenError::TooMany);
         }
+        self.prune().await?;
         let record = TokenRecord {
             id: format!("tok_{:016x}", self.clock.random()).into(),
             workload: issue.workload.clone(),

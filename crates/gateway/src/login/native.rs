@@ -19,6 +19,10 @@ use crate::sessions::{Cut, Live};
 
 /// What every native token begins with. No JSON Web Token does: those are base64url of `{`.
 const PREFIX: &str = "ppt_";
+/// Letters of a token that carry its 256 random bits.
+const RANDOM: usize = 52;
+/// Letters of its checksum, by which scanners know a token from its likeness.
+const CHECK: usize = 6;
 /// Guesses are counted over so long.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Different wrong tokens that a source may show in a window.
@@ -33,9 +37,12 @@ const MOST_SOURCES: usize = 4096;
 /// Why a native token proves nothing. For the log alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NativeRefusal {
-    /// It is mistyped, unknown, revoked or expired: which of them, the hash does not say.
+    /// It is unknown, revoked or expired: which of them, the hash does not say.
     #[error("it is no native token in force")]
     Unknown,
+    /// No native token is written so; nothing was looked up.
+    #[error("its checksum is wrong: it is mistyped, or was cut off")]
+    Mistyped,
     /// It was not looked at.
     #[error("too many wrong native tokens were shown of late; try again in a minute")]
     TooManyGuesses,
@@ -74,6 +81,10 @@ impl NativeLogins {
         let (source, now) = (network(source), self.clock.now());
         let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
         guesses.admit(source, &hash, now)?;
+        if !is_whole(token) {
+            guesses.wrong(source, hash, now);
+            return Err(NativeRefusal::Mistyped);
+        }
         let Some(found) = self.tokens.find(&hash) else {
             guesses.wrong(source, hash, now);
             return Err(NativeRefusal::Unknown);
@@ -112,6 +123,26 @@ impl NativeLogins {
     fn opened(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Vec<Weak<Live>>>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Is it written as native tokens are: the prefix, 52 letters, and the checksum over them?
+fn is_whole(token: &str) -> bool {
+    let Some(letters) = token.strip_prefix(PREFIX) else { return false };
+    let Some((random, check)) = letters.split_at_checked(RANDOM) else { return false };
+    if check.len() != CHECK || !letters.bytes().all(|letter| matches!(letter, b'a'..=b'z' | b'2'..=b'7')) {
+        return false;
+    }
+    let hash = digest(&SHA256, format!("parapet token\n{random}").as_bytes());
+    check.bytes().zip(base32(hash.as_ref())).all(|(found, expected)| found == expected)
+}
+
+/// Bytes in base 32 (RFC 4648) in lower case, letter by letter.
+fn base32(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    let bit = |place: usize| bytes.get(place / 8).map_or(0, |byte| (byte >> (7 - place % 8)) & 1);
+    (0..bytes.len() * 8 / 5).map(move |letter| {
+        let value = (0..5).fold(0, |value, place| value * 2 + bit(letter * 5 + place));
+        if value < 26 { b'a' + value } else { b'2' + (value - 26) }
+    })
 }
 
 /// Whoever has one IPv6 address has the /64 around it.

@@ -91,3 +91,23 @@ async fn what_the_log_does_not_take_does_not_happen() {
     assert_eq!(bed.tokens.revoke(&one.id, &by).await, Err(TokenError::Unavailable));
     assert_eq!((bed.found(1), bed.found(2)), (Some("printer".into()), None));
 }
+
+#[tokio::test]
+async fn what_ended_long_ago_is_forgotten() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("parapet.db");
+    let bed = over(Database::open(&path).await.unwrap()).await;
+    let revoked = bed.issue(1, "printer", LONGEST_LIFE).await.unwrap();
+    bed.issue(2, "printer", DAY).await.unwrap();
+    bed.tokens.revoke(&revoked.id, &Person("bob@example.com".into())).await.unwrap();
+    bed.clock.advance(LONGEST_LIFE);
+    bed.issue(3, "printer", DAY).await.unwrap();
+    // The second ended a day after the first was revoked.
+    assert_eq!(bed.tokens.list().len(), 2);
+    bed.clock.advance(DAY);
+    bed.issue(4, "printer", DAY).await.unwrap();
+    let left: Vec<TokenRecord> = bed.tokens.list();
+    assert_eq!(left.len(), 2);
+    let again = over(Database::open(&path).await.unwrap()).await;
+    assert_eq!(again.tokens.list(), left);
+}

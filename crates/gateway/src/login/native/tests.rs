@@ -25,7 +25,15 @@ impl Clock for Hand {
     }
 }
 
-/// One token, `ppt_good`, which can be revoked.
+/// A token as they are written, the same for the same seed.
+fn ppt(seed: &str) -> String {
+    let letters = |bytes: &[u8]| -> String { base32(bytes).map(char::from).collect() };
+    let random = format!("{}a", letters(digest(&SHA256, seed.as_bytes()).as_ref()));
+    let check = letters(digest(&SHA256, format!("parapet token\n{random}").as_bytes()).as_ref());
+    format!("ppt_{random}{}", &check[..CHECK])
+}
+
+/// One token, that of the seed `good`, which can be revoked.
 #[derive(Debug, Default)]
 struct One {
     revoked: std::sync::atomic::AtomicBool,
@@ -37,7 +45,7 @@ fn name(text: &str) -> Name {
 
 impl NativeTokens for One {
     fn find(&self, hash: &[u8; 32]) -> Option<NativeToken> {
-        let good = digest(&SHA256, b"ppt_good").as_ref() == hash;
+        let good = digest(&SHA256, ppt("good").as_bytes()).as_ref() == hash;
         let expires = Timestamp::from_millis(START + 86_400_000);
         (good && self.in_force("tok_1")).then(|| NativeToken {
             id: "tok_1".into(),
@@ -68,8 +76,9 @@ fn source(number: u32) -> IpAddr {
 }
 
 impl Bed {
-    fn show(&self, token: &str, from: IpAddr) -> Result<(), NativeRefusal> {
-        self.logins.verify(token, from).map(drop)
+    /// Shows the token of a seed.
+    fn show(&self, seed: &str, from: IpAddr) -> Result<(), NativeRefusal> {
+        self.logins.verify(&ppt(seed), from).map(drop)
     }
 
     fn wait(&self, length: Duration) {
@@ -96,10 +105,15 @@ fn session(sessions: &Arc<Sessions>) -> Registration {
 #[test]
 fn a_good_token_is_found_and_nothing_else_is() {
     let bed = bed();
-    let found = bed.logins.verify("ppt_good", source(1)).unwrap();
+    let good = ppt("good");
+    let found = bed.logins.verify(&good, source(1)).unwrap();
     assert_eq!(found.evidence(), &Evidence::NativeToken { id: "tok_1".into() });
-    for wrong in ["ppt_", "ppt_Good", "ppt_good ", "ppt_goo"] {
-        assert_eq!(bed.show(wrong, source(1)), Err(NativeRefusal::Unknown), "{wrong}");
+    assert_eq!(bed.show("another", source(1)), Err(NativeRefusal::Unknown));
+    let (cut, last) = good.split_at(good.len() - 1);
+    let other = if last == "a" { "b" } else { "a" };
+    for wrong in ["ppt_", &format!("{good} "), cut, &format!("{cut}{other}"), &good.to_uppercase().replace("PPT", "ppt")] {
+        let refused = bed.logins.verify(wrong, source(1)).map(drop);
+        assert_eq!(refused, Err(NativeRefusal::Mistyped), "{wrong}");
     }
     assert!(
         NativeLogins::is_meant("ppt_")
@@ -112,39 +126,39 @@ fn a_good_token_is_found_and_nothing_else_is() {
 fn a_source_guesses_ten_times_a_minute() {
     let bed = bed();
     for guess in 0..MOST_OF_A_SOURCE {
-        assert_eq!(bed.show(&format!("ppt_{guess}"), source(1)), Err(NativeRefusal::Unknown), "{guess}");
+        assert_eq!(bed.show(&guess.to_string(), source(1)), Err(NativeRefusal::Unknown), "{guess}");
     }
-    assert_eq!(bed.show("ppt_good", source(1)), Err(NativeRefusal::TooManyGuesses));
-    assert_eq!(bed.show("ppt_good", source(2)), Ok(()), "another source is not touched");
+    assert_eq!(bed.show("good", source(1)), Err(NativeRefusal::TooManyGuesses));
+    assert_eq!(bed.show("good", source(2)), Ok(()), "another source is not touched");
     bed.wait(WINDOW);
-    assert_eq!(bed.show("ppt_good", source(1)), Ok(()));
+    assert_eq!(bed.show("good", source(1)), Ok(()));
 }
 
 #[test]
 fn a_client_that_repeats_itself_makes_one_guess() {
     let bed = bed();
     for _attempt in 0..100 {
-        assert_eq!(bed.show("ppt_stale", source(1)), Err(NativeRefusal::Unknown));
+        assert_eq!(bed.show("stale", source(1)), Err(NativeRefusal::Unknown));
     }
-    assert_eq!(bed.show("ppt_good", source(1)), Ok(()));
+    assert_eq!(bed.show("good", source(1)), Ok(()));
 }
 
 #[test]
 fn guesses_in_all_stop_strangers_alone_and_memory_is_bounded() {
     let bed = bed();
-    bed.show("ppt_good", source(1)).unwrap();
+    bed.show("good", source(1)).unwrap();
     let mut refused = 0;
     for number in 0..3 * u32::try_from(MOST_SOURCES).unwrap() {
-        let answer = bed.show(&format!("ppt_{number}"), source(1000 + number));
+        let answer = bed.show(&number.to_string(), source(1000 + number));
         refused += usize::from(answer == Err(NativeRefusal::TooManyGuesses));
     }
     assert_eq!(refused, 3 * MOST_SOURCES - usize::try_from(MOST_IN_ALL).unwrap());
-    assert_eq!(bed.show("ppt_good", source(2)), Err(NativeRefusal::TooManyGuesses));
-    assert_eq!(bed.show("ppt_good", source(1)), Ok(()), "who has proved itself is heard");
+    assert_eq!(bed.show("good", source(2)), Err(NativeRefusal::TooManyGuesses));
+    assert_eq!(bed.show("good", source(1)), Ok(()), "who has proved itself is heard");
     // Over time more sources come than there is room for.
     for number in 0..2 * u32::try_from(MOST_SOURCES).unwrap() {
         bed.wait(Duration::from_millis(200));
-        bed.show(&format!("ppt_{number}"), source(100_000 + number)).unwrap_err();
+        bed.show(&number.to_string(), source(100_000 + number)).unwrap_err();
     }
     assert!(bed.logins.guesses.lock().unwrap().sources.len() <= MOST_SOURCES);
 }
@@ -165,7 +179,7 @@ fn addresses_of_one_network_are_one_source() {
 #[test]
 fn revoking_cuts_what_the_token_has_opened() {
     let (bed, sessions) = (bed(), Arc::new(Sessions::default()));
-    let evidence = bed.logins.verify("ppt_good", source(1)).unwrap().evidence().clone();
+    let evidence = bed.logins.verify(&ppt("good"), source(1)).unwrap().evidence().clone();
     let (mine, others) = (session(&sessions), session(&sessions));
     bed.logins.watch(&evidence, mine.live());
     bed.logins.watch(&Evidence::Oidc { issuer: "https://issuer.example".into() }, others.live());
