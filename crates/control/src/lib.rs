@@ -20,7 +20,8 @@ pub use parts::{
     ControlParts, Decide, DecideRefusal, Explain, Foresee, ForeseeRefusal, Foreseen, Hypothetical, ListenerView,
     Reload, UpstreamView, Upstreams,
 };
-pub use parts::{EndToken, IssuerViews};
+pub use parts::{ClassList, ClassScan, ClassView, EndToken, IssuerViews, KnowsColumn, SampleRefusal};
+pub use parts::{SignalParts, StreamView, StreamViews};
 pub use people::{Caller, People, PersonEntry};
 pub use problem::{CODES, CodeText};
 pub use routes::{ROUTES, Right, RouteView};

@@ -12,7 +12,10 @@ use kernel::workload::Name;
 use serde::Serialize;
 use serde_json::Value;
 use store::approvals::Desk;
+use store::classes::ClassDecisions;
 use store::log::DiskLog;
+use store::risk::Risks;
+use store::signals::Signals;
 use store::tokens::Tokens;
 use store::workloads::Workloads;
 use tokio::sync::watch;
@@ -95,6 +98,36 @@ pub enum ForeseeRefusal {
     Denied,
 }
 
+/// Which columns are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClassView {
+    /// Those that carry a class, or seem to need one.
+    Carried,
+    /// All of them.
+    All,
+}
+
+/// Why no values were sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SampleRefusal {
+    /// There is no such upstream.
+    NoUpstream,
+    /// It cannot be reached, or its catalogue is not loaded.
+    Unavailable,
+    /// What was found could not be stored.
+    NotStored,
+}
+
+/// An upstream's columns with their classes: objects with `column`, `names`, `type`, `classes`, `masks`, `suggestions` and
+/// `decisions`. None for an upstream that is not there or not known yet.
+pub type ClassList = Arc<dyn Fn(&Name, ClassView) -> Option<Vec<Value>> + Send + Sync>;
+
+/// Samples an upstream's columns and keeps what is suggested: an object with counts.
+pub type ClassScan = Arc<dyn Fn(Name) -> PortFuture<'static, Result<Value, SampleRefusal>> + Send + Sync>;
+
+/// Has an upstream that column?
+pub type KnowsColumn = Arc<dyn Fn(&Name, &[Arc<str>; 3]) -> bool + Send + Sync>;
+
 /// Explains a decision's audit entry by the policies of now: the value becomes `explanation`.
 pub type Explain = Arc<dyn Fn(&Value) -> Option<Value> + Send + Sync>;
 
@@ -150,6 +183,14 @@ pub struct ControlParts {
     pub issuers: IssuerViews,
     /// The upstreams.
     pub upstreams: Upstreams,
+    /// What people decided about classes.
+    pub class_decisions: Arc<ClassDecisions>,
+    /// Columns and their classes.
+    pub classes: ClassList,
+    /// Samples columns.
+    pub scan: ClassScan,
+    /// Knows columns.
+    pub knows_column: KnowsColumn,
     /// Explains decisions.
     pub explain: Explain,
     /// Judges what nobody asked.

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use tokio::sync::Semaphore;
 
-use crate::api::{approvals, audit, decisions, reload, sessions, status, tokens, upstreams, workloads};
+use crate::api::{approvals, audit, classes, decisions, reload, sessions, signals, status, tokens, upstreams, workloads};
 use crate::context::{authenticate, authorize};
 use crate::parts::ControlParts;
 use crate::problem::Problem;
@@ -55,6 +55,10 @@ pub const ROUTES: [RouteView; 26] = [
     route("POST", "/v1/tokens/{id}/revoke", Administrator, "workloads token revoke"),
     route("GET", "/v1/upstreams", Anyone, "upstreams list"),
     route("POST", "/v1/upstreams/{name}/test", Administrator, "upstreams test"),
+    route("GET", "/v1/upstreams/{name}/classes", Administrator, "upstreams classes"),
+    route("POST", "/v1/upstreams/{name}/classes/scan", Administrator, "upstreams classes scan"),
+    route("POST", "/v1/upstreams/{name}/classes/confirm", Administrator, "upstreams classes confirm"),
+    route("POST", "/v1/upstreams/{name}/classes/reject", Administrator, "upstreams classes reject"),
     route("GET", "/v1/sessions", Administrator, "sessions list"),
     route("GET", "/v1/sessions/{id}", Administrator, "sessions show"),
     route("POST", "/v1/sessions/{id}/kill", Administrator, "sessions kill"),
@@ -86,6 +90,10 @@ fn handler(route: &RouteView) -> MethodRouter<Arc<ControlParts>> {
         "workloads token revoke" => post(tokens::revoke),
         "upstreams list" => get(upstreams::list),
         "upstreams test" => post(upstreams::test),
+        "upstreams classes" => get(classes::list),
+        "upstreams classes scan" => post(classes::scan),
+        "upstreams classes confirm" => post(classes::confirm),
+        "upstreams classes reject" => post(classes::reject),
         "sessions list" => get(sessions::list),
         "sessions show" => get(sessions::show),
         "sessions kill" => post(sessions::kill),

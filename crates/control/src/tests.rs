@@ -19,6 +19,7 @@ use kernel::workload::{Name, Person, Workload, WorkloadKind, WorkloadStatus};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::approvals::{Desk, DeskOptions};
+use store::classes::ClassDecisions;
 use store::database::Database;
 use store::log::{DiskLog, LogOptions, verify};
 use store::memory::StoppedClock;
@@ -148,7 +149,16 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
     let workloads = Workloads::open(database.clone(), Arc::<DiskLog>::clone(&log), Arc::<StoppedClock>::clone(&clock))
         .await
         .unwrap();
-    let given = Tokens::open(database, Arc::<DiskLog>::clone(&log), Arc::<StoppedClock>::clone(&clock)).await.unwrap();
+    let decisions =
+        ClassDecisions::open(database.clone(), Arc::<DiskLog>::clone(&log), Arc::<StoppedClock>::clone(&clock), Box::new(|_, _| {}));
+    let decisions = decisions.await.unwrap();
+    let as_clock = Arc::<StoppedClock>::clone(&clock);
+    let given = Tokens::open(database.clone(), Arc::<DiskLog>::clone(&log), as_clock.clone()).await.unwrap();
+    let given = Arc::new(given);
+    let risks = Risks::open(database.clone(), Arc::<DiskLog>::clone(&log), as_clock.clone()).await.unwrap();
+    let risks = Arc::new(risks);
+    let signals =
+        Signals::new(database, Arc::<DiskLog>::clone(&log), as_clock, Arc::clone(&risks), Arc::clone(&given));
     let snapshot = Snapshot::build(SnapshotParts {
         epoch: 7,
         workloads: vec![workload("triage", "mara@example.com"), workload("deploy", "bob@example.com")],
@@ -197,6 +207,13 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
                 would_be_denied: 0,
             }]
         }),
+        class_decisions: Arc::new(decisions),
+        classes: Arc::new(|upstream, view| {
+            let all = view == ClassView::All;
+            (upstream.as_str() == "shop-db").then(|| vec![json!({ "column": "public.customers.email", "all": all })])
+        }),
+        scan: Arc::new(|_| Box::pin(std::future::ready(Ok(json!({ "tables": 3, "suggestions": 1 }))))),
+        knows_column: Arc::new(|_, column| *column[2] == *"email"),
         explain: Arc::new(|entry| entry.get("decision").map(|_| json!({ "passes_if": "never" }))),
         decide: Arc::new(|request| {
             let known = request.workload == name("triage");

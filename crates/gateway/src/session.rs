@@ -14,7 +14,7 @@ use kernel::id::{ApprovalId, DecisionId, SessionId};
 use kernel::judge::{Memo, judge, judge_preparation, refuse};
 use kernel::operation::{Action, Operation};
 use kernel::policy::{Disclosure, Snapshot};
-use kernel::ports::{Answer, ApprovalDesk, AuditLog, Clock, Containment, DeskError, Snapshots, Spent, SpentTokens};
+use kernel::ports::{Answer, ApprovalDesk, AuditLog, Clock, Containment, DeskError, Detection, Snapshots, Spent, SpentTokens};
 use kernel::resource::{Resource, ResourceKind};
 use kernel::task::Left;
 use kernel::threats::Threats;
@@ -505,6 +505,12 @@ impl Session {
             at: self.around.now,
         };
         self.parts.desk.ask(asked).await
+    }
+
+    /// Enters what was found in values of a column without a class: kinds and counts.
+    pub fn note_detection(&mut self, found: &Detection) {
+        let event = Event::Detected { session: self.id, workload: self.who.workload(), found };
+        self.pending.note(event, self.parts.clock.now());
     }
 
     /// The desk, to wait at.

@@ -22,7 +22,7 @@ use crate::config::Configuration;
 use crate::config::checked::{ListenerTls, UpstreamAddress};
 use crate::dry_run::DryRun;
 use crate::wiring::House;
-use crate::{dry_run, parts, recorded};
+use crate::{certificates, classes, dry_run, recorded};
 
 /// Takes the port, before anything is told where it is. Nothing is served yet.
 pub(crate) async fn bind(configuration: &Configuration) -> anyhow::Result<TcpListener> {
@@ -80,10 +80,29 @@ fn control_parts(house: &Arc<House>, configuration: &Configuration, postgres: Op
             move |id: &str| native.cut(id)
         }),
         issuers: Arc::new({
-            let issuers = Arc::clone(&house.issuers);
-            move || issuers.health().iter().map(issuer).collect::<Vec<Value>>()
+            let (issuers, api) = (Arc::clone(&house.issuers), house.workload_api.clone());
+            move || {
+                let own = api.as_ref().map(|api| svid(&api.svid().health()));
+                issuers.health().iter().map(issuer).chain(own).collect::<Vec<Value>>()
+            }
         }),
         upstreams: Arc::new(move || upstreams(&listing)),
+        class_decisions: Arc::clone(&house.classes),
+        classes: Arc::new({
+            let house = Arc::clone(house);
+            move |upstream: &Name, view| classes::list(&house, upstream, view)
+        }),
+        scan: Arc::new({
+            let house = Arc::clone(house);
+            move |upstream| {
+                let house = Arc::clone(&house);
+                Box::pin(async move { classes::scan(&house, &upstream).await })
+            }
+        }),
+        knows_column: Arc::new({
+            let house = Arc::clone(house);
+            move |upstream: &Name, column: &[Arc<str>; 3]| classes::knows(&house, upstream, column)
+        }),
         explain: Arc::new(move |entry| recorded::explanation(&explaining.publisher.current(), entry)),
         decide: Arc::new(move |request| {
             let house = Arc::clone(&deciding);

@@ -4,6 +4,9 @@
 //! `wiring.rs` joins the crates.
 
 mod admin;
+mod audit;
+mod certificates;
+mod classes;
 mod cli;
 mod clock;
 mod config;
@@ -17,7 +20,9 @@ mod parts;
 mod policy_test;
 mod recorded;
 mod reload;
+mod signals;
 mod snapshots;
+mod suggest;
 mod wiring;
 
 use std::process::ExitCode;

@@ -5,15 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
+use gateway::login::bearer::BearerLogins;
 use gateway::login::jwks::{Freshness, JwksSource, SignatureAlgorithm as Algorithm};
-use gateway::login::oidc::{IssuerSettings, Issuers, TrustDomainSettings};
-use gateway::protocol::postgres::{Guarded, PostgresUpstream};
-use gateway::tls::{self, ServerTls, UpstreamTls};
+use gateway::login::oidc::{IssuerSettings, Issuers};
+use gateway::login::trust_domains::{TrustDomainSettings, TrustDomains};
+use gateway::login::workload_api::WorkloadApi;
+use gateway::protocol::postgres::{Detect, Guarded, PostgresUpstream};
+use gateway::tls::{self, UpstreamTls};
 use gateway::upstream::dial::{Address, Dialler};
 use gateway::upstream::fetch::Fetcher;
 use gateway::upstream::secret::SecretSource;
-use kernel::ports::Clock;
+use kernel::ports::{Classes, Clock};
 use kernel::workload::Name;
 use wire::mask::MaskKey;
 
@@ -27,13 +30,18 @@ use crate::dev_issuer;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// The upstreams under guard.
-pub(crate) fn upstreams(configuration: &Configuration, clock: &Arc<dyn Clock>) -> anyhow::Result<Vec<Arc<Guarded>>> {
+pub(crate) fn upstreams(
+    configuration: &Configuration,
+    clock: &Arc<dyn Clock>,
+    classes: &Arc<dyn Classes>,
+) -> anyhow::Result<Vec<Arc<Guarded>>> {
     let key = mask_key(&configuration.gateway.state)?;
     configuration
         .upstreams
         .iter()
         .map(|entry| {
-            Ok(Arc::new(Guarded::new(upstream(entry)?, Arc::clone(clock), Arc::new(key.of(&entry.upstream.name)))))
+            let guarded = Guarded::new(upstream(entry)?, Arc::clone(clock), Arc::new(key.of(&entry.upstream.name)));
+            Ok(Arc::new(guarded.with_classes(Arc::clone(classes))))
         })
         .collect()
 }
@@ -88,6 +96,12 @@ fn upstream(entry: &UpstreamEntry) -> anyhow::Result<PostgresUpstream> {
         hold: entry.hold,
         max_message: u32::try_from(entry.max_message).unwrap_or(u32::MAX),
         max_sessions: entry.max_sessions as usize,
+        label_providers: entry.label_providers.clone(),
+        detect: match entry.detect {
+            checked::Detect::Off => Detect::Off,
+            checked::Detect::Signal => Detect::Signal,
+            checked::Detect::Mask => Detect::Mask,
+        },
     })
 }
 

@@ -1,15 +1,18 @@
 //! Publishes snapshots: built from the configuration, the policy files and the standings of workloads; swapped as a whole;
 //! a bundle that does not validate never replaces one that does.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use kernel::policy::{PolicyFile, Problem, Snapshot, SnapshotParts};
+use kernel::policy::{DeclaredClass, PolicyFile, Problem, Snapshot, SnapshotParts};
 use kernel::ports::{PortFuture, Snapshots};
+use kernel::signal::Revocations;
+use kernel::threats::Threats;
 use kernel::trust::Trust;
-use kernel::workload::Workload;
+use kernel::workload::{Name, Person, Workload, WorkloadStatus};
 use store::workloads::Standings;
 use tokio::sync::watch;
 
@@ -33,6 +36,19 @@ pub(crate) struct Publisher {
     epoch: watch::Sender<u64>,
     /// The workloads as configured; their standing is applied to each snapshot.
     configured: Mutex<Vec<Workload>>,
+    /// The classes of upstreams' columns beyond the configuration's, by who told of them. Taken after `configured`.
+    declared: Mutex<BTreeMap<Name, BTreeMap<Teller, Vec<DeclaredClass>>>>,
+    /// The scores of risk that are not zero. Taken after `configured`.
+    scores: Mutex<BTreeMap<Name, u8>>,
+}
+
+/// Who tells of classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Teller {
+    /// The database's catalogue: comments and security labels.
+    Catalogue,
+    /// People, who confirmed suggestions.
+    People,
 }
 
 impl Publisher {
@@ -51,7 +67,13 @@ impl Publisher {
         // Held throughout, so that two changes cannot take the same epoch.
         let mut configured = self.configured.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = build(self.next_epoch(), configuration, standings)?;
-        configured.clone_from(&configuration.workloads);
+        let snapshot = snapshot.with_declared_classes(snapshot.epoch(), &self.declared());
+        configured.clone_from(&owned(configuration));
+        // What signals have brought outlives a change of policies.
+        let (before, epoch) = (self.current.load(), snapshot.epoch());
+        let workloads = self.standing(&configured, standings);
+        let snapshot = snapshot.with_workloads(epoch, workloads).with_threats(epoch, Arc::clone(before.threats()));
+        let snapshot = snapshot.with_revocations(epoch, Arc::clone(before.revocations()));
         self.publish(snapshot);
         Ok(())
     }
@@ -62,6 +84,66 @@ impl Publisher {
         let workloads = configured.iter().map(|workload| standing(workload, standings)).collect();
         let snapshot = self.current.load().with_workloads(self.next_epoch(), workloads);
         self.publish(snapshot);
+    }
+
+    /// Puts the scores of risk and the revocations into force, if any has changed.
+    /// What is heard is asked for here, so that of two callers the later one does not publish what is older.
+    pub(crate) fn hear(
+        &self,
+        standings: impl Fn() -> Arc<Standings>,
+        heard: impl Fn() -> (BTreeMap<Name, u8>, Revocations),
+    ) {
+        let configured = self.configured.lock().unwrap_or_else(PoisonError::into_inner);
+        let (scores, revocations) = heard();
+        let current = self.current.load();
+        {
+            let mut known = self.scores.lock().unwrap_or_else(PoisonError::into_inner);
+            if *known == scores && **current.revocations() == revocations {
+                return;
+            }
+            *known = scores;
+        }
+        let workloads = self.standing(&configured, &standings());
+        let snapshot = current.with_workloads(self.next_epoch(), workloads);
+        self.publish(snapshot.with_revocations(snapshot.epoch(), Arc::new(revocations)));
+    }
+
+    /// Puts threat lists into force.
+    pub(crate) fn threaten(&self, threats: Arc<Threats>) {
+        let _one_at_a_time = self.configured.lock().unwrap_or_else(PoisonError::into_inner);
+        self.publish(self.current.load().with_threats(self.next_epoch(), threats));
+    }
+
+    /// The configured workloads as they stand.
+    fn standing(&self, configured: &[Workload], standings: &Standings) -> Vec<Workload> {
+        let scores = self.scores.lock().unwrap_or_else(PoisonError::into_inner);
+        let risky = |workload: &Workload| {
+            let mut workload = standing(workload, standings);
+            workload.risk = workload.risk.max(scores.get(&workload.name).copied().unwrap_or(0));
+            workload
+        };
+        configured.iter().map(risky).collect()
+    }
+
+    /// Puts the classes that somebody tells of into force, in the place of those that they told of before.
+    pub(crate) fn declare(&self, teller: Teller, upstream: &Name, classes: Vec<DeclaredClass>) {
+        let _one_at_a_time = self.configured.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+            let told = declared.entry(upstream.clone()).or_default().entry(teller).or_default();
+            if *told == classes {
+                return;
+            }
+            *told = classes;
+        }
+        let snapshot = self.current.load().with_declared_classes(self.next_epoch(), &self.declared());
+        self.publish(snapshot);
+    }
+
+    fn declared(&self) -> BTreeMap<Name, Vec<DeclaredClass>> {
+        let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = |by: &BTreeMap<Teller, Vec<DeclaredClass>>| by.values().flatten().cloned().collect();
+        declared.iter().map(|(upstream, by)| (upstream.clone(), all(by))).collect()
     }
 
     fn next_epoch(&self) -> u64 {

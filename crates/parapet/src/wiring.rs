@@ -19,22 +19,27 @@ use gateway::sessions::{Cut, Sessions};
 use gateway::tasks::Tasks;
 use gateway::upstream::dial::Dialler;
 use kernel::audit::{Batch, Entry, Event};
-use kernel::ports::{AuditLog, Clock, Snapshots as _};
+use kernel::ports::{AuditLog, Classes, Clock, Snapshots as _};
 use kernel::secret::Secret;
 use kernel::workload::Name;
 use store::approvals::{Desk, DeskOptions};
+use store::classes::{ClassDecisions, Publish};
 use store::database::Database;
-use store::log::{DiskLog, LogOptions};
+use store::log::DiskLog;
 use store::spent::SpentStore;
 use store::tokens::Tokens;
 use store::workloads::Workloads;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::certificates::{Certificates, Svids};
+use crate::classes::Learned;
 use crate::clock::SystemClock;
+use crate::config::checked::ListenerTls;
 use crate::config::{Configuration, Problems};
-use crate::snapshots::Publisher;
-use crate::{WORKER_STACK, admin, descriptors, dev_issuer, logs, parts};
+use crate::signals::SignalHouse;
+use crate::snapshots::{Publisher, Teller};
+use crate::{WORKER_STACK, admin, audit, descriptors, dev_issuer, logs, parts, signals};
 
 /// Where the configuration comes from, for a reload: how to read it, and the files that it stands in.
 pub(crate) struct Origin {
@@ -44,6 +49,10 @@ pub(crate) struct Origin {
     pub(crate) files: Vec<PathBuf>,
 }
 
+/// How long the SPIFFE agent may take to bring a first SVID.
+const FIRST_SVID: Duration = Duration::from_secs(15);
+/// How often what results have suggested is written.
+const SUGGESTIONS: Duration = Duration::from_secs(5);
 /// How long the log may take to take its last entries.
 const LAST_ENTRIES: Duration = Duration::from_secs(5);
 
@@ -84,6 +93,7 @@ pub(crate) struct House {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) dialler: Dialler,
     pub(crate) upstreams: Vec<Arc<Guarded>>,
+    pub(crate) classes: Arc<ClassDecisions>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) configuration: RwLock<Arc<Configuration>>,
     /// Who may call the admin API; the newest value counts from the next call on.
@@ -174,8 +184,22 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let publisher = Arc::new(Publisher::new(&configuration, &workloads.standings())?);
     let sessions = Arc::new(Sessions::default());
     let dialler = Dialler::new();
-    let upstreams = parts::upstreams(&configuration, &clock)?;
+    let classes = {
+        let into = Arc::clone(&publisher);
+        let publish: Publish = Box::new(move |upstream, declared| into.declare(Teller::People, upstream, declared));
+        let opened = ClassDecisions::open(database.clone(), Arc::clone(&as_log), Arc::clone(&clock), publish);
+        Arc::new(opened.await?)
+    };
+    let learned: Arc<dyn Classes> =
+        Arc::new(Learned { publisher: Arc::clone(&publisher), decisions: Arc::clone(&classes) });
+    let upstreams = parts::upstreams(&configuration, &clock, &learned)?;
     let issuers = Arc::new(parts::issuers(&configuration, &dialler, &clock)?);
+    let workload_api = parts::workload_api(&configuration, &issuers, &dialler, &clock);
+    let svids = Svids {
+        own: workload_api.as_ref().map(|api| Arc::clone(api.svid())),
+        domains: Arc::clone(issuers.trust_domains()),
+    };
+    let certificates = Certificates::open(configuration.postgres.as_ref(), &state, svids).await?;
     let house = Arc::new(House {
         clock: Arc::clone(&clock),
         log: Arc::clone(&log),
@@ -187,6 +211,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         sessions: Arc::clone(&sessions),
         dialler: dialler.clone(),
         upstreams: upstreams.clone(),
+        classes,
         issuers,
         people: watch::Sender::new(Arc::new(admin::people(&configuration))),
         configuration: RwLock::new(Arc::new(configuration)),
@@ -208,6 +233,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
                 spent: Arc::new(SpentStore::new(database.clone(), Arc::clone(&clock))),
                 snapshots: publisher.clone(),
                 sessions: Arc::clone(&sessions),
+                budgets: Arc::default(),
                 public_url: admin::public_url(&configuration, &admin)?,
             };
             let issuers = Arc::clone(&house.issuers);
@@ -294,8 +320,20 @@ fn follow(tasks: &Tasks, house: &Arc<House>) {
         let (upstream, dialler) = (Arc::clone(upstream), house.dialler.clone());
         background(tasks, "catalogue", async move { upstream.follow(&dialler).await });
     }
+    let classes = Arc::clone(&house.classes);
+    background(tasks, "suggestions", async move {
+        loop {
+            tokio::time::sleep(SUGGESTIONS).await;
+            classes.write().await;
+        }
+    });
     let issuers = Arc::clone(&house.issuers);
     background(tasks, "issuer keys", async move { issuers.keep_fresh().await });
+    let domains = Arc::clone(house.issuers.trust_domains());
+    background(tasks, "trust domains", async move { domains.keep_fresh().await });
+    if let Some(api) = house.workload_api.clone() {
+        background(tasks, "workload api", async move { api.follow().await });
+    }
     let reloading = Arc::clone(house);
     background(tasks, "reload", async move { crate::reload::follow(&reloading).await });
 }

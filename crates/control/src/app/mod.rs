@@ -8,6 +8,7 @@ use crate::problem::Problem;
 
 pub(crate) mod approvals;
 pub(crate) mod audit;
+pub(crate) mod classes;
 pub(crate) mod decisions;
 pub(crate) mod reload;
 mod seen;

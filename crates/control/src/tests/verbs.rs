@@ -311,3 +311,39 @@ async fn native_tokens_are_shown_once_and_flagged_while_in_force() {
         "{entered:?}"
     );
 }
+
+#[tokio::test]
+async fn classes_are_listed_sampled_and_decided() {
+    let house = house().await;
+    let path = |verb: &str| format!("/v1/upstreams/shop-db/classes{verb}");
+    assert_eq!(house.get("ann", &path("")).await.1["items"][0]["all"], false);
+    assert_eq!(house.get("ann", &path("?all=true")).await.1["items"][0]["all"], true);
+    assert_eq!(house.get("ann", &path("?every=true")).await.0, 400);
+    assert_eq!(house.get("bob", &path("")).await.0, 403);
+    assert_eq!(house.get("ann", "/v1/upstreams/other/classes").await.0, 404);
+    assert_eq!(house.call("ann", "POST", &path("/scan"), json!({})).await.1["tables"], 3);
+    let decide = |column: &str, class: &str, reason: Value| {
+        json!({ "column": ["public", "customers", column], "class": class, "reason": reason })
+    };
+    for (verb, body, status) in [
+        ("/confirm", decide("email", "pii", Value::Null), 200),
+        ("/reject", decide("email", "pii", json!("test data")), 200),
+        ("/confirm", decide("emial", "pii", Value::Null), 404),
+        ("/confirm", decide("email", "personal data", Value::Null), 400),
+        ("/reject", decide("email", "pii", json!(" ")), 400),
+        ("/confirm", json!({ "column": ["customers", "email"], "class": "pii" }), 400),
+    ] {
+        assert_eq!(house.call("ann", "POST", &path(verb), body.clone()).await.0, status, "{verb} {body}");
+    }
+    assert_eq!(house.call("bob", "POST", &path("/confirm"), decide("email", "pii", Value::Null)).await.0, 403);
+    let entered = house.entered().await;
+    for line in [
+        "ann@example.com upstreams classes scan shop-db -",
+        "ann@example.com upstreams classes confirm shop-db public.customers.email pii -",
+        "ann@example.com upstreams classes reject shop-db public.customers.email pii test data",
+        "bob@example.com refused upstreams classes -",
+        "bob@example.com refused upstreams classes confirm -",
+    ] {
+        assert!(entered.iter().any(|entry| entry == line), "{line}: {entered:?}");
+    }
+}

@@ -68,6 +68,8 @@ pub enum Event<'a> {
         /// Why, for the log alone.
         why: &'a str,
     },
+    /// Attestations were, or were not, exchanged for a token.
+    Exchange(Box<Exchange<'a>>),
     /// A session ended.
     SessionEnded {
         /// The session.
@@ -99,6 +101,15 @@ pub enum Event<'a> {
         /// Their words.
         reason: Option<&'a str>,
     },
+    /// Values of a column that carries no class look sensitive.
+    Detected {
+        /// The session whose result it was.
+        session: SessionId,
+        /// Who received it.
+        workload: &'a Name,
+        /// Column, detector and counts.
+        found: &'a crate::ports::Detection,
+    },
     /// A person or the gateway itself acted on the product.
     Admin {
         /// The person; none for the gateway itself.
@@ -117,6 +128,57 @@ pub enum Event<'a> {
         /// SHA-256 of what was read, in hexadecimal.
         digest: &'a str,
     },
+}
+
+/// An exchange of attestations for a token of Parapet's (RFC 8693): a decision like any other.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    /// The decision.
+    pub decision: DecisionId,
+    /// Who asked, where that was found out.
+    pub workload: Option<&'a Name>,
+    /// Where they came from.
+    pub source: std::net::IpAddr,
+    /// What was shown.
+    pub evidence: Option<&'a Evidence>,
+    /// The claims that were accepted.
+    pub claims: Option<&'a crate::trust::Claims>,
+    /// From what run it comes, and for what task.
+    pub provenance: Option<&'a Provenance>,
+    /// What the task allows.
+    pub details: Option<&'a serde_json::Value>,
+    /// When the token ends.
+    pub expires: Option<Timestamp>,
+    /// Why none was issued; none if one was.
+    pub why: Option<&'a str>,
+}
+
+fn encode_exchange(exchange: &Exchange<'_>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    let Exchange { decision, workload, source, evidence, claims, provenance, details, expires, why } = exchange;
+    member(out, "kind", "exchange")?;
+    member(out, "decision", decision)?;
+    if let Some(workload) = workload {
+        member(out, "workload", workload)?;
+    }
+    member(out, "verdict", if why.is_some() { "deny" } else { "permit" })?;
+    member(out, "source", source)?;
+    if let Some(evidence) = evidence {
+        member(out, "evidence", evidence)?;
+    }
+    if let Some(claims) = claims.filter(|claims| !claims.is_empty()) {
+        member(out, "claims", claims)?;
+    }
+    super::body::origin(out, *provenance)?;
+    if let Some(details) = details {
+        member(out, "authorization_details", details)?;
+    }
+    if let Some(expires) = expires {
+        member(out, "expires", &expires.to_string())?;
+    }
+    match why {
+        Some(why) => member(out, "why", why),
+        None => Ok(()),
+    }
 }
 
 /// Appends the canonical bytes of an entry.
@@ -181,6 +243,7 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json
             member(out, "source", source)?;
             member(out, "why", why)?;
         }
+        Event::Exchange(exchange) => encode_exchange(exchange, out)?,
         Event::SessionEnded { session, why, rows, bytes } => {
             member(out, "kind", "session_ended")?;
             member(out, "session", session)?;
@@ -200,6 +263,17 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json
             member(out, "state", state)?;
             member(out, "by", by)?;
             member(out, "reason", reason)?;
+        }
+        Event::Detected { session, workload, found } => {
+            member(out, "kind", "detected")?;
+            member(out, "session", session)?;
+            member(out, "workload", workload)?;
+            member(out, "upstream", &found.upstream)?;
+            member(out, "column", &found.column.join("."))?;
+            member(out, "detector", found.detector)?;
+            member(out, "class", found.class)?;
+            member(out, "hits", &found.hits)?;
+            member(out, "samples", &found.samples)?;
         }
         Event::Admin { by, action, object, reason } => {
             member(out, "kind", "admin")?;

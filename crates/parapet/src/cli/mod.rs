@@ -5,6 +5,7 @@
 
 mod approvals;
 mod audit;
+mod classes;
 pub(crate) mod client;
 pub(crate) mod codes;
 mod completions;

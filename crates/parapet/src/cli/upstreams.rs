@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::cli::classes::Classes;
 use crate::cli::client::{Client, named};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
@@ -29,6 +30,8 @@ enum Verb {
         /// Its name
         upstream: String,
     },
+    /// Which columns carry which classes, who says so, which policies mask them, and what is suggested
+    Classes(Classes),
 }
 
 pub(super) const LISTING: Listing = Listing {
@@ -56,6 +59,7 @@ impl Upstreams {
                 UPSTREAMS.list(globals).await?;
                 Ok(Exit::Done)
             }
+            Verb::Classes(classes) => classes.execute(globals).await,
             Verb::Test { upstream } => {
                 let name = id::read(&upstream)?;
                 let client = Client::new(globals)?.patient(Duration::from_secs(60));

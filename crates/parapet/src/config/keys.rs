@@ -171,6 +171,17 @@ pub(crate) const ALL: &[Key] = &[
         "5m",
         "how long a request may wait for its approval with the client attached",
     ),
+    key(
+        "upstreams.*.label_providers",
+        Kind::List,
+        "providers of security labels whose labels name classes; none unless set",
+    ),
+    defaulted(
+        "upstreams.*.detect",
+        Kind::Text,
+        "signal",
+        "values that look sensitive in columns without a class: `off`, `signal`, or `mask` (each row is looked at)",
+    ),
     defaulted(
         "upstreams.*.max_message",
         Kind::Text,

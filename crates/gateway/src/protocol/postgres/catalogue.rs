@@ -8,7 +8,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest::{Context, SHA256};
 use kernel::operation::Operation;
-use kernel::ports::{Check, Clock};
+use kernel::policy::{ClassSource, DeclaredClass};
+use kernel::ports::{Check, Classes, Clock};
 use kernel::verdict::Undecidable;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use wire::mask::MaskKey;
@@ -21,6 +22,7 @@ use wire::sql::{
 use super::channel::Channel;
 use super::connect::{ConnectError, Opened, PostgresUpstream, Right};
 use super::stream::UpstreamStream;
+use super::watch::Watchers;
 use crate::upstream::dial::Dialler;
 
 /// A catalogue message may be this long.
@@ -69,6 +71,10 @@ pub struct Guarded {
     clock: Arc<dyn Clock>,
     mask_key: Arc<MaskKey>,
     places: Arc<Semaphore>,
+    /// Who is told what the database declares of its columns.
+    classes: Option<Arc<dyn Classes>>,
+    /// Who looks at values in results.
+    watchers: Option<Watchers>,
 }
 
 impl std::fmt::Debug for Guarded {
@@ -97,6 +103,7 @@ impl Guarded {
     /// An upstream of which nothing is known yet: every statement is denied until [`Self::refresh`] has read it.
     pub fn new(upstream: PostgresUpstream, clock: Arc<dyn Clock>, mask_key: Arc<MaskKey>) -> Self {
         let places = Arc::new(Semaphore::new(upstream.max_sessions.min(Semaphore::MAX_PERMITS)));
+        let watchers = Watchers::new(upstream.detect);
         Self {
             upstream,
             catalogue: ArcSwapOption::empty(),
@@ -106,12 +113,35 @@ impl Guarded {
             clock,
             mask_key,
             places,
+            classes: None,
+            watchers,
         }
+    }
+
+    /// Tells these what the database declares of its columns' classes, before anything is judged by its catalogue.
+    #[must_use]
+    pub fn with_classes(self, classes: Arc<dyn Classes>) -> Self {
+        Self { classes: Some(classes), ..self }
     }
 
     /// Counts up whenever the catalogue has changed.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The clock.
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Who looks at values in results.
+    pub(super) fn watchers(&self) -> Option<&Watchers> {
+        self.watchers.as_ref()
+    }
+
+    /// Who is told of classes.
+    pub(super) fn classes(&self) -> Option<&Arc<dyn Classes>> {
+        self.classes.as_ref()
     }
 
     /// A place for one more session; none if there are as many as may be.
@@ -215,10 +245,38 @@ impl Guarded {
         let epoch = self.epoch() + 1;
         let catalogue = Catalogue::read(&self.upstream.database, server_major, epoch, rows)?;
         let relations = catalogue.relations().len();
+        if let Some(classes) = &self.classes {
+            // First: nothing may be analysed by this catalogue while its classes do not count.
+            classes.declare(&self.upstream.name, self.declared(&catalogue));
+        }
         self.catalogue.store(Some(Arc::new(catalogue)));
         self.epoch.store(epoch, Ordering::Release);
         tracing::info!(upstream = %self.upstream.name, epoch, relations, "read the catalogue");
         Ok(())
+    }
+
+    /// What comments declare, and security labels of the providers that are asked.
+    fn declared(&self, catalogue: &Catalogue) -> Vec<DeclaredClass> {
+        let mut declared = Vec::new();
+        for label in catalogue.labels() {
+            let source = match &label.provider {
+                None => ClassSource::Comment,
+                Some(provider) if self.upstream.label_providers.iter().any(|asked| **asked == **provider) => {
+                    ClassSource::Label
+                }
+                Some(_) => continue,
+            };
+            declared.extend(label.classes.iter().map(|class| DeclaredClass {
+                schema: Arc::clone(&label.schema),
+                table: Arc::clone(&label.relation),
+                column: label.column.clone(),
+                class: Arc::clone(class),
+                source,
+            }));
+        }
+        declared.sort();
+        declared.dedup();
+        declared
     }
 
     /// Keeps the catalogue fresh. Never returns.

@@ -18,6 +18,7 @@ use super::prepared::{Due, Portal, Prepared, Running};
 use super::request::Effective;
 use super::serve::{Conversation, End, Skipping};
 use super::server;
+use super::watch::Watchers;
 
 /// Longer texts are analysed on the blocking pool: a statement of this size can take some milliseconds.
 const LONG_TEXT: usize = 16 * 1024;
@@ -417,6 +418,7 @@ impl Conversation<'_> {
             changes: std::mem::take(&mut effective.changes),
             changes_catalogue: effective.changes_catalogue,
             writes: effective.writes,
+            watch: self.guarded.watchers().map(Watchers::next).unwrap_or_default(),
         };
         self.wrote |= running.writes;
         let ends = |statement: &Statement| {

@@ -48,6 +48,22 @@ pub struct PostgresUpstream {
     pub max_message: u32,
     /// How many sessions may be open at once.
     pub max_sessions: usize,
+    /// Providers of security labels whose labels name classes.
+    pub label_providers: Vec<String>,
+    /// What is done about values in results that look sensitive, in columns without a class.
+    pub detect: Detect,
+}
+
+/// What is done about values that look sensitive, in columns that carry no class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detect {
+    /// Nothing is looked at.
+    Off,
+    /// Some rows are looked at; what is found is entered and suggested.
+    #[default]
+    Signal,
+    /// Every row is looked at, and what is found is replaced.
+    Mask,
 }
 
 /// Who opens the connection, and by which right.

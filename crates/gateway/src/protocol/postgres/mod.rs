@@ -15,11 +15,14 @@ mod hold;
 mod login;
 mod negotiate;
 mod prepared;
+mod prove;
 mod refuse;
 mod request;
+mod sample;
 mod serve;
 mod server;
 mod stream;
+mod watch;
 mod written;
 
 use std::net::SocketAddr;
@@ -39,7 +42,8 @@ use crate::session::Parts;
 use crate::upstream::dial::Dialler;
 
 pub use self::catalogue::Guarded;
-pub use self::connect::{ConnectError, PostgresUpstream};
+pub use self::connect::{ConnectError, Detect, PostgresUpstream};
+pub use self::sample::{Sample, SampleError, Sampled};
 
 /// The protocol's name in lists and in the log.
 pub(crate) const PROTOCOL: &str = "postgres";

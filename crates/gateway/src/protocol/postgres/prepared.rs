@@ -10,6 +10,8 @@ use wire::mask::{CopyMask, DescribedField, MaskPlan, RowMask};
 use wire::postgres::session_names::{Change, SessionNames};
 use wire::sql::{Analysis, Outputs};
 
+use super::watch::Watch;
+
 /// Prepared statements and portals that a session may have, each.
 pub(super) const MOST_NAMES: usize = 4096;
 
@@ -104,6 +106,8 @@ pub(super) struct Running {
     pub(super) changes: Vec<Change>,
     pub(super) changes_catalogue: bool,
     pub(super) writes: bool,
+    /// How values in columns without a class are looked at.
+    pub(super) watch: Watch,
 }
 
 impl Running {
@@ -121,6 +125,12 @@ impl Running {
         statement.map(|statement| &statement.outputs)
     }
 
+    /// The analysis of the statement that answers now, and its result columns.
+    pub(super) fn answering(&self) -> (&Analysis, &Outputs) {
+        let analysis = self.named().map_or(&self.analysis, |named| &named.analysis);
+        (analysis, self.outputs().unwrap_or(&Outputs::None))
+    }
+
     /// What has left of the portal or cursor whose rows come now, if it is one.
     pub(super) fn sent(&self) -> Option<&Arc<Sent>> {
         match &self.portal {
@@ -135,7 +145,10 @@ impl Running {
 
     /// Does anything of it need a look at its rows?
     pub(super) fn looks_at_rows(&self) -> bool {
-        self.limits.rows.is_some() || self.limits.bytes.is_some() || self.plan().is_some_and(MaskPlan::rewrites_rows)
+        self.limits.rows.is_some()
+            || self.limits.bytes.is_some()
+            || self.plan().is_some_and(MaskPlan::rewrites_rows)
+            || self.watch.masks()
     }
 }
 

@@ -118,11 +118,14 @@ impl Conversation<'_> {
             Reply::Part(Due::Running(running)) => match tag {
                 b'D' | b'd' => {
                     if !running.looks_at_rows() {
+                        running.watch(tag, body, &self.guarded, &self.session);
                         running.count(body.len());
                         return Ok(Fate::Pass);
                     }
                     client.send(before);
+                    let start = client.queue().len();
                     running.row(tag, body, self.guarded.mask_key(), client.queue())?;
+                    running.watch_written(tag, start, client.queue(), &self.guarded, &self.session)?;
                     Ok(Fate::Replaced)
                 }
                 b'T' => {
@@ -137,11 +140,13 @@ impl Conversation<'_> {
                     client.send(before);
                     running.cap_complete(body, client.queue())?;
                     self.session.count_rows(running.rows_sent, running.bytes_sent);
+                    running.report(&self.guarded, &mut self.session);
                     running.next_statement();
                     Ok(Fate::Replaced)
                 }
                 b'C' => {
                     self.session.count_rows(running.rows_sent, running.bytes_sent);
+                    running.report(&self.guarded, &mut self.session);
                     running.next_statement();
                     Ok(Fate::Pass)
                 }
@@ -165,6 +170,7 @@ impl Conversation<'_> {
             }
             Reply::Done(Due::Running(mut running)) => {
                 self.session.count_rows(running.rows_sent, running.bytes_sent);
+                running.report(&self.guarded, &mut self.session);
                 self.names_confirmed(&running);
                 if tag == b'C' && running.is_capped() {
                     let client = &mut self.relay.client;
@@ -392,6 +398,7 @@ impl Running {
         if let Some(plan) = self.plan() {
             self.rewriting = Some(plan.described(&fields, key).map_err(|_drift| End::Drift)?);
         }
+        self.watch.described(fields);
         Ok(())
     }
 

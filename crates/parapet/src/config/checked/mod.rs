@@ -116,6 +116,21 @@ pub(crate) struct UpstreamEntry {
     pub(crate) max_message: usize,
     /// How many sessions may be open at once.
     pub(crate) max_sessions: u32,
+    /// Providers of security labels whose labels name classes.
+    pub(crate) label_providers: Vec<String>,
+    /// What is done about values that look sensitive, in columns without a class.
+    pub(crate) detect: Detect,
+}
+
+/// What is done about values that look sensitive, in columns without a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detect {
+    /// Nothing.
+    Off,
+    /// They are entered and suggested.
+    Signal,
+    /// They are replaced.
+    Mask,
 }
 
 /// How to reach an upstream and log in there.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use kernel::policy::{Disclosure, Mode, Upstream};
 
 use crate::config::checked::{
-    ChannelBinding, UpstreamAddress, UpstreamConnection, UpstreamEntry, UpstreamTls, choose, file, name, parse_name,
+    ChannelBinding, Detect, UpstreamAddress, UpstreamConnection, UpstreamEntry, UpstreamTls, choose, file, name, parse_name,
     read, secret_source,
 };
 use crate::config::problem::Problem;
@@ -30,6 +30,9 @@ fn one(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) -> Optio
     let classes = classes(section, problems);
     let connection = connection(section, problems);
     let hold = read(section, "hold", value::duration, problems);
+    let words = [("off", Detect::Off), ("signal", Detect::Signal), ("mask", Detect::Mask)];
+    let detect = choose(section, "detect", &words, problems);
+    let label_providers = section.list("label_providers").into_iter().map(|entry| entry.text).collect();
     let max_message = max_message(section, problems);
     let max_sessions = read(
         section,
@@ -49,6 +52,8 @@ fn one(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) -> Optio
         hold: hold?,
         max_message: max_message?,
         max_sessions: max_sessions?,
+        label_providers,
+        detect: detect?,
     })
 }
 
