@@ -13,5 +13,6 @@ pub mod risk;
 mod scratch;
 pub mod signals;
 pub mod spent;
+pub mod tasks;
 pub mod tokens;
 pub mod workloads;
