@@ -14,6 +14,7 @@ mod people;
 mod problem;
 mod routes;
 mod serve;
+mod tlog;
 mod token;
 
 pub use parts::{
@@ -26,6 +27,7 @@ pub use people::{Caller, People, PersonEntry};
 pub use problem::{CODES, CodeText};
 pub use routes::{ROUTES, Right, RouteView};
 pub use serve::{ServeError, serve};
+pub use tlog::{TlogParts, serve_tlog};
 pub use token::{InvalidToken, NoRandomness, Token, TokenHash};
 
 #[cfg(test)]

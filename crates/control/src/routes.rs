@@ -44,7 +44,7 @@ const fn route(method: &'static str, path: &'static str, right: Right, action: &
 use Right::{Administrator, Anyone};
 
 /// Every route.
-pub const ROUTES: [RouteView; 26] = [
+pub const ROUTES: [RouteView; 27] = [
     route("GET", "/v1/status", Anyone, "status"),
     route("GET", "/v1/workloads", Anyone, "workloads list"),
     route("GET", "/v1/workloads/{name}", Anyone, "workloads show"),
@@ -74,6 +74,7 @@ pub const ROUTES: [RouteView; 26] = [
     route("POST", "/v1/decide", Anyone, "decide"),
     route("GET", "/v1/audit", Administrator, "audit search"),
     route("GET", "/v1/audit/head", Administrator, "audit head"),
+    route("POST", "/v1/audit/rotate", Administrator, "audit rotate"),
     route("POST", "/v1/reload", Administrator, "reload"),
 ];
 
@@ -109,6 +110,7 @@ fn handler(route: &RouteView) -> MethodRouter<Arc<ControlParts>> {
         "decide" => post(decisions::decide),
         "audit search" => get(audit::search),
         "audit head" => get(audit::head),
+        "audit rotate" => post(audit::rotate),
         "reload" => post(reload::reload),
         _ => get(no_route),
     }

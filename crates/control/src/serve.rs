@@ -38,7 +38,13 @@ pub async fn serve(
     if !listener.local_addr().is_ok_and(|address| address.ip().is_loopback()) {
         return Err(ServeError::NotLoopback);
     }
-    let service = TowerToHyperService::new(router(&Arc::new(parts)));
+    serve_router(listener, router(&Arc::new(parts)), stop).await;
+    Ok(())
+}
+
+/// Serves any router so.
+pub(crate) async fn serve_router(listener: TcpListener, router: axum::Router, stop: impl Future<Output = ()> + Send) {
+    let service = TowerToHyperService::new(router);
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let (ending, ended) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -70,7 +76,6 @@ pub async fn serve(
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
         connections.shutdown().await;
     }
-    Ok(())
 }
 
 async fn connection(stream: TcpStream, service: TowerToHyperService<axum::Router>, mut ended: watch::Receiver<bool>) {

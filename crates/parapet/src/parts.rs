@@ -105,7 +105,7 @@ fn upstream(entry: &UpstreamEntry) -> anyhow::Result<PostgresUpstream> {
     })
 }
 
-fn secret(source: &checked::SecretSource) -> SecretSource {
+pub(crate) fn secret(source: &checked::SecretSource) -> SecretSource {
     match source {
         checked::SecretSource::Environment(name) => SecretSource::Environment(name.clone()),
         checked::SecretSource::File(path) => SecretSource::File(path.clone()),

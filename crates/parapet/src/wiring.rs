@@ -63,6 +63,8 @@ pub(crate) struct Ready {
     pub(crate) admin: SocketAddr,
     /// Where PostgreSQL clients connect.
     pub(crate) postgres: Option<SocketAddr>,
+    /// Where the audit log is shown to strangers.
+    pub(crate) tlog: Option<SocketAddr>,
     /// How many policies are loaded.
     pub(crate) policies: usize,
 }
@@ -169,12 +171,14 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let state = configuration.gateway.state.clone();
     make_folder(&state)?;
     make_folder(&configuration.audit.folder)?;
-    let (log, opened) = DiskLog::open(&configuration.audit.folder, LogOptions::default(), Arc::clone(&clock))
-        .await
-        .with_context(|| format!("audit log in {}", configuration.audit.folder.display()))?;
+    let (log, opened, fresh_key) = audit::open(&configuration, &clock).await?;
     let log = Arc::new(log);
     enter(&*log, &*clock, Event::Configuration { result: "loaded", digest: &configuration.digest }).await?;
     note_recovery(&*log, &*clock, &opened).await?;
+    if let Some(key) = fresh_key {
+        let object = key.to_string();
+        enter(&*log, &*clock, Event::Admin { by: None, action: "audit key", object: &object, reason: None }).await?;
+    }
     let database = Database::open(&state.join("parapet.db")).await.context("the store in the state folder")?;
     let as_log: Arc<dyn AuditLog> = log.clone();
     let workloads = Arc::new(Workloads::open(database.clone(), Arc::clone(&as_log), Arc::clone(&clock)).await?);
@@ -248,9 +252,10 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     for upstream in &house.upstreams {
         upstream.refresh(&house.dialler).await;
     }
+    let tlog = audit::follow(&tasks, &configuration, &log, &clock, &dialler).await?;
     let admin = admin::serve(&tasks, &house, admin, postgres)?;
     let policies = publisher.current().policies().len();
-    let ready = Ready { admin, postgres, policies };
+    let ready = Ready { admin, postgres, tlog, policies };
     announce(&state, &ready)?;
     tracing::info!(%admin, ?postgres, policies, "ready");
     Ok(Running {
@@ -356,6 +361,7 @@ fn announce(state: &Path, ready: &Ready) -> anyhow::Result<()> {
     let ports = serde_json::json!({
         "admin": ready.admin.to_string(),
         "postgres": ready.postgres.map(|address| address.to_string()),
+        "tlog": ready.tlog.map(|address| address.to_string()),
     });
     let write = |name: &str, text: &str| {
         let fresh = state.join(format!("{name}.new"));

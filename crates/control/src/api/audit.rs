@@ -4,7 +4,7 @@ use axum::Json;
 use serde::Deserialize;
 use store::log::{Filter, Order, parse_time};
 
-use super::{Answer, Nothing, Parameters};
+use super::{Answer, Body, Nothing, Parameters};
 use crate::app;
 use crate::context::Context;
 use crate::problem::Problem;
@@ -65,6 +65,20 @@ pub(crate) async fn search(context: Context, Parameters(query): Parameters<Searc
 
 pub(crate) async fn head(context: Context, Parameters(Nothing {}): Parameters<Nothing>) -> Answer {
     app::audit::head(&context).await.map(Json)
+}
+
+/// A new signing key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rotation {
+    reason: String,
+    /// How long the old key signs along.
+    overlap_ms: u64,
+}
+
+pub(crate) async fn rotate(context: Context, Body(wanted): Body<Rotation>) -> Answer {
+    let overlap = std::time::Duration::from_millis(wanted.overlap_ms);
+    app::audit::rotate(&context, app::said(&wanted.reason)?, overlap).await.map(Json)
 }
 
 /// RFC 3339 in UTC, or milliseconds since the epoch.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
-use store::log::{Filter, Found, Order};
+use store::log::{Filter, Found, Order, RotateError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{list as list_of, object, time};
@@ -43,9 +43,42 @@ pub(crate) async fn search(context: &Context, filter: Filter, order: Order, limi
 pub(crate) async fn head(context: &Context) -> Result<Value, Problem> {
     context.enter("audit head", "audit", None).await?;
     let head = context.parts.log.head();
-    let (size, chain) = (head.size, head.chain.to_string());
-    let writable = context.parts.log.writable();
-    Ok(object("parapet.head/v1", json!({ "size": size, "chain": chain, "at": time(head.at), "writable": writable })))
+    let log = &context.parts.log;
+    let signed = log.checkpoint().map(
+        |signed| json!({ "origin": signed.origin, "size": signed.size, "root": kernel::audit::hash_text(&signed.root) }),
+    );
+    let keys = log.keys().into_iter().map(|view| {
+        json!({ "key": view.key.to_string(), "made_at": time(view.made), "signs_until": view.retires.map(time) })
+    });
+    let witnesses = log.witnessed().into_iter().map(|seen| {
+        json!({
+            "witness": seen.witness, "at": time(seen.at), "size": seen.size, "rolled_back": seen.rolled_back,
+        })
+    });
+    Ok(object(
+        "parapet.head/v1",
+        json!({
+            "size": head.size,
+            "chain": head.chain.to_string(),
+            "at": time(head.at),
+            "writable": log.writable(),
+            "signed": signed,
+            "keys": keys.collect::<Vec<Value>>(),
+            "witness_key": log.witness_key().map(|key| key.to_string()),
+            "witnesses": witnesses.collect::<Vec<Value>>(),
+        }),
+    ))
+}
+
+/// A new signing key; the old one signs along for `overlap`. The log enters it itself, under the old key.
+pub(crate) async fn rotate(context: &Context, reason: &str, overlap: std::time::Duration) -> Result<Value, Problem> {
+    let (log, by, reason) = (Arc::clone(&context.parts.log), context.caller.person.clone(), reason.to_owned());
+    let blocking = tokio::task::spawn_blocking(move || log.rotate_key(&by, &reason, overlap));
+    match blocking.await.map_err(|_| Problem::Failed)? {
+        Ok(key) => Ok(object("parapet.audit-key/v1", json!({ "key": key.to_string() }))),
+        Err(RotateError::Append(_)) => Err(Problem::LogUnavailable),
+        Err(RotateError::NoKeys | RotateError::Keys(_)) => Err(Problem::StoreUnavailable),
+    }
 }
 
 /// An entry's own members, with its place in the log.

@@ -63,6 +63,8 @@ pub fn parse_hash(text: &str) -> Option<TreeHash> {
 /// A `c2sp.org/tlog-proof@v1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProofFile {
+    /// What else the file carries, not proved by itself: here the entry, whose hash the path leads from.
+    pub extra: Option<Vec<u8>>,
     /// The entry's position.
     pub index: u64,
     /// From its sibling up to the root's child.
@@ -77,20 +79,25 @@ impl ProofFile {
     /// The file's text.
     pub fn text(&self) -> String {
         let path: String = self.path.iter().map(|hash| hash_text(hash) + "\n").collect();
-        format!("{PROOF_HEADER}index {}\n{path}\n{}", self.index, self.checkpoint)
+        let extra = self.extra.as_ref().map(|extra| format!("extra {}\n", STANDARD.encode(extra))).unwrap_or_default();
+        format!("{PROOF_HEADER}{extra}index {}\n{path}\n{}", self.index, self.checkpoint)
     }
 
-    /// Reads a file. Extra data is passed over: it is not authenticated.
+    /// Reads a file.
     pub fn parse(text: &str) -> Option<Self> {
         let (head, checkpoint) = text.strip_prefix(PROOF_HEADER)?.split_once("\n\n")?;
         let mut lines = head.split('\n').peekable();
-        if lines.peek().is_some_and(|line| line.starts_with("extra ")) {
-            lines.next();
-        }
+        let extra = match lines.peek().and_then(|line| line.strip_prefix("extra ")) {
+            Some(text) => {
+                lines.next();
+                Some(STANDARD.decode(text).ok()?)
+            }
+            None => None,
+        };
         let index = decimal(lines.next()?.strip_prefix("index ")?)?;
         let path: Option<Vec<TreeHash>> = lines.map(parse_hash).collect();
         let path = path.filter(|path| path.len() <= 64)?;
-        Some(Self { index, path, checkpoint: Note::parse(checkpoint).ok()? })
+        Some(Self { extra, index, path, checkpoint: Note::parse(checkpoint).ok()? })
     }
 
     /// Does it prove that the leaf stands in a log that one of `keys` signed? The checkpoint, if so.

@@ -1,19 +1,26 @@
-//! `parapet audit`: search the log through the gateway, or verify its files without it.
+//! `parapet audit`: search the log and see its head through the gateway; verify, prove and export its files without it.
 
 use clap::{Args, Subcommand, ValueEnum};
+use kernel::audit::VerifierKey;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use store::log::{Tampered, Verified, VerifyError};
 
 use crate::cli::client::{Client, encoded, state_folder};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::output::{self, Column, Listing, Shape};
-use crate::cli::style::{Styled, Tone};
 use crate::config::{Raw, Sources, variable};
 use crate::recorded::set;
 
-/// Verify and search the audit log
+mod head;
+mod prove;
+mod verify;
+
+fn overlap(text: &str) -> Result<std::time::Duration, &'static str> {
+    crate::config::duration(text)
+}
+
+/// Search, verify, prove and export the audit log
 #[derive(Debug, Args)]
 pub(super) struct Audit {
     #[command(subcommand)]
@@ -30,9 +37,27 @@ enum Verdict {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Find any changed, missing or reordered entry; needs no gateway
-    Verify {
-        /// Folder of the log, instead of the configured one
-        folder: Option<PathBuf>,
+    Verify(verify::Verify),
+    /// Prove that an entry stands in the log, or that the log goes on from an older head; needs no gateway
+    Prove(prove::Prove),
+    /// Write a part of the log as one file that proves itself; needs no gateway
+    Export(prove::Export),
+    /// How far the log reaches, what is signed, and who witnesses it
+    Head {
+        /// The signed head itself, to be kept elsewhere; needs no gateway
+        #[arg(long)]
+        signed: bool,
+    },
+    /// Where the witnesses of this log stand, and the key by which this node witnesses others
+    Witness,
+    /// Sign with a new key from now on; the old one signs along for a while
+    Rotate {
+        /// Why, for the audit log
+        #[arg(long)]
+        reason: String,
+        /// How long the old key signs along
+        #[arg(long, default_value = "30d", value_parser = overlap)]
+        overlap: std::time::Duration,
     },
     /// Entries that match, newest last
     Search(Search),
@@ -112,7 +137,13 @@ fn for_people(mut entry: Value) -> Value {
 impl Audit {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         match self.verb {
-            Verb::Verify { folder } => verify(folder, globals),
+            Verb::Verify(verify) => verify.execute(globals),
+            Verb::Prove(prove) => prove.execute(globals),
+            Verb::Export(export) => export.execute(globals),
+            Verb::Head { signed: true } => head::signed(globals),
+            Verb::Head { signed: false } => head::head(globals).await,
+            Verb::Witness => head::witness(globals).await,
+            Verb::Rotate { reason, overlap } => head::rotate(&reason, overlap, globals).await,
             Verb::Search(search) => {
                 let answer = Client::new(globals)?.get(&search.path()?).await?;
                 // The gateway gives the newest first; people read the last line first.
@@ -132,7 +163,7 @@ impl Search {
         let mut path = format!("/v1/audit?limit={}", self.limit);
         let verdict = self.verdict.and_then(|verdict| Some(verdict.to_possible_value()?.get_name().to_owned()));
         let since = match &self.since {
-            Some(text) => Some(since(text)?),
+            Some(text) => Some(crate::cli::time::since(text)?.millis().to_string()),
             None => None,
         };
         let filters = [
@@ -155,70 +186,6 @@ impl Search {
     }
 }
 
-/// Milliseconds since the epoch.
-fn since(text: &str) -> Result<String, Failure> {
-    let at = match crate::config::duration(text) {
-        Ok(ago) => crate::cli::time::now().millis().saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
-        Err(_) => crate::config::timestamp(text).map_err(Failure::usage)?.millis(),
-    };
-    Ok(at.to_string())
-}
-
-/// Proves the log in a folder, without the gateway: proof is computed by the reader.
-fn verify(folder: Option<PathBuf>, globals: &Globals) -> Result<Exit, Failure> {
-    let folder = folder.unwrap_or_else(|| log_folder(globals));
-    let (view, text, exit) = match store::log::verify(&folder) {
-        Ok(verified) => proved(&folder, &verified),
-        Err(VerifyError::Tampered(tampered)) => broken(&folder, &tampered),
-        Err(error @ (VerifyError::NoLog | VerifyError::Unreadable(_))) => {
-            // No log and no proof: that must not look like a proof.
-            let failure = Failure::new(Exit::ProofFailed, "PAR0312", format!("{}: {error}", folder.display()));
-            return Err(failure.help("name the folder of the log, or check its permissions"));
-        }
-    };
-    output::data(&if globals.for_programs() { output::object("parapet.audit-verify/v1", &view) } else { text });
-    Ok(exit)
-}
-
-fn proved(folder: &Path, verified: &Verified) -> (Value, String, Exit) {
-    let view = json!({
-        "verified": true,
-        "folder": folder.display().to_string(),
-        "entries": verified.entries,
-        "chain": verified.chain.to_string(),
-        "unfinished_bytes": verified.unfinished,
-    });
-    let mut text =
-        format!("{}: {} entries, chain {}\n", Styled(Tone::Good, "✓ verified"), verified.entries, verified.chain);
-    if verified.unfinished > 0 {
-        text.push_str(&format!(
-            "  {} bytes of an entry that is being written, or was cut off by a crash\n",
-            verified.unfinished
-        ));
-    }
-    (view, text, Exit::Done)
-}
-
-fn broken(folder: &Path, tampered: &Tampered) -> (Value, String, Exit) {
-    let view = json!({
-        "verified": false,
-        "folder": folder.display().to_string(),
-        "first_bad_seq": tampered.seq,
-        "file": tampered.file,
-        "offset": tampered.offset,
-        "why": tampered.why.to_string(),
-    });
-    let text = format!(
-        "{}: the first bad entry is seq {}, in {} at byte {}\n  why   {}\n  next  keep the files as they are, and find out who could write there\n",
-        Styled(Tone::Bad, "✗ failed"),
-        tampered.seq,
-        folder.join(&tampered.file).display(),
-        tampered.offset,
-        tampered.why,
-    );
-    (view, text, Exit::ProofFailed)
-}
-
 /// The folder of the log: that of the gateway to talk to, or the configured one.
 pub(super) fn log_folder(globals: &Globals) -> PathBuf {
     let raw = Raw::read(Sources::discover(variable("PARAPET_CONFIG").as_deref().map(Path::new), &[]), &mut Vec::new());
@@ -226,4 +193,9 @@ pub(super) fn log_folder(globals: &Globals) -> PathBuf {
         Some(folder) => raw.resolve(&folder.place, &folder.text),
         None => state_folder(globals).join("audit"),
     }
+}
+
+/// The public keys that sign the log of this state folder, from where its signing keys stand; none if it cannot be read.
+fn trusted_keys(globals: &Globals) -> Vec<VerifierKey> {
+    store::log::public_keys(&crate::audit::keys_path(&state_folder(globals))).unwrap_or_default()
 }

@@ -138,6 +138,25 @@ pub(crate) const ALL: &[Key] = &[
     },
     key("postgres.tls.client_ca", Kind::Text, "PEM file of the authorities whose client certificates are accepted"),
     key("audit.folder", Kind::Text, "folder of the audit log; `audit` in the state folder unless set"),
+    key(
+        "audit.origin",
+        Kind::Text,
+        "the log's name in what is signed, such as `parapet.example/audit`; one of its own unless set at the first start",
+    ),
+    defaulted(
+        "audit.durability",
+        Kind::Text,
+        "process",
+        "an entry survives `process` (its death) or `disk` (loss of power) before what it permits is sent",
+    ),
+    secret(
+        "audit.master_key",
+        "where the key over the log's keys is: `file:///…`, `env://NAME` or `command:///…`; `master.key` in the state folder unless set",
+    ),
+    key("audit.listen", Kind::Text, "address on which signed heads and tiles are read, and others' logs witnessed; none unless set"),
+    required("audit.witnesses.*.url", Kind::Text, "where the witness takes checkpoints: `https://…`, or `http://` on loopback"),
+    required("audit.witnesses.*.key", Kind::Text, "the witness's public key, as `name+id+base64`"),
+    required("audit.witnessed.*.key", Kind::Text, "the public key of a log that this node witnesses, as `name+id+base64`"),
     defaulted(
         "policies.folders",
         Kind::List,

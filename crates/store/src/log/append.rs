@@ -90,6 +90,8 @@ pub(super) struct Shared {
     pub(super) wanted: Notify,
     pub(super) sealer: Option<Mutex<Sealer>>,
     pub(super) sealed: watch::Sender<Option<Checkpoint>>,
+    /// What witnesses have answered since the start, by their names.
+    pub(super) witnessed: Mutex<std::collections::BTreeMap<String, super::witness::WitnessedBy>>,
     /// Held until the last use of the folder is over, a late fdatasync included.
     _lock: File,
 }
@@ -204,6 +206,7 @@ impl DiskLog {
             wanted: Notify::new(),
             sealer: sealer.map(Mutex::new),
             sealed: watch::Sender::new(sealed),
+            witnessed: Mutex::default(),
             _lock: lock,
         });
         let (stop, stopped) = watch::channel(false);

@@ -237,6 +237,12 @@ impl SigningKeys {
     }
 }
 
+/// The public halves of the keys in a file of signing keys, cosigning ones too: what stands there needs no master key.
+pub fn public_keys(path: &Path) -> Option<Vec<VerifierKey>> {
+    let file: File = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    file.keys.iter().map(|kept| kept.key.parse().ok()).collect()
+}
+
 /// Replaces a file: readers see the old one or the new one, and so does a machine that lost its power.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut fresh = path.as_os_str().to_owned();

@@ -34,7 +34,7 @@ pub use append::{DiskLog, Durability, LogOptions};
 pub use envelope::{EnvelopeError, MasterKey};
 pub use filter::{Filter, Order, parse_time};
 pub use head::Head;
-pub use keys::{KeyView, KeysError, SigningKeys};
+pub use keys::{KeyView, KeysError, SigningKeys, public_keys};
 pub use open::{OpenError, Opened, Torn};
 pub use prove::{ProveError, Prover};
 pub use rotate::RotateError;

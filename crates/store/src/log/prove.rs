@@ -99,11 +99,11 @@ impl Prover {
         Ok(record.entry.to_vec())
     }
 
-    /// The proof that the entry at `seq` stands in the log.
+    /// The proof that the entry at `seq` stands in the log, with the entry.
     pub fn inclusion(&self, seq: u64) -> Result<ProofFile, ProveError> {
         self.covers(seq.saturating_add(1))?;
         let path = tree::inclusion_proof(&self.hashes, seq, self.checkpoint.size)?;
-        Ok(ProofFile { index: seq, path, checkpoint: self.note.clone() })
+        Ok(ProofFile { extra: Some(self.entry(seq)?), index: seq, path, checkpoint: self.note.clone() })
     }
 
     /// The proof that the log goes on from its first `old` entries.

@@ -141,15 +141,17 @@ pub fn submission(dir: &Path, old: u64) -> Result<(String, Checkpoint), ProveErr
     Ok((format!("old {old}\n{proof}\n{}", prover.note()), prover.checkpoint().clone()))
 }
 
-/// A witness's answer, taken over.
+/// Where a witness stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WitnessedBy {
     /// The witness.
     pub witness: String,
     /// When it saw the head.
     pub at: Timestamp,
-    /// The head's size.
+    /// How many entries it has cosigned.
     pub size: u64,
+    /// It has cosigned what this log does not have.
+    pub rolled_back: bool,
 }
 
 impl DiskLog {
@@ -182,11 +184,25 @@ impl DiskLog {
         }
         note.add(own.signatures().iter().cloned());
         replace(&path, note.to_string().as_bytes())?;
-        Ok(Some(WitnessedBy { witness: witness.name().to_owned(), at, size: checkpoint.size }))
+        let seen = WitnessedBy { witness: witness.name().to_owned(), at, size: checkpoint.size, rolled_back: false };
+        self.remember(seen.clone());
+        Ok(Some(seen))
+    }
+
+    fn remember(&self, seen: WitnessedBy) {
+        let mut witnessed = self.shared.witnessed.lock().unwrap_or_else(PoisonError::into_inner);
+        witnessed.insert(seen.witness.clone(), seen);
+    }
+
+    /// What witnesses have answered since the start.
+    pub fn witnessed(&self) -> Vec<WitnessedBy> {
+        self.shared.witnessed.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// A witness has cosigned more of this log than there is: it was rolled back. Entered, and said on each start.
     pub fn rolled_back(&self, witness: &str, size: u64) {
+        let at = self.shared.clock.now();
+        self.remember(WitnessedBy { witness: witness.to_owned(), at, size, rolled_back: true });
         tracing::error!(
             witness,
             size,

@@ -54,15 +54,16 @@ fn a_proof_file_proves_its_leaf_in_its_place() {
     let key = SignerKey::from_seed("parapet.example/audit", KeyUse::Sign, &[1; 32]).unwrap();
     let (checkpoint, note, [a, b]) = signed("parapet.example/audit", &key);
     let keys = [key.public().clone()];
-    let file = ProofFile { index: 0, path: vec![b], checkpoint: note };
+    let file = ProofFile { extra: None, index: 0, path: vec![b], checkpoint: note };
     let read = ProofFile::parse(&file.text()).unwrap();
     assert_eq!(read, file);
     assert_eq!(read.verify(&a, &keys).unwrap(), checkpoint);
     assert_eq!(read.verify(&b, &keys), Err(ProofError::Path(NotProved)));
     assert_eq!(ProofFile { index: 1, ..read.clone() }.verify(&a, &keys), Err(ProofError::Path(NotProved)));
     assert_eq!(read.verify(&a, &[]), Err(ProofError::Checkpoint(NoteError::UnknownKeys)));
-    let extra = file.text().replace("index", "extra AAAA\nindex");
-    assert_eq!(ProofFile::parse(&extra).unwrap(), file);
+    let with_entry = ProofFile { extra: Some(b"a".to_vec()), ..file.clone() };
+    assert_eq!(ProofFile::parse(&with_entry.text()).unwrap(), with_entry);
+    assert!(with_entry.verify(&a, &keys).is_ok());
     for wrong in [file.text().replace("@v1", "@v2"), file.text().replace("index 0", "index 00"), String::new()] {
         assert_eq!(ProofFile::parse(&wrong), None);
     }

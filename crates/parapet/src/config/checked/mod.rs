@@ -3,10 +3,13 @@
 //! `check` is the only way to a [`Configuration`]; it reports everything that is wrong, not the first thing. What only a
 //! running gateway can find out (does the upstream answer? is the certificate valid?) is for `parapet doctor`.
 
+mod audit;
 mod identity;
 mod listeners;
 mod templates;
 mod upstreams;
+
+pub(crate) use audit::AuditPart;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -94,13 +97,6 @@ pub(crate) enum ListenerTls {
         /// PEM file of the authorities for client certificates.
         client_ca: Option<PathBuf>,
     },
-}
-
-/// The audit log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AuditPart {
-    /// Its folder.
-    pub(crate) folder: PathBuf,
 }
 
 /// A protected system: what policies see of it, and how to reach it.
@@ -288,15 +284,12 @@ pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configurat
         problems.push(Problem::new("PAR0407", &place.unwrap_or(crate::config::layers::Place::NOWHERE), message));
     }
     let gateway = gateway?;
-    let audit = match root.section("audit").get("folder") {
-        Some(folder) => AuditPart { folder: raw.resolve(&folder.place, &folder.text) },
-        None => AuditPart { folder: gateway.state.join("audit") },
-    };
+    let audit = audit::audit(&root.section("audit"), &gateway.state, problems);
     Some(Configuration {
         gateway,
         admin: admin?,
         postgres: postgres?,
-        audit,
+        audit: audit?,
         policy_folders: policy_folders?,
         upstreams: upstreams?,
         workloads: workloads?,

@@ -1,0 +1,164 @@
+//! The audit log's parts, joined: its keys, the listener on which heads and tiles are read, and the witnesses that are asked.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use control::TlogParts;
+use gateway::tasks::Tasks;
+use gateway::tls::UpstreamTls;
+use gateway::upstream::dial::Dialler;
+use gateway::upstream::fetch::{Fetcher, Location};
+use kernel::audit::VerifierKey;
+use kernel::ports::Clock;
+use store::log::{DiskLog, LogOptions, MasterKey, Opened, ProveError, SigningKeys, Witness, submission};
+use tokio::net::TcpListener;
+
+use crate::config::Configuration;
+use crate::config::checked::AuditPart;
+use crate::{dev_issuer, parts};
+
+/// Where the log's signing keys stand, closed under the master key.
+pub(crate) fn keys_path(state: &Path) -> PathBuf {
+    state.join("audit.keys")
+}
+
+/// Opens the log and what signs it. True if its key is new, so that the log must name it.
+pub(crate) async fn open(
+    configuration: &Configuration,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(DiskLog, Opened, Option<VerifierKey>)> {
+    let (part, state) = (&configuration.audit, &configuration.gateway.state);
+    let master = master_key(part, state).await.context("the key over the audit log's keys")?;
+    let keys = SigningKeys::open(&keys_path(state), master, part.origin.as_deref(), clock.now())
+        .context("the signing keys of the audit log")?;
+    let fresh = if keys.is_fresh() { keys.current().cloned() } else { None };
+    let options = LogOptions { durability: part.durability, ..LogOptions::default() };
+    let (log, opened) = DiskLog::open_signed(&part.folder, options, Arc::clone(clock), keys)
+        .await
+        .with_context(|| format!("audit log in {}", part.folder.display()))?;
+    Ok((log, opened, fresh))
+}
+
+async fn master_key(part: &AuditPart, state: &Path) -> anyhow::Result<MasterKey> {
+    if let Some(source) = &part.master_key {
+        let text = parts::secret(source).read().await?;
+        return Ok(MasterKey::from_text(text.expose())?);
+    }
+    let path = state.join("master.key");
+    if !path.is_file() {
+        dev_issuer::write_private(&path, MasterKey::fresh_text()?.as_bytes())?;
+    }
+    let text = zeroize::Zeroizing::new(std::fs::read_to_string(&path)?);
+    Ok(MasterKey::from_text(&text)?)
+}
+
+/// Starts what shows the log to others, and what asks its witnesses. Where it listens.
+pub(crate) async fn follow(
+    tasks: &Tasks,
+    configuration: &Configuration,
+    log: &Arc<DiskLog>,
+    clock: &Arc<dyn Clock>,
+    dialler: &Dialler,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let part = &configuration.audit;
+    for (url, key) in &part.witnesses {
+        let location: Location = url.parse()?;
+        let tls = if url.starts_with("https://") { Some(UpstreamTls::system()?) } else { None };
+        let fetcher = Fetcher::new(dialler.clone(), tls);
+        let (log, key, mut stopping) = (Arc::clone(log), key.clone(), tasks.stopping());
+        tasks.spawn("audit witness", async move {
+            tokio::select! {
+                () = stopping.begun() => {}
+                () = ask(&log, &fetcher, &location, &key) => {}
+            }
+        });
+    }
+    let Some(address) = part.listen else { return Ok(None) };
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("the audit log cannot be shown on {address}"))?;
+    let bound = listener.local_addr()?;
+    let witness = if part.witnessed.is_empty() {
+        None
+    } else {
+        let dir = configuration.gateway.state.join("witnessed");
+        Some(Arc::new(Witness::open(&dir, Arc::clone(log), part.witnessed.clone()).context("what was witnessed")?))
+    };
+    let parts = TlogParts { dir: log.dir().to_owned(), clock: Arc::clone(clock), witness };
+    let mut stopping = tasks.stopping();
+    tasks.spawn("audit listener", async move {
+        control::serve_tlog(listener, parts, async move { stopping.begun().await }).await;
+    });
+    Ok(Some(bound))
+}
+
+/// Asks one witness to cosign each new head, at most every few seconds.
+async fn ask(log: &DiskLog, fetcher: &Fetcher, location: &Location, key: &VerifierKey) {
+    const PAUSE: Duration = Duration::from_secs(2);
+    let mut heads = log.watch_checkpoint();
+    heads.mark_changed();
+    // The witness says where it stands.
+    let mut cosigned = 0;
+    let mut told = false;
+    while heads.changed().await.is_ok() {
+        match ask_once(log, fetcher, location, key, cosigned).await {
+            Ok(Asked::Cosigned(size)) => cosigned = size,
+            Ok(Asked::StandsAt(size)) => {
+                cosigned = size;
+                heads.mark_changed();
+            }
+            Ok(Asked::Beyond(size)) if !told => {
+                log.rolled_back(key.name(), size);
+                told = true;
+            }
+            Ok(Asked::Beyond(_)) => {}
+            Err(error) => tracing::warn!(witness = key.name(), %error, "the witness does not cosign"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What came of asking.
+enum Asked {
+    /// It cosigned the first so many entries.
+    Cosigned(u64),
+    /// It cosigned these before, and goes on from there.
+    StandsAt(u64),
+    /// It has cosigned more than there is.
+    Beyond(u64),
+}
+
+async fn ask_once(
+    log: &DiskLog,
+    fetcher: &Fetcher,
+    location: &Location,
+    key: &VerifierKey,
+    cosigned: u64,
+) -> anyhow::Result<Asked> {
+    const LONGEST: usize = 64 * 1024;
+    const WITHIN: Duration = Duration::from_secs(10);
+    let (body, head) = match submission(log.dir(), cosigned) {
+        Ok(submission) => submission,
+        Err(ProveError::Beyond { .. }) => return Ok(Asked::Beyond(cosigned)),
+        Err(error) => return Err(error.into()),
+    };
+    let answer = fetcher.post(location, "text/plain", None, body.clone().into(), LONGEST, WITHIN).await?;
+    let text = String::from_utf8(answer.body).unwrap_or_default();
+    match answer.status {
+        200 => match log.take_cosignatures(&body, &text, key)? {
+            Some(_) => Ok(Asked::Cosigned(head.size)),
+            None => Err(anyhow::anyhow!("its answer has no signature of its key that holds")),
+        },
+        409 => match text.trim_end().parse::<u64>() {
+            Ok(size) if size > head.size => Ok(Asked::Beyond(size)),
+            // The same size and another root: this log is not the one that was cosigned.
+            Ok(size) if size == cosigned => Ok(Asked::Beyond(size)),
+            Ok(size) => Ok(Asked::StandsAt(size)),
+            Err(_) => Err(anyhow::anyhow!("its answer says no size")),
+        },
+        422 => Ok(Asked::Beyond(cosigned)),
+        status => Err(anyhow::anyhow!("it answers with status {status}")),
+    }
+}
