@@ -9,6 +9,7 @@ use control::{
     UpstreamView,
 };
 use gateway::login::oidc::IssuerHealth;
+use gateway::login::workload_api::SvidHealth;
 use gateway::protocol::postgres::Guarded;
 use gateway::tasks::Tasks;
 use gateway::upstream::dial::Dialler;
@@ -75,6 +76,7 @@ fn control_parts(house: &Arc<House>, configuration: &Configuration, postgres: Op
         desk: Arc::clone(&house.desk),
         workloads: Arc::clone(&house.workloads),
         tokens: Arc::clone(&house.tokens),
+        signals: house.signals.control(),
         end_token: Arc::new({
             let native = Arc::clone(&house.native);
             move |id: &str| native.cut(id)
@@ -124,11 +126,22 @@ fn control_parts(house: &Arc<House>, configuration: &Configuration, postgres: Op
     }
 }
 
+/// The gateway's own SVID, as people see it, beside the issuers.
+fn svid(health: &SvidHealth) -> Value {
+    json!({
+        "svid": health.id,
+        "since": health.since.map(|at| at.to_string()),
+        "until": health.expires.map(|at| at.to_string()),
+        "failed": health.failed.as_ref().map(ToString::to_string),
+    })
+}
+
 /// An issuer, as people see it.
 fn issuer(health: &IssuerHealth) -> Value {
     json!({
         "issuer": health.issuer,
         "keys": health.keys.keys,
+        "authorities": health.keys.authorities,
         "since": health.keys.since.map(|at| at.to_string()),
         "until": health.keys.until.map(|at| at.to_string()),
         "failed": health.keys.failed.as_ref().map(ToString::to_string),
@@ -149,7 +162,7 @@ fn listeners(configuration: &Configuration, postgres: Option<SocketAddr>) -> Vec
     let Some((listener, address)) = configuration.postgres.as_ref().zip(postgres) else {
         return Vec::new();
     };
-    let own = parts::self_signed_path(&configuration.gateway.state);
+    let own = certificates::self_signed_path(&configuration.gateway.state);
     vec![ListenerView {
         protocol: "postgres",
         address,

@@ -20,10 +20,7 @@ use kernel::ports::{Classes, Clock};
 use kernel::workload::Name;
 use wire::mask::MaskKey;
 
-use crate::config::checked::{
-    self, ChannelBinding, Configuration, ListenerTls, PostgresListener, SignatureAlgorithm, UpstreamAddress,
-    UpstreamEntry,
-};
+use crate::config::checked::{self, BundleSource, ChannelBinding, Configuration, SignatureAlgorithm, UpstreamAddress, UpstreamEntry};
 use crate::dev_issuer;
 
 /// How long opening a connection to an upstream may take.
@@ -105,6 +102,7 @@ fn upstream(entry: &UpstreamEntry) -> anyhow::Result<PostgresUpstream> {
     })
 }
 
+/// Where the gateway reads a secret.
 pub(crate) fn secret(source: &checked::SecretSource) -> SecretSource {
     match source {
         checked::SecretSource::Environment(name) => SecretSource::Environment(name.clone()),
@@ -139,22 +137,47 @@ pub(crate) fn issuers(
             })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let tls = if settings.iter().all(|settings| matches!(settings.jwks, JwksSource::File(_))) {
-        None
-    } else {
-        Some(UpstreamTls::system()?)
-    };
-    let domains = configuration.spiffe.iter().filter_map(|domain| {
-        Some(TrustDomainSettings {
-            trust_domain: domain.name.clone(),
-            audience: domain.audience.clone()?,
-            bundle: JwksSource::File(domain.bundle.clone()),
-            max_lifetime: domain.max_age,
-            freshness: Freshness::default(),
-        })
-    });
+    let domains = configuration.spiffe.iter().map(trust_domain).collect::<anyhow::Result<Vec<_>>>()?;
+    let sources = settings.iter().map(|settings| &settings.jwks).chain(domains.iter().map(|domain| &domain.bundle));
+    let mut remote = sources.filter(|source| matches!(source, JwksSource::Url(_) | JwksSource::Discovery { .. }));
+    let tls = if remote.next().is_none() { None } else { Some(UpstreamTls::system()?) };
     let fetcher = Fetcher::new(dialler.clone(), tls);
-    Ok(Issuers::new(settings, &fetcher, Arc::clone(clock))?.with_trust_domains(domains.collect(), &fetcher)?)
+    let domains = Arc::new(TrustDomains::new(domains, &fetcher, Arc::clone(clock))?);
+    Ok(Issuers::new(settings, &fetcher, Arc::clone(clock))?.with_trust_domains(domains)?)
+}
+
+fn trust_domain(domain: &checked::TrustDomain) -> anyhow::Result<TrustDomainSettings> {
+    Ok(TrustDomainSettings {
+        trust_domain: domain.name.clone(),
+        audience: domain.audience.clone(),
+        bundle: match &domain.bundle {
+            BundleSource::File(path) => JwksSource::File(path.clone()),
+            BundleSource::Url(url) => JwksSource::Url(url.parse()?),
+            BundleSource::WorkloadApi => JwksSource::WorkloadApi,
+        },
+        max_lifetime: domain.max_age,
+        freshness: Freshness::default(),
+    })
+}
+
+/// Who logs in by OAUTHBEARER. A client without a token is sent to the first issuer that is a URL.
+pub(crate) fn bearer_logins(configuration: &Configuration) -> BearerLogins {
+    let names = configuration.postgres.iter().flat_map(|listener| listener.oauthbearer.iter().cloned());
+    let issuer = configuration.issuers.iter().map(|issuer| issuer.issuer.as_str());
+    BearerLogins::new(names, issuer.into_iter().find(|issuer| issuer.starts_with("https://")))
+}
+
+/// The client of the SPIFFE agent, if one is configured.
+pub(crate) fn workload_api(
+    configuration: &Configuration,
+    issuers: &Issuers,
+    dialler: &Dialler,
+    clock: &Arc<dyn Clock>,
+) -> Option<Arc<WorkloadApi>> {
+    let agent = configuration.workload_api.as_ref()?;
+    let (address, domains) = (Address::Unix(agent.socket.clone()), Arc::clone(issuers.trust_domains()));
+    let api = WorkloadApi::new(address, agent.id.clone(), domains, dialler.clone(), Arc::clone(clock));
+    Some(Arc::new(api))
 }
 
 fn algorithm(algorithm: &SignatureAlgorithm) -> Algorithm {
@@ -164,43 +187,4 @@ fn algorithm(algorithm: &SignatureAlgorithm) -> Algorithm {
         SignatureAlgorithm::Es256 => Algorithm::Es256,
         SignatureAlgorithm::EdDsa => Algorithm::EdDsa,
     }
-}
-
-/// The certificate that the gateway makes for itself, in the state folder. Clients can pin it.
-pub(crate) fn self_signed_path(state: &Path) -> std::path::PathBuf {
-    state.join("tls/certificate.pem")
-}
-
-/// TLS towards clients; none where it is off.
-pub(crate) async fn server_tls(
-    listener: &PostgresListener,
-    state: &Path,
-) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>> {
-    let (chain, key, client_ca) = match &listener.tls {
-        ListenerTls::Off => return Ok(None),
-        ListenerTls::SelfSigned => {
-            let path = self_signed_path(state);
-            let key = path.with_file_name("key.pem");
-            if !path.is_file() {
-                make_certificate(&path, &key)?;
-            }
-            let text = zeroize::Zeroizing::new(fs::read(&key)?);
-            (tls::read_certificates(&path)?, tls::private_key(&text)?, None)
-        }
-        ListenerTls::Certificate { certificate, key, client_ca } => {
-            let text = secret(key).read().await.context("the key of the listener's certificate")?;
-            let authorities = client_ca.as_deref().map(tls::read_certificates).transpose()?;
-            (tls::read_certificates(certificate)?, tls::private_key(text.expose().as_bytes())?, authorities)
-        }
-    };
-    Ok(Some(ServerTls::new(chain, key, client_ca)?))
-}
-
-fn make_certificate(path: &Path, key_path: &Path) -> anyhow::Result<()> {
-    let folder = path.parent().ok_or_else(|| anyhow!("the state folder has no place for a certificate"))?;
-    fs::create_dir_all(folder)?;
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-    dev_issuer::write_private(key_path, made.signing_key.serialize_pem().as_bytes())?;
-    fs::write(path, made.cert.pem())?;
-    Ok(())
 }

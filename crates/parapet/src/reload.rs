@@ -1,8 +1,9 @@
-//! Reads configuration and policies again when their files change, or at SIGHUP. A bad file never replaces a good one.
+//! Reads configuration, policies and certificates again when their files change, or at SIGHUP. A bad file never replaces a good one.
 //!
 //! Folders are watched, not files, and looked at every few seconds besides: editors replace files, and Kubernetes swaps
 //! the links that a ConfigMap is mounted by.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
+use crate::certificates;
 use crate::snapshots::policy_files;
 use crate::wiring::House;
 
@@ -30,14 +32,28 @@ pub(crate) async fn follow(house: &Arc<House>) {
             () = tokio::time::sleep(EVERY) => false,
             () = hung_up(hangup.as_mut()) => true,
         };
-        tokio::time::sleep(CALM).await;
-        let now = fingerprint(house);
+        let now = calm(house).await;
         if asked || now != seen {
             seen = now;
             // The outcome is logged and entered; there is nobody else to tell.
             let _told = house.reload().await;
         }
     }
+}
+
+/// The fingerprint once nothing changes any more: a certificate and its key are two files, which do not fit until both are
+/// there. Files that never come to rest are read as they are.
+async fn calm(house: &House) -> Vec<u8> {
+    const LONGEST: u32 = 10;
+    let mut now = fingerprint(house);
+    for _turn in 0..LONGEST {
+        tokio::time::sleep(CALM).await;
+        let then = std::mem::replace(&mut now, fingerprint(house));
+        if then == now {
+            break;
+        }
+    }
+    now
 }
 
 async fn hung_up(signal: Option<&mut tokio::signal::unix::Signal>) {
@@ -61,19 +77,25 @@ fn watch(house: &House, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
 
 fn folders(house: &House) -> Vec<PathBuf> {
     let configuration = house.configuration();
-    let parents = house.origin.files.iter().filter_map(|file| file.parent().map(PathBuf::from));
-    configuration.policy_folders.iter().cloned().chain(parents).collect()
+    let certificates = certificates::files(configuration.postgres.as_ref(), &configuration.gateway.state);
+    let files = house.origin.files.iter().chain(&certificates);
+    let parents = files.filter_map(|file| file.parent().map(PathBuf::from));
+    let folders: BTreeSet<PathBuf> = configuration.policy_folders.iter().cloned().chain(parents).collect();
+    folders.into_iter().collect()
 }
 
 /// A digest of everything that a reload would read; absent files count, too.
 fn fingerprint(house: &House) -> Vec<u8> {
     let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    for file in policy_files(&house.configuration()).unwrap_or_default() {
+    let configuration = house.configuration();
+    for file in policy_files(&configuration).unwrap_or_default() {
         context.update(file.name.as_bytes());
         context.update(file.text.as_bytes());
     }
-    for file in &house.origin.files {
-        context.update(&std::fs::read(file).unwrap_or_default());
+    let certificates = certificates::files(configuration.postgres.as_ref(), &configuration.gateway.state);
+    for file in house.origin.files.iter().chain(&certificates) {
+        // A private key may be among them.
+        context.update(&zeroize::Zeroizing::new(std::fs::read(file).unwrap_or_default()));
     }
     context.finish().as_ref().to_vec()
 }

@@ -13,6 +13,7 @@ use gateway::lanes::Lanes;
 use gateway::listen::{Host, accept_loop};
 use gateway::login::native::NativeLogins;
 use gateway::login::oidc::Issuers;
+use gateway::login::workload_api::WorkloadApi;
 use gateway::protocol::postgres::{Guarded, PostgresGateway};
 use gateway::session::Parts;
 use gateway::sessions::{Cut, Sessions};
@@ -63,6 +64,8 @@ pub(crate) struct Ready {
     pub(crate) admin: SocketAddr,
     /// Where PostgreSQL clients connect.
     pub(crate) postgres: Option<SocketAddr>,
+    /// Where security events are pushed, and ours are read.
+    pub(crate) signals: Option<SocketAddr>,
     /// Where the audit log is shown to strangers.
     pub(crate) tlog: Option<SocketAddr>,
     /// How many policies are loaded.
@@ -91,6 +94,7 @@ pub(crate) struct House {
     pub(crate) workloads: Arc<Workloads>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) native: Arc<NativeLogins>,
+    pub(crate) signals: SignalHouse,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) dialler: Dialler,
@@ -101,6 +105,10 @@ pub(crate) struct House {
     /// Who may call the admin API; the newest value counts from the next call on.
     pub(crate) people: watch::Sender<Arc<control::People>>,
     pub(crate) origin: Origin,
+    /// None where clients connect without TLS.
+    pub(crate) certificates: Option<Certificates>,
+    /// The client of the SPIFFE agent, if one is configured.
+    pub(crate) workload_api: Option<Arc<WorkloadApi>>,
 }
 
 impl House {
@@ -109,9 +117,43 @@ impl House {
         self.configuration.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Reads configuration and policies again. What is wrong replaces nothing, and is entered in the log either way.
-    /// Listeners and upstreams take effect at the next start.
+    /// Reads configuration, policies and certificates again. What is wrong replaces nothing, and is entered in the log
+    /// either way. Addresses of listeners, and upstreams, take effect at the next start.
+    ///
+    /// Neither waits for the other: a certificate that was replaced badly must not keep a policy from being tightened, and
+    /// one that is about to expire must not wait for a mistake in the configuration.
     pub(crate) async fn reload(&self) -> Result<(), String> {
+        let configured = self.reload_configuration().await;
+        match (configured, self.reload_certificates().await) {
+            (Ok(()), result) | (result, Ok(())) => result,
+            (Err(one), Err(other)) => Err(format!("{one}\n{other}")),
+        }
+    }
+
+    async fn reload_certificates(&self) -> Result<(), String> {
+        let Some(certificates) = &self.certificates else { return Ok(()) };
+        let configuration = self.configuration();
+        let (listener, state) = (configuration.postgres.as_ref(), &configuration.gateway.state);
+        let (action, object, reason) = match certificates.reload(listener, state, self.clock.now()).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(what)) => ("certificate load", what, None),
+            Err(error) => ("certificate refuse", "postgres".to_owned(), Some(error.to_string())),
+        };
+        let event = Event::Admin { by: None, action, object: &object, reason: reason.as_deref() };
+        let entered = enter(&*self.log, &*self.clock, event).await.map_err(|error| error.to_string());
+        match reason {
+            None => {
+                tracing::info!(certificate = object, "certificate loaded");
+                entered
+            }
+            Some(why) => {
+                tracing::error!(why, "certificate refused; the old one stays");
+                Err(format!("error[PAR0413]: the listener's certificate is not replaced: {why}"))
+            }
+        }
+    }
+
+    async fn reload_configuration(&self) -> Result<(), String> {
         let result = (self.origin.reread)().map_err(|problems| problems.to_string()).and_then(|configuration| {
             let loaded = self.publisher.reload(&configuration, &self.workloads.standings());
             loaded.map(|()| configuration).map_err(|error| error.to_string())
@@ -209,6 +251,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         log: Arc::clone(&log),
         desk: Arc::clone(&desk),
         workloads: Arc::clone(&workloads),
+        signals: SignalHouse::open(&configuration, &database, &as_log, &clock, &tokens, &dialler).await?,
         native: Arc::new(NativeLogins::new(tokens.clone(), Arc::clone(&clock))),
         tokens,
         publisher: Arc::clone(&publisher),
@@ -220,11 +263,18 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         people: watch::Sender::new(Arc::new(admin::people(&configuration))),
         configuration: RwLock::new(Arc::new(configuration)),
         origin,
+        certificates,
+        workload_api,
     });
+    signals::hear(&house);
+    let lists = signals::threat_lists(&house.configuration(), &dialler, &as_log, &clock).await?;
+    house.publisher.threaten(lists.current());
     let tasks = Tasks::new();
     let lanes = Arc::new(Lanes::start(thread::available_parallelism()?, WORKER_STACK)?);
     follow(&tasks, &house);
+    signals::follow(&tasks, &house, lists);
     let configuration = house.configuration();
+    expect_svids(&house).await?;
     let admin = admin::bind(&configuration).await?;
     let postgres = match &configuration.postgres {
         None => None,
@@ -241,9 +291,10 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
                 public_url: admin::public_url(&configuration, &admin)?,
             };
             let issuers = Arc::clone(&house.issuers);
-            let tls = parts::server_tls(listener, &state).await?;
+            let bearer = Arc::new(parts::bearer_logins(&configuration));
+            let tls = house.certificates.as_ref().map(Certificates::offer);
             let gateway = PostgresGateway::new(parts, issuers, dialler.clone(), tls, upstreams);
-            let gateway = Arc::new(gateway.with_native_tokens(Arc::clone(&house.native)));
+            let gateway = Arc::new(gateway.with_native_tokens(Arc::clone(&house.native)).with_bearer_logins(bearer));
             let host = Host { tasks: tasks.clone(), lanes: Arc::clone(&lanes) };
             Some(listen_postgres(host, gateway, listener.listen).await?)
         }
@@ -253,9 +304,10 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         upstream.refresh(&house.dialler).await;
     }
     let tlog = audit::follow(&tasks, &configuration, &log, &clock, &dialler).await?;
+    let signals = signals::serve(&tasks, &house, configuration.signals.listener.as_ref()).await?;
     let admin = admin::serve(&tasks, &house, admin, postgres)?;
     let policies = publisher.current().policies().len();
-    let ready = Ready { admin, postgres, tlog, policies };
+    let ready = Ready { admin, postgres, signals, tlog, policies };
     announce(&state, &ready)?;
     tracing::info!(%admin, ?postgres, policies, "ready");
     Ok(Running {
@@ -295,7 +347,7 @@ async fn note_recovery(log: &dyn AuditLog, clock: &dyn Clock, opened: &store::lo
 }
 
 /// Runs what never ends by itself, until the process stops.
-fn background(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+pub(crate) fn background(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
     let mut stopping = tasks.stopping();
     tasks.spawn(name, async move {
         tokio::select! {
@@ -303,6 +355,18 @@ fn background(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> 
             () = work => {}
         }
     });
+}
+
+/// Waits for what SPIFFE brings, so that the first client finds it. A listener that shows the gateway's own SVID cannot
+/// begin without one.
+async fn expect_svids(house: &House) -> anyhow::Result<()> {
+    house.issuers.trust_domains().load().await;
+    let Some(api) = &house.workload_api else { return Ok(()) };
+    let shown = house.configuration().postgres.as_ref().is_some_and(|listener| listener.tls == ListenerTls::Spiffe);
+    match api.ready(FIRST_SVID).await {
+        Err(error) if shown => Err(error).context("the gateway's own SVID, from the Workload API"),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Starts what keeps the parts up to date.
@@ -361,6 +425,7 @@ fn announce(state: &Path, ready: &Ready) -> anyhow::Result<()> {
     let ports = serde_json::json!({
         "admin": ready.admin.to_string(),
         "postgres": ready.postgres.map(|address| address.to_string()),
+        "signals": ready.signals.map(|address| address.to_string()),
         "tlog": ready.tlog.map(|address| address.to_string()),
     });
     let write = |name: &str, text: &str| {

@@ -4,6 +4,7 @@
 mod idle;
 mod mock;
 mod people;
+mod rotation;
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,0 +1,184 @@
+//! The listener's certificate, its key and the authorities of its clients: read at the start, and again at every reload. What
+//! cannot be used, or is not valid now, replaces nothing; open sessions go on either way.
+//!
+//! The handshake itself is `gateway::tls`; where the files are is said by `postgres.tls`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use aws_lc_rs::digest::{Context, SHA256};
+use gateway::login::trust_domains::TrustDomains;
+use gateway::login::workload_api::OwnSvid;
+use gateway::tls::{self, Offer, ServerTls, Shown, TlsError};
+use gateway::upstream::secret::SecretError;
+use kernel::time::Timestamp;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+use crate::config::checked::{ListenerTls, PostgresListener, SecretSource};
+use crate::{dev_issuer, parts};
+
+/// Why what stands in the files is not offered. No secret is in it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unusable {
+    /// The certificate, its key or an authority.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The key cannot be read.
+    #[error("the key of the certificate: {0}")]
+    Key(#[from] SecretError),
+    /// It would be refused by every client.
+    #[error("the certificate counts from {from} to {until}, and not now")]
+    NotNow {
+        /// From then.
+        from: Timestamp,
+        /// Until then.
+        until: Timestamp,
+    },
+}
+
+/// What was read.
+struct Read {
+    config: Arc<ServerConfig>,
+    leaf: CertificateDer<'static>,
+    /// SHA-256 of the chain and the authorities. A key belongs to its certificate, so it need not be part of it.
+    digest: Vec<u8>,
+}
+
+/// What comes from SPIFFE: it rotates by itself, and needs no reload.
+#[derive(Clone, Debug)]
+pub(crate) struct Svids {
+    /// The gateway's own, where the Workload API brings it.
+    pub(crate) own: Option<Arc<OwnSvid>>,
+    /// The trust domains whose SVIDs clients may show.
+    pub(crate) domains: Arc<TrustDomains>,
+}
+
+/// What the listener offers, and what that was read from.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    offer: Offer,
+    svids: Svids,
+    digest: Mutex<Vec<u8>>,
+}
+
+impl Certificates {
+    /// Reads what a listener is to offer; none where it speaks no TLS. A certificate of the gateway's own is made if there
+    /// is none yet.
+    pub(crate) async fn open(
+        listener: Option<&PostgresListener>,
+        state: &Path,
+        svids: Svids,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(listener) = listener.filter(|listener| listener.tls != ListenerTls::Off) else { return Ok(None) };
+        if listener.tls == ListenerTls::SelfSigned && !self_signed_path(state).is_file() {
+            make_certificate(&self_signed_path(state))?;
+        }
+        if listener.tls == ListenerTls::Spiffe {
+            let own = svids.own.clone().context("`postgres.tls`: no Workload API")?;
+            let config = ServerTls::showing(Shown::Svid(own), None, Some(Arc::clone(&svids.domains)))?;
+            return Ok(Some(Self { offer: Offer::new(config), svids, digest: Mutex::default() }));
+        }
+        let found = read(&listener.tls, state, &svids).await.context("`postgres.tls`")?;
+        let Some(Read { config, digest, .. }) = found else { return Ok(None) };
+        Ok(Some(Self { offer: Offer::new(config), svids, digest: Mutex::new(digest) }))
+    }
+
+    /// What handshakes are given.
+    pub(crate) fn offer(&self) -> Offer {
+        self.offer.clone()
+    }
+
+    /// Reads the files again, and offers what they hold from the next handshake on. What it was, if it is another than
+    /// before. A listener that is to have no TLS any more keeps it until the next start.
+    pub(crate) async fn reload(
+        &self,
+        listener: Option<&PostgresListener>,
+        state: &Path,
+        now: Timestamp,
+    ) -> Result<Option<String>, Unusable> {
+        // Held throughout, so that what was read last is what is offered.
+        let mut offered = self.digest.lock().await;
+        let Some(listener) = listener else { return Ok(None) };
+        let Some(Read { config, leaf, digest }) = read(&listener.tls, state, &self.svids).await? else { return Ok(None) };
+        if digest == *offered {
+            return Ok(None);
+        }
+        let (from, until) = tls::validity(&leaf).ok_or(TlsError::BadCertificate)?;
+        if now < from || until < now {
+            return Err(Unusable::NotNow { from, until });
+        }
+        self.offer.replace(config);
+        *offered = digest;
+        Ok(Some(format!("postgres, SHA-256 {}, until {until}", fingerprint(&leaf))))
+    }
+}
+
+/// SHA-256 of a certificate, as `openssl x509 -fingerprint -sha256` has it, without colons and in lower case.
+fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    kernel::approval::hex(aws_lc_rs::digest::digest(&SHA256, certificate).as_ref())
+}
+
+/// The files that a listener's TLS is read from.
+pub(crate) fn files(listener: Option<&PostgresListener>, state: &Path) -> Vec<PathBuf> {
+    match listener.map(|listener| &listener.tls) {
+        None | Some(ListenerTls::Off | ListenerTls::Spiffe) => Vec::new(),
+        Some(ListenerTls::SelfSigned) => vec![self_signed_path(state), self_signed_key(state)],
+        Some(ListenerTls::Certificate { certificate, key, client_ca }) => {
+            let key = match key {
+                SecretSource::File(path) => Some(path.clone()),
+                SecretSource::Environment(_) | SecretSource::Command { .. } => None,
+            };
+            [Some(certificate.clone()), key, client_ca.clone()].into_iter().flatten().collect()
+        }
+    }
+}
+
+/// The certificate that the gateway makes for itself, in the state folder. Clients can pin it.
+pub(crate) fn self_signed_path(state: &Path) -> PathBuf {
+    state.join("tls/certificate.pem")
+}
+
+fn self_signed_key(state: &Path) -> PathBuf {
+    state.join("tls/key.pem")
+}
+
+/// None where there is to be no TLS, or nothing to read for it.
+async fn read(tls: &ListenerTls, state: &Path, svids: &Svids) -> Result<Option<Read>, Unusable> {
+    let own = SecretSource::File(self_signed_key(state));
+    let (certificate, key, client_ca) = match tls {
+        ListenerTls::Off | ListenerTls::Spiffe => return Ok(None),
+        ListenerTls::SelfSigned => (&self_signed_path(state), &own, None),
+        ListenerTls::Certificate { certificate, key, client_ca } => (certificate, key, client_ca.as_deref()),
+    };
+    let key = parts::secret(key).read().await?;
+    let chain = tls::read_certificates(certificate)?;
+    let authorities = client_ca.map(tls::read_certificates).transpose()?;
+    let leaf = chain.first().cloned().ok_or(TlsError::NoCertificate)?;
+    let mut digest = Context::new(&SHA256);
+    for certificate in chain.iter().chain(authorities.iter().flatten()) {
+        digest.update(&certificate.len().to_le_bytes());
+        digest.update(certificate);
+    }
+    // A certificate that moves from the chain to the authorities, or back, is a change, too.
+    digest.update(&chain.len().to_le_bytes());
+    let digest = digest.finish().as_ref().to_vec();
+    let shown = Shown::Certificate(chain, tls::private_key(key.expose().as_bytes())?);
+    let config = ServerTls::showing(shown, authorities, Some(Arc::clone(&svids.domains)))?;
+    Ok(Some(Read { config, leaf, digest }))
+}
+
+fn make_certificate(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().ok_or_else(|| anyhow!("the state folder has no place for a certificate"))?;
+    fs::create_dir_all(folder)?;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    dev_issuer::write_private(&folder.join("key.pem"), made.signing_key.serialize_pem().as_bytes())?;
+    fs::write(path, made.cert.pem())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

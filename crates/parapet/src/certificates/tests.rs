@@ -1,0 +1,126 @@
+//! What replaces a certificate, and what does not. Handshakes are tested beside the real gateway (`tests/it/life/rotation.rs`).
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use gateway::upstream::dial::Dialler;
+use gateway::upstream::fetch::Fetcher;
+
+use super::*;
+use crate::clock::SystemClock;
+
+const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+/// Nothing of SPIFFE.
+fn none() -> Svids {
+    let fetcher = Fetcher::new(Dialler::new(), None);
+    let domains = TrustDomains::new(Vec::new(), &fetcher, Arc::new(SystemClock)).unwrap();
+    Svids { own: None, domains: Arc::new(domains) }
+}
+
+struct Files {
+    folder: PathBuf,
+    listener: PostgresListener,
+}
+
+impl Files {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("parapet-certificates-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let tls = ListenerTls::Certificate {
+            certificate: folder.join("certificate.pem"),
+            key: SecretSource::File(folder.join("key.pem")),
+            client_ca: Some(folder.join("clients.pem")),
+        };
+        Self {
+            listener: PostgresListener {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                tls,
+                oauthbearer: Vec::new(),
+            },
+            folder,
+        }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.folder.join(name), text).unwrap();
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _left = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Certificate and key, in force for those years.
+fn pair(from: i32, until: i32) -> (String, String) {
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(from, 1, 1);
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn what_can_be_used_now_replaces_what_was() {
+    let files = Files::new("reload");
+    let (first, second) = (pair(2020, 2040), pair(2020, 2041));
+    let (clients, others) = (pair(2020, 2040), pair(2020, 2040));
+    files.write("certificate.pem", &first.0);
+    files.write("key.pem", &first.1);
+    files.write("clients.pem", &clients.0);
+    let certificates = Certificates::open(Some(&files.listener), &files.folder, none()).await.unwrap().unwrap();
+    let at_start = certificates.offer().current();
+    let reload = || certificates.reload(Some(&files.listener), &files.folder, NOW);
+    assert!(reload().await.unwrap().is_none() && Arc::ptr_eq(&at_start, &certificates.offer().current()));
+    let (expired, early) = (pair(2010, 2020), pair(2030, 2040));
+    for (name, text, why) in [
+        ("certificate.pem", second.0.as_str(), "does not belong to the first certificate"),
+        ("certificate.pem", "no PEM", "no certificate"),
+        ("key.pem", "no PEM", "no private key"),
+        ("clients.pem", "no PEM", "no certificate"),
+        ("certificate.pem", expired.0.as_str(), "not now"),
+        ("certificate.pem", early.0.as_str(), "not now"),
+    ] {
+        files.write(
+            "key.pem",
+            [(&expired), (&early)].iter().find(|pair| pair.0 == text).map_or(&first.1, |pair| &pair.1),
+        );
+        files.write(name, text);
+        let error = reload().await.unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+        assert!(Arc::ptr_eq(&at_start, &certificates.offer().current()), "{why}");
+        files.write("certificate.pem", &first.0);
+        files.write("key.pem", &first.1);
+        files.write("clients.pem", &clients.0);
+    }
+    fs::remove_file(files.folder.join("key.pem")).unwrap();
+    assert!(matches!(reload().await, Err(Unusable::Key(SecretError::Unreadable { .. }))));
+    files.write("certificate.pem", &second.0);
+    files.write("key.pem", &second.1);
+    let said = reload().await.unwrap().unwrap();
+    assert!(said.starts_with("postgres, SHA-256 ") && said.ends_with("until 2041-01-01T00:00:00Z"), "{said}");
+    let renewed = certificates.offer().current();
+    assert!(!Arc::ptr_eq(&at_start, &renewed));
+    // Authorities alone are a change, too; without a listener nothing is.
+    files.write("clients.pem", &others.0);
+    assert!(reload().await.unwrap().is_some() && !Arc::ptr_eq(&renewed, &certificates.offer().current()));
+    assert!(certificates.reload(None, &files.folder, NOW).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_certificate_of_its_own_is_made_once() {
+    let files = Files::new("own");
+    let listener = |tls| PostgresListener { tls, ..files.listener.clone() };
+    let own = listener(ListenerTls::SelfSigned);
+    let first = Certificates::open(Some(&own), &files.folder, none()).await.unwrap().unwrap();
+    assert!(first.reload(Some(&own), &files.folder, NOW).await.unwrap().is_none());
+    let made = fs::read(self_signed_path(&files.folder)).unwrap();
+    Certificates::open(Some(&own), &files.folder, none()).await.unwrap().unwrap();
+    assert_eq!(fs::read(self_signed_path(&files.folder)).unwrap(), made);
+    for without in [None, Some(&listener(ListenerTls::Off))] {
+        assert!(Certificates::open(without, &files.folder, none()).await.unwrap().is_none());
+        assert!(super::files(without, &files.folder).is_empty());
+    }
+    assert_eq!(super::files(Some(&files.listener), &files.folder).len(), 3);
+}
