@@ -1,6 +1,8 @@
 //! `parapet dev`: a gateway in front of a developer's own servers. Two workloads may do everything; every forbid of the
 //! starter pack observes only, so nothing is blocked yet, and what would have been is recorded.
 
+mod traffic;
+
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -45,11 +47,16 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make the state folder {}", state.display()))?;
     let upstreams = prepare(&state, &options.upstreams)?;
     let configuration = demo::configuration(&state)?;
+    let log = configuration.audit.folder.clone();
     let gateway = wiring::start(configuration, demo::origin(&state)).await?;
     let ready = gateway.ready();
     let postgres = ready.postgres.map(|address| address.to_string()).unwrap_or_default();
     banner(&state, &ready.admin.to_string(), &postgres, &upstreams);
-    wiring::until_stopped().await?;
+    let suggest = format!("parapet {}policy suggest", named(&state));
+    tokio::select! {
+        stopped = wiring::until_stopped() => stopped?,
+        () = traffic::follow(log, &suggest) => {}
+    }
     gateway.stop().await;
     if options.ephemeral {
         fs::remove_dir_all(&state)?;
@@ -60,6 +67,12 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How commands are told of a state folder that is not the usual one.
+fn named(state: &Path) -> String {
+    let default = client::development_folder().as_deref() == Some(state);
+    if default { String::new() } else { format!("--state-folder {} ", state.display()) }
+}
+
 fn banner(state: &Path, admin: &str, postgres: &str, upstreams: &[String]) {
     let mut text = format!(
         "parapet {}  (nothing is blocked yet: every forbid observes)\n\n  gateway    {postgres} postgres\n  admin      \
@@ -68,8 +81,7 @@ fn banner(state: &Path, admin: &str, postgres: &str, upstreams: &[String]) {
         state.display(),
         state.join("policies").display(),
     );
-    let default = client::development_folder().as_deref() == Some(state);
-    let folder = if default { String::new() } else { format!("--state-folder {} ", state.display()) };
+    let folder = named(state);
     for (workload, kind) in WORKLOADS {
         text.push_str(&format!("\n  {workload} ({kind})\n"));
         for upstream in upstreams {

@@ -59,6 +59,11 @@ const OURS: &[Code] = &[
     code("PAR0313", "there is no credential for the workload", "give `--token-file` or set PARAPET_WORKLOAD_TOKEN"),
     code("PAR0314", "a file of policy tests cannot be run", "docs/reference/policy-tests.md has the form of the file"),
     code(
+        "PAR0315",
+        "the audit log holds nothing that permits could be made of",
+        "let the workload do its work for a while, on an upstream that observes",
+    ),
+    code(
         "PAR0400",
         "a file, variable or flag of the configuration cannot be used",
         "check its name and its permissions",
@@ -86,6 +91,11 @@ const OURS: &[Code] = &[
         "PAR0412",
         "a file that the configuration names is not there",
         "check the path; relative paths are relative to the file that names them",
+    ),
+    code(
+        "PAR0413",
+        "the certificate of a listener cannot be used, so the old one stays",
+        "put a certificate that counts now and its own key in place; `parapet doctor` looks at them",
     ),
     code(
         "PAR0421",

@@ -1,9 +1,12 @@
 //! `parapet doctor`: a line for each check, with what to do about a failure. It changes nothing but what `--fix`
-//! mends; each test of an upstream is entered in the audit log.
+//! mends, and writes nothing but what `--bundle` names; each test of an upstream is entered in the audit log.
+
+mod bundle;
+mod certificates;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -14,7 +17,7 @@ use crate::cli::client::{Client, state_folder};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::{audit, output, time, upstreams};
-use crate::config::checked::{Issuer, JwksSource, ListenerTls, UpstreamAddress, UpstreamEntry};
+use crate::config::checked::{Issuer, JwksSource, UpstreamAddress, UpstreamEntry};
 use crate::config::{Configuration, load};
 use crate::policy_test;
 
@@ -26,6 +29,9 @@ pub(super) struct Doctor {
     /// Mend what is safe to mend: modes in the state folder, the address of a gateway that is gone
     #[arg(long)]
     fix: bool,
+    /// Write what was found, the configuration without secrets, and what was decided lately into this new file
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
 }
 
 /// One line: check, result, fix.
@@ -58,7 +64,7 @@ impl Doctor {
             lines.push(line("configuration", Ok(format!("{upstreams}, {workloads}"))));
             lines.push(line("policies", policies(configuration)));
             lines.extend(configuration.issuers.iter().map(issuer));
-            lines.extend(certificate(configuration));
+            lines.extend(certificates::certificates(configuration, time::now()));
         }
         let state = state_folder(globals);
         lines.push(line("state folder", folder(&state)));
@@ -73,8 +79,15 @@ impl Doctor {
                 lines.push(bypass(upstream).await);
             }
         }
-        let (text, passed) = upstreams::checks(&Value::from(lines), globals);
+        let lines = Value::from(lines);
+        let (text, passed) = upstreams::checks(&lines, globals);
         output::data(&text);
+        if let Some(path) = &self.bundle {
+            let sources = self.layers.running_sources(globals);
+            let findings = bundle::Findings { checks: &lines, sources, configuration: configuration.as_ref() };
+            bundle::write(path, findings, globals).await?;
+            output::note(globals, &format!("{} is written; read it before you send it on", path.display()));
+        }
         Ok(if passed { Exit::Done } else { Exit::Failed })
     }
 }
@@ -111,23 +124,6 @@ fn issuer(issuer: &Issuer) -> Value {
         },
     };
     line(&check, result)
-}
-
-/// The files of a configured certificate; one that the gateway makes for itself needs no check.
-fn certificate(configuration: &Configuration) -> Option<Value> {
-    let ListenerTls::Certificate { certificate, client_ca, .. } = &configuration.postgres.as_ref()?.tls else {
-        return None;
-    };
-    let read = |path: &Path| {
-        gateway::tls::read_certificates(path)
-            .map(|chain| format!("{} in {}", chain.len(), path.display()))
-            .map_err(|error| (error.to_string(), "see `postgres.tls` in the configuration"))
-    };
-    let result = read(certificate).and_then(|said| match client_ca {
-        Some(path) => read(path).map(|authorities| format!("{said}; client authorities: {authorities}")),
-        None => Ok(said),
-    });
-    Some(line("certificates", result))
 }
 
 /// Can the upstream be reached from here without the gateway? On the gateway's own machine it must be; elsewhere it is a way
@@ -270,8 +266,13 @@ async fn gateway(globals: &Globals, configuration: Option<&Configuration>, lines
 fn issuer_keys(issuer: &Value, now: Option<kernel::time::Timestamp>) -> Value {
     const FIX: &str = "see that the gateway reaches the issuer, and that its `jwks` is right";
     let text = |member: &str| issuer.get(member).filter(|value| !value.is_null()).map(output::scalar);
+    if issuer.get("svid").is_some() {
+        return own_svid(text("svid"), text("failed"), text("until"));
+    }
     let check = format!("issuer {} keys", text("issuer").unwrap_or_default());
-    let keys = issuer.get("keys").and_then(Value::as_u64).unwrap_or(0);
+    let count = |member: &str| issuer.get(member).and_then(Value::as_u64).unwrap_or(0);
+    // The authorities of X.509-SVIDs are a trust domain's keys as well.
+    let keys = count("keys") + count("authorities");
     let known = output::count(usize::try_from(keys).unwrap_or(usize::MAX), "key");
     let over = issuer.get("until").and_then(time::read).zip(now).is_some_and(|(until, now)| until <= now);
     match (text("failed"), text("until")) {
@@ -281,6 +282,17 @@ fn issuer_keys(issuer: &Value, now: Option<kernel::time::Timestamp>) -> Value {
             warning(&check, &format!("{why}; {known} known, which serve until {until}"), FIX)
         }
         (Some(why), _) => line(&check, Err((format!("{why}; its tokens are refused"), FIX))),
+    }
+}
+
+/// Has the gateway its own SVID, and does the SPIFFE agent renew it?
+fn own_svid(id: Option<String>, failed: Option<String>, until: Option<String>) -> Value {
+    const FIX: &str = "see that the SPIFFE agent runs, and that the gateway is registered there";
+    let check = "own SVID";
+    match (id.zip(until), failed) {
+        (Some((id, until)), None) => line(check, Ok(format!("{id}, until {until}"))),
+        (Some((id, until)), Some(why)) => warning(check, &format!("{why}; {id} serves until {until}"), FIX),
+        (None, why) => line(check, Err((why.unwrap_or_else(|| "there is none".to_owned()), FIX))),
     }
 }
 

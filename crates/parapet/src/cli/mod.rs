@@ -20,17 +20,21 @@ pub(crate) mod explain;
 pub(crate) mod globals;
 mod help;
 mod id;
+mod man;
 mod masks;
 mod noun;
 pub(crate) mod output;
 pub(crate) mod page;
 mod policy;
 pub(crate) mod proof;
+mod risk;
 mod run;
 mod serve;
 mod sessions;
+mod signals;
 pub(crate) mod style;
 pub(crate) mod time;
+mod threats;
 mod tokens;
 mod trust;
 mod upstreams;
@@ -77,11 +81,14 @@ enum Command {
     Trust(trust::Trust),
     Upstreams(upstreams::Upstreams),
     Sessions(sessions::Sessions),
+    Signals(signals::Signals),
+    Threats(threats::Threats),
     Approvals(approvals::Approvals),
     Audit(audit::Audit),
     Config(config::Config),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
+    Man(man::Man),
     Version(version::Version),
     Help(help::Help),
 }
@@ -117,11 +124,14 @@ impl Command {
             Self::Trust(command) => command.execute(globals).await,
             Self::Upstreams(command) => command.execute(globals).await,
             Self::Sessions(command) => command.execute(globals).await,
+            Self::Signals(command) => command.execute(globals).await,
+            Self::Threats(command) => command.execute(globals).await,
             Self::Approvals(command) => command.execute(globals).await,
             Self::Audit(command) => command.execute(globals).await,
             Self::Config(command) => command.execute(globals).await,
             Self::Doctor(command) => command.execute(globals).await,
             Self::Completions(command) => command.execute(),
+            Self::Man(command) => command.execute(globals),
             Self::Version(command) => command.execute(globals),
             Self::Help(command) => command.execute(),
         }

@@ -1,4 +1,6 @@
-//! `parapet policy`: checks, tests and formats policies. None of it needs a gateway.
+//! `parapet policy`: checks, tests, formats and proposes policies. None of it needs a gateway.
+
+mod suggest;
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +16,7 @@ use crate::cli::serve::Layers;
 use crate::cli::style::{Styled, Tone, plain};
 use crate::policy_test::{self, TestFileError, policy_files};
 
-/// Check, test and format policies; needs no gateway
+/// Check, test, format and propose policies; needs no gateway
 #[derive(Debug, Args)]
 pub(super) struct Policy {
     #[command(subcommand)]
@@ -50,6 +52,8 @@ enum Verb {
         #[command(flatten)]
         layers: Layers,
     },
+    /// Propose permits for what the audit log says was done and passed, with tests; needs no gateway
+    Suggest(suggest::Suggest),
 }
 
 impl Policy {
@@ -67,6 +71,7 @@ impl Policy {
                 Ok(paths) => format(&paths, check, globals),
                 Err(exit) => Ok(exit),
             },
+            Verb::Suggest(suggest) => suggest.execute(globals),
         }
     }
 }

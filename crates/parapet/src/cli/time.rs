@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use kernel::time::Timestamp;
 use serde_json::Value;
 
+use crate::cli::exit::Failure;
 use crate::cli::globals::TimeFormat;
 
 /// The wall-clock time, for `--time relative` and for deadlines that people see.
@@ -20,6 +21,17 @@ pub(crate) fn read(value: &Value) -> Option<Timestamp> {
         Value::Number(number) => number.as_i64().map(Timestamp::from_millis),
         Value::String(text) => crate::config::timestamp(text).ok(),
         _ => None,
+    }
+}
+
+/// Reads a time as people type it: RFC 3339, or how long ago.
+pub(crate) fn since(text: &str) -> Result<Timestamp, Failure> {
+    match crate::config::duration(text) {
+        Ok(ago) => {
+            let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+            Ok(Timestamp::from_millis(now().millis().saturating_sub(ago)))
+        }
+        Err(_) => crate::config::timestamp(text).map_err(Failure::usage),
     }
 }
 

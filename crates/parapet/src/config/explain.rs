@@ -17,6 +17,9 @@ pub(crate) struct Line {
     pub(crate) source: String,
     /// What the key is.
     pub(crate) about: &'static str,
+    /// Is it about a secret? Then the value says where that is, at most.
+    #[serde(skip)]
+    pub(crate) secret: bool,
 }
 
 /// Every value that holds, in the order of the reference page; `filter` is a key or the beginning of a path.
@@ -55,7 +58,8 @@ fn collect(
                         default.to_owned()
                     };
                     let layer = Layer::Default.to_string();
-                    lines.push(Line { key: path, value, layer, source: String::new(), about: key.about });
+                    let (source, about, secret) = (String::new(), key.about, key.secret);
+                    lines.push(Line { key: path, value, layer, source, about, secret });
                 }
             }
         }
@@ -90,6 +94,7 @@ fn line(raw: &Raw, key: &'static keys::Key, path: String, node: &Node) -> Line {
         layer: raw.layer(&node.place).to_string(),
         source: source.map_or_else(String::new, |source| source.name.clone()),
         about: key.about,
+        secret: key.secret,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Every verb of the command line against a live gateway: exit codes and what people read, as snapshots without ids, times
 //! and ports; `run` as a supervisor of its child; proofs; the demo's tour.
 
+mod adopt;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -1,0 +1,146 @@
+//! Writes rules as Cedar: one permit each, with its count, its first and last use and an example above it.
+//!
+//! Names come from the database and statements from clients: in Cedar they stand in escaped strings, in comments on one line.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use kernel::operation::{Action, ActionGroup};
+use kernel::policy::resource_id;
+use kernel::resource::Resource;
+
+use crate::cli::output::count;
+use crate::cli::style::plain;
+use crate::suggest::usage::{Tally, Usage};
+use crate::suggest::{Options, Reach, Rule};
+
+/// The most characters of a statement in a comment.
+const LONGEST_EXAMPLE: usize = 120;
+/// The most denials that are listed.
+const MOST_DENIED: usize = 50;
+
+/// The whole file.
+pub(crate) fn file(rules: &[Rule], usage: &Usage, options: Options, seen: &str) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _written = write(&mut text, rules, usage, options, seen);
+    text
+}
+
+fn write(text: &mut String, rules: &[Rule], usage: &Usage, options: Options, seen: &str) -> std::fmt::Result {
+    writeln!(text, "// Proposed by `parapet policy suggest` from {seen}.")?;
+    writeln!(text, "// These permit what was seen and passed. Guardrails, which are forbids, go beside them and win.")?;
+    writeln!(
+        text,
+        "// Wider than seen: settings and transactions stand for their upstream; columns for their table, unless one"
+    )?;
+    writeln!(text, "// of them is labelled or was masked.")?;
+    if let Some(from) = options.schema_from {
+        writeln!(
+            text,
+            "// Tables stand for their schema from {from} with the same actions on, unless a column in it is labelled."
+        )?;
+    }
+    if usage.cut > 0 {
+        let decisions = count(usize::try_from(usage.cut).unwrap_or(usize::MAX), "decision");
+        writeln!(text, "// Not complete: {decisions} asked for more than an entry of the log holds.")?;
+    }
+    for rule in rules.iter().filter(|rule| rule.permitted) {
+        text.push('\n');
+        comments(text, rule)?;
+        policy(text, rule, "")?;
+    }
+    let open: Vec<&Rule> = rules.iter().filter(|rule| !rule.permitted).collect();
+    if !open.is_empty() {
+        writeln!(text, "\n// ---- for a person to decide ----")?;
+        writeln!(
+            text,
+            "// No policy permits what follows: it passed because its upstream observes. Uncomment what should pass."
+        )?;
+    }
+    for rule in open {
+        text.push_str("//\n");
+        comments(text, rule)?;
+        policy(text, rule, "// ")?;
+    }
+    if !usage.denied.is_empty() {
+        writeln!(text, "\n// ---- denied, and not proposed ----")?;
+    }
+    for ((deed, why), tally) in usage.denied.iter().take(MOST_DENIED) {
+        let resource = plain(&deed.resource.to_string());
+        writeln!(text, "// {} × {} {} on {resource}: {}", tally.count, deed.workload, deed.action, plain(why))?;
+    }
+    if usage.denied.len() > MOST_DENIED {
+        writeln!(text, "// and {} more: parapet audit search --verdict deny", usage.denied.len() - MOST_DENIED)?;
+    }
+    Ok(())
+}
+
+fn comments(text: &mut String, rule: &Rule) -> std::fmt::Result {
+    let Tally { count, first, last, example, would_be } = &rule.tally;
+    writeln!(text, "// {count} × from {first} to {last}")?;
+    if let Some(example) = example {
+        let line = plain(example);
+        let short: String = line.chars().take(LONGEST_EXAMPLE).collect();
+        let rest = if short.len() < line.len() { " …" } else { "" };
+        writeln!(text, "// such as: {short}{rest}")?;
+    }
+    for (policy, times) in would_be {
+        writeln!(
+            text,
+            "// {times} × it would have been stopped by {}: this permit does not change that",
+            plain(policy)
+        )?;
+    }
+    if rule.actions.iter().any(|action| is_grave(*action)) {
+        writeln!(text, "// Look twice: it changes, removes or hands out more than rows.")?;
+    }
+    Ok(())
+}
+
+fn is_grave(action: Action) -> bool {
+    match action.group() {
+        ActionGroup::Read | ActionGroup::Write | ActionGroup::Delete | ActionGroup::Connect => false,
+        ActionGroup::Define
+        | ActionGroup::Destroy
+        | ActionGroup::Execute
+        | ActionGroup::Reveal
+        | ActionGroup::Grant
+        | ActionGroup::Administer => true,
+    }
+}
+
+fn policy(text: &mut String, rule: &Rule, margin: &str) -> std::fmt::Result {
+    let resource = match &rule.reach {
+        Reach::Below(resource) => format!("resource in {}", entity(resource)),
+        Reach::Exactly(resource) => format!("resource == {}", entity(resource)),
+        Reach::Columns(table, _) => format!("resource is Column in {}", entity(table)),
+    };
+    writeln!(text, "{margin}@id(\"{}\")", rule.id)?;
+    writeln!(text, "{margin}permit (")?;
+    writeln!(text, "{margin}  principal == Workload::{},", string(rule.workload.as_str()))?;
+    writeln!(text, "{margin}  {},", actions(&rule.actions))?;
+    write!(text, "{margin}  {resource}\n{margin})")?;
+    if let Reach::Columns(_, columns) = &rule.reach {
+        let columns: Vec<String> = columns.iter().map(entity).collect();
+        write!(text, "\n{margin}when {{ [{}].contains(resource) }}", columns.join(", "))?;
+    }
+    writeln!(text, ";")
+}
+
+fn actions(actions: &BTreeSet<Action>) -> String {
+    let named: Vec<String> = actions.iter().map(|action| format!("Action::{}", string(action.as_str()))).collect();
+    match named.as_slice() {
+        [one] => format!("action == {one}"),
+        several => format!("action in [{}]", several.join(", ")),
+    }
+}
+
+fn entity(resource: &Resource) -> String {
+    format!("{}::{}", resource.kind.as_str(), string(&resource_id(resource)))
+}
+
+/// A string of Cedar, whose escapes are those of Rust.
+fn string(text: &str) -> String {
+    format!("\"{}\"", text.escape_debug())
+}

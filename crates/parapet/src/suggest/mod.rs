@@ -1,0 +1,190 @@
+//! Least privilege from use: permits for what a workload was seen to do, and no more, with policy tests to match.
+//!
+//! What is made wider than it was seen, and by which rule:
+//! 1. the actions of the group `connect` (sessions, transactions, settings) stand for the whole upstream;
+//! 2. columns stand for their table, unless a column of it is labelled or was masked: then each stands for itself;
+//! 3. tables stand for their schema only where `--schema-from` says from how many on, and none of them is of rule 2.
+//!
+//! Actions are never widened. Denials become no permits: they are listed for a person to look at.
+
+pub(crate) mod cedar;
+pub(crate) mod files;
+pub(crate) mod usage;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kernel::operation::{Action, ActionGroup};
+use kernel::policy::Snapshot;
+use kernel::resource::{Resource, ResourceKind};
+use kernel::workload::Name;
+
+use crate::suggest::usage::{Deed, Tally, Usage};
+
+/// How far a rule reaches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reach {
+    /// The resource and what is below it.
+    Below(Resource),
+    /// The resource alone.
+    Exactly(Resource),
+    /// These columns of a table, and no other.
+    Columns(Resource, BTreeSet<Resource>),
+}
+
+impl Reach {
+    /// What it is about: a resource that is not above anything else that it permits.
+    pub(crate) fn resource(&self) -> &Resource {
+        match self {
+            Self::Below(resource) | Self::Exactly(resource) | Self::Columns(resource, _) => resource,
+        }
+    }
+}
+
+/// One permit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// Its `@id`.
+    pub(crate) id: String,
+    pub(crate) workload: Name,
+    pub(crate) actions: BTreeSet<Action>,
+    pub(crate) reach: Reach,
+    pub(crate) tally: Tally,
+    /// Does a policy of now permit what it was made of?
+    pub(crate) permitted: bool,
+}
+
+/// How rules are made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    /// From how many tables of a schema with the same actions on the schema is proposed; never where it is absent.
+    pub(crate) schema_from: Option<usize>,
+}
+
+/// The rules for what was seen; `snapshot` tells which columns are labelled.
+pub(crate) fn rules(usage: &Usage, snapshot: &Snapshot, options: Options) -> Vec<Rule> {
+    let sensitive = sensitive(usage, snapshot);
+    let mut rules = Vec::new();
+    for (deeds, permitted) in [(&usage.permitted, true), (&usage.unpermitted, false)] {
+        // What some policy permits needs no second rule for the time before it did.
+        let new = deeds.iter().filter(|(deed, _)| permitted || !usage.permitted.contains_key(deed));
+        let reaches = reaches(new, &sensitive);
+        let reaches = match options.schema_from {
+            Some(from) => with_schemas(reaches, from, &sensitive),
+            None => reaches,
+        };
+        for ((workload, reach), (actions, tally)) in reaches {
+            rules.push(Rule { id: String::new(), workload, actions, reach, tally, permitted });
+        }
+    }
+    name(&mut rules);
+    rules
+}
+
+/// Tables of which a column is labelled, or has left masked.
+fn sensitive(usage: &Usage, snapshot: &Snapshot) -> BTreeSet<Resource> {
+    let seen = usage.permitted.keys().chain(usage.unpermitted.keys()).map(|deed| &deed.resource);
+    let labelled =
+        seen.filter(|resource| resource.kind == ResourceKind::Column && !snapshot.classes(resource).is_empty());
+    labelled.chain(&usage.masked).map(table_of).collect()
+}
+
+/// The table of a column; anything else is itself.
+fn table_of(resource: &Resource) -> Resource {
+    match (resource.kind, resource.path.get(..3)) {
+        (ResourceKind::Column, Some(path)) => Resource::new(ResourceKind::Table, &resource.upstream, path),
+        _ => resource.clone(),
+    }
+}
+
+type Reaches = BTreeMap<(Name, Reach), (BTreeSet<Action>, Tally)>;
+
+/// Rules 1 and 2.
+fn reaches<'u>(deeds: impl Iterator<Item = (&'u Deed, &'u Tally)>, sensitive: &BTreeSet<Resource>) -> Reaches {
+    let mut reaches = Reaches::new();
+    let mut columns: BTreeMap<(Name, Resource), (BTreeSet<Action>, Tally)> = BTreeMap::new();
+    for (deed, tally) in deeds {
+        let Deed { workload, resource, action } = deed;
+        let table = table_of(resource);
+        let reach = if action.group() == ActionGroup::Connect {
+            Reach::Below(Resource::new(ResourceKind::Upstream, &resource.upstream, [""; 0]))
+        } else if resource.kind == ResourceKind::Column && sensitive.contains(&table) {
+            let (actions, counted) = columns.entry((workload.clone(), resource.clone())).or_default();
+            actions.insert(*action);
+            counted.merge(tally);
+            continue;
+        } else if table.kind == ResourceKind::Table && !sensitive.contains(&table) {
+            Reach::Below(table)
+        } else {
+            Reach::Exactly(resource.clone())
+        };
+        let (actions, counted) = reaches.entry((workload.clone(), reach)).or_default();
+        actions.insert(*action);
+        counted.merge(tally);
+    }
+    // Columns of one table with the same actions are one rule.
+    let mut together: BTreeMap<(Name, Resource, BTreeSet<Action>), (BTreeSet<Resource>, Tally)> = BTreeMap::new();
+    for ((workload, column), (actions, tally)) in columns {
+        let (members, counted) = together.entry((workload, table_of(&column), actions)).or_default();
+        members.insert(column);
+        counted.merge(&tally);
+    }
+    for ((workload, table, actions), (members, tally)) in together {
+        reaches.insert((workload, Reach::Columns(table, members)), (actions, tally));
+    }
+    reaches
+}
+
+/// Rule 3. What removes or changes tables stays with the table.
+fn with_schemas(reaches: Reaches, from: usize, sensitive: &BTreeSet<Resource>) -> Reaches {
+    let schema = |resource: &Resource| {
+        let path = resource.path.get(..2).filter(|_| resource.kind == ResourceKind::Table)?;
+        Some(Resource::new(ResourceKind::Schema, &resource.upstream, path))
+    };
+    let spared: BTreeSet<Resource> = sensitive.iter().filter_map(schema).collect();
+    let may_widen = |actions: &BTreeSet<Action>| {
+        actions.iter().all(|action| matches!(action.group(), ActionGroup::Read | ActionGroup::Write))
+    };
+    let mut tables: BTreeMap<(Name, Resource, BTreeSet<Action>), usize> = BTreeMap::new();
+    for ((workload, reach), (actions, _)) in &reaches {
+        if let (Reach::Below(resource), true) = (reach, may_widen(actions))
+            && let Some(schema) = schema(resource).filter(|schema| !spared.contains(schema))
+        {
+            *tables.entry((workload.clone(), schema, actions.clone())).or_default() += 1;
+        }
+    }
+    let mut widened = Reaches::new();
+    for ((workload, reach), (actions, tally)) in reaches {
+        let wide = schema(reach.resource()).map(|schema| (workload.clone(), schema, actions.clone()));
+        let reach = match wide.filter(|wide| matches!(reach, Reach::Below(_)) && tables.get(wide) >= Some(&from)) {
+            Some((_, schema, _)) => Reach::Below(schema),
+            None => reach,
+        };
+        let (all, counted) = widened.entry((workload, reach)).or_default();
+        all.extend(actions);
+        counted.merge(&tally);
+    }
+    widened
+}
+
+/// Gives each rule an id of its own: the workload, and what it is about.
+fn name(rules: &mut [Rule]) {
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    for rule in rules {
+        let resource = rule.reach.resource();
+        let what = match resource.path.as_slice() {
+            [] => "connect".to_owned(),
+            [database] => database.to_string(),
+            [_database, below @ ..] => below.join("."),
+        };
+        let suffix = if matches!(rule.reach, Reach::Columns(..)) { "-columns" } else { "" };
+        let text = format!("{}-{}-{what}{suffix}", rule.workload, resource.upstream);
+        let clean = |letter: char| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' };
+        let id: String = text.chars().map(clean).collect();
+        let times = taken.entry(id.clone()).or_default();
+        *times += 1;
+        rule.id = if *times == 1 { id } else { format!("{id}-{times}") };
+    }
+}
+
+#[cfg(test)]
+mod tests;
