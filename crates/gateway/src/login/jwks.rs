@@ -307,7 +307,6 @@ impl Keys {
         let since = self.clock.now();
         let set = KeySet { by_id, since, stamp: None, authorities, sequence: None, refresh_hint: None };
         self.set.store(Some(Arc::new(set)));
-        self.note(None);
         Ok(())
     }
 
@@ -318,9 +317,9 @@ impl Keys {
         }
     }
 
-    /// The Workload API is away, or no longer has this trust domain. What is known serves until it is too old.
-    pub(super) fn miss(&self, error: WorkloadApiError) {
-        self.note(Some(error.into()));
+    /// Whether the Workload API has this trust domain, as far as is known. What it brought serves until it is too old.
+    pub(super) fn told(&self, failed: Option<WorkloadApiError>) {
+        self.note(failed.map(KeysError::from));
     }
 
     /// The key with this `kid`, if the issuer has one. Refreshes at most once, and not if that was tried a moment ago.

@@ -3,6 +3,7 @@
 //!
 //! Refusals say everything to the log. What a stranger is told is the protocol's business, and is nothing useful.
 
+pub mod bearer;
 mod bundle;
 pub mod certificate;
 mod claims;

@@ -212,7 +212,7 @@ impl WorkloadApi {
             let Err(error) = self.connected().await;
             tracing::warn!(%error, agent = %self.address, "the SPIFFE Workload API does not serve; what is known stays");
             for domain in self.domains.from_workload_api() {
-                domain.keys.miss(error.clone());
+                domain.keys.told(Some(error.clone()));
             }
             self.svid.note(Some(error));
             if self.svid.clock.now().since(began) > GOOD {
@@ -283,9 +283,7 @@ impl WorkloadApi {
             let certificates = certificates(bundle.unwrap_or_default()).ok_or(WorkloadApiError::BadBundle)?;
             let authorities = Authorities::of(certificates).map_err(|_none| WorkloadApiError::BadBundle)?;
             domain.keys.push(Some(Arc::new(authorities)), None).map_err(|_bad| WorkloadApiError::BadBundle)?;
-            if bundle.is_none() {
-                domain.keys.miss(WorkloadApiError::NoBundle);
-            }
+            domain.keys.told(bundle.is_none().then_some(WorkloadApiError::NoBundle));
         }
         self.came.send_replace(true);
         Ok(())

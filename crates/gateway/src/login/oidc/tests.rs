@@ -429,9 +429,14 @@ async fn bound_tokens_need_their_certificate() {
 #[tokio::test]
 async fn svids_are_vouched_for_by_their_own_domain() {
     let (one, two) = (IssuerKey::ec(), IssuerKey::ec());
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    let authority = base64::engine::general_purpose::STANDARD.encode(authority.der());
     let bundle = |key: &IssuerKey, purpose: &str| {
         let mut jwk = key.jwk("k");
         jwk["use"] = json!(purpose);
+        jwk["x5c"] = json!([authority]);
         key_set(&[jwk])
     };
     let servers = [

@@ -6,11 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::trust::VerifiedAttestation;
 use kernel::verdict::{DenyReason, Receipt};
 use tokio::sync::OwnedSemaphorePermit;
 use wire::postgres::message::{
-    Authentication, BackendKeyData, EncodeError, FrontendMessage, ParameterStatus, ReadyForQuery, TransactionStatus,
+    Authentication, BackendKeyData, EncodeError, ParameterStatus, ReadyForQuery, TransactionStatus,
 };
 use wire::postgres::refuse::{Refusal, Severity, Sqlstate};
 use wire::postgres::startup::{Setting, StartupRequest};
@@ -18,16 +17,13 @@ use wire::postgres::startup::{Setting, StartupRequest};
 use super::cancel::Issued;
 use super::channel::{Channel, ChannelError};
 use super::connect::{ConnectError, Opened, Right};
+use super::prove::{Asked, Caller, Unproved, challenge, prove};
 use super::stream::ClientStream;
 use super::{Guarded, PostgresGateway};
-use crate::login::certificate::CertificateRefusal;
-use crate::login::native::NativeLogins;
 use crate::session::{Arrival, BeginError, Session};
 
 /// How long a client may take for each step of its login.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The longest password message: a token of 16 KiB and its frame.
-const PASSWORD_CAP: u32 = 16 * 1024 + 64;
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A session that is ready to serve.
 pub(super) struct Ready {
@@ -67,21 +63,23 @@ pub(super) async fn log_in(
     if let Some(negotiation) = request.negotiation() {
         negotiation.encode(&mut out)?;
     }
-    let proofs = match prove(gateway, &arrival, &certificates, &mut channel, out).await {
+    let mut asked = Asked::default();
+    let caller = Caller { arrival: &arrival, name: &request.user, certificates: &certificates };
+    let proofs = match prove(gateway, &caller, &mut channel, &mut asked, out).await {
         Ok(proofs) => proofs,
         Err(Unproved::Client(error)) => return Err(error.into()),
         Err(Unproved::Encode(error)) => return Err(error.into()),
-        Err(Unproved::Refused(why)) => return refuse(gateway, &arrival, channel, &request, &why).await,
+        Err(Unproved::Refused(why)) => return refuse(gateway, &arrival, channel, &request, asked, &why).await,
     };
     let who = match gateway.parts.authenticate(&proofs, &request.user) {
         Ok(Some(who)) => who,
-        Ok(None) => return refuse(gateway, &arrival, channel, &request, "no attestation was shown").await,
-        Err(error) => return refuse(gateway, &arrival, channel, &request, &error.to_string()).await,
+        Ok(None) => return refuse(gateway, &arrival, channel, &request, asked, "no attestation was shown").await,
+        Err(error) => return refuse(gateway, &arrival, channel, &request, asked, &error.to_string()).await,
     };
     // Unknown and not permitted upstreams look the same (conformance 2).
     let Some(guarded) = gateway.resolve(&request.database) else {
         let why = format!("no upstream has the name or database `{}`", shortened(&request.database));
-        return refuse(gateway, &arrival, channel, &request, &why).await;
+        return refuse(gateway, &arrival, channel, &request, asked, &why).await;
     };
     let Some(place) = guarded.place() else {
         let line = format!("upstream \"{}\" has as many sessions as it may [{}]", guarded.upstream.name, arrival.id);
@@ -94,11 +92,11 @@ pub(super) async fn log_in(
         Ok(begun) => begun,
         Err(BeginError::Audit(_)) => return fail_audit(channel, &arrival).await,
         Err(BeginError::Identity(error)) => {
-            return refuse(gateway, &arrival, channel, &request, &error.to_string()).await;
+            return refuse(gateway, &arrival, channel, &request, asked, &error.to_string()).await;
         }
         Err(BeginError::Denied(deny)) => {
             let why = if matches!(deny.reason(), DenyReason::Standing) { "standing" } else { "policy" };
-            return refuse(gateway, &arrival, channel, &request, &format!("connecting is denied: {why}")).await;
+            return refuse(gateway, &arrival, channel, &request, asked, &format!("connecting is denied: {why}")).await;
         }
     };
     if let Some(native) = &gateway.native {
@@ -106,69 +104,6 @@ pub(super) async fn log_in(
     }
     let opened = Opening { session, receipt, guarded, place };
     welcome(gateway, opened, channel, request).await
-}
-
-/// What is wrong with a proof.
-enum Unproved {
-    Client(ChannelError),
-    Encode(EncodeError),
-    Refused(String),
-}
-
-/// Verifies what the client shows: its certificate, if a trust rule matches that alone, or else a token as its password. A
-/// token may be bound to the certificate beside it.
-async fn prove(
-    gateway: &PostgresGateway,
-    arrival: &Arrival,
-    certificates: &[rustls_pki_types::CertificateDer<'static>],
-    channel: &mut Channel<ClientStream>,
-    mut out: Vec<u8>,
-) -> Result<Vec<VerifiedAttestation>, Unproved> {
-    if !certificates.is_empty() {
-        let attested = match gateway.issuers.trust_domains().attest(certificates) {
-            Ok(attestation) => Some(attestation),
-            // It names nobody, and can still be what a token is bound to.
-            Err(CertificateRefusal::NoName) => None,
-            Err(error) => return Err(Unproved::Refused(format!("client certificate: {error}"))),
-        };
-        let snapshot = gateway.parts.snapshots.current();
-        let bound = |attestation: &VerifiedAttestation| snapshot.trust().matching(attestation).next().is_some();
-        if let Some(attestation) = attested.filter(bound) {
-            if !out.is_empty() {
-                channel.send(&out, PATIENCE).await.map_err(Unproved::Client)?;
-            }
-            return Ok(vec![attestation]);
-        }
-    }
-    Authentication::CleartextPassword.encode(&mut out).map_err(Unproved::Encode)?;
-    channel.send(&out, PATIENCE).await.map_err(Unproved::Client)?;
-    let message = match channel.receive(PASSWORD_CAP, PATIENCE).await {
-        Ok(message) => message,
-        Err(error) if certificates.is_empty() => return Err(Unproved::Client(error)),
-        Err(_) => {
-            let why = "no trust rule matches the client certificate alone, and no token came with it";
-            return Err(Unproved::Refused(why.to_owned()));
-        }
-    };
-    // A token is a secret: it is wiped when the login is over.
-    let body = zeroize::Zeroizing::new(message.body);
-    let Ok(FrontendMessage::Authentication(response)) = FrontendMessage::decode(message.tag, &body) else {
-        return Err(Unproved::Refused("another message where the password was due".to_owned()));
-    };
-    let token = response
-        .password()
-        .ok()
-        .and_then(|password| std::str::from_utf8(password).ok())
-        .ok_or_else(|| Unproved::Refused("the password is not text".to_owned()))?;
-    let attestation = if NativeLogins::is_meant(token) {
-        let native =
-            gateway.native.as_ref().ok_or_else(|| Unproved::Refused("no native tokens are taken".to_owned()))?;
-        native.verify(token, arrival.source).map_err(|error| Unproved::Refused(format!("token: {error}")))?
-    } else {
-        let verified = gateway.issuers.verify_beside(token, certificates.first()).await;
-        verified.map_err(|error| Unproved::Refused(format!("token: {error}")))?
-    };
-    Ok(vec![attestation])
 }
 
 /// A session that has begun, before its upstream is open.
@@ -236,11 +171,19 @@ async fn refuse<T>(
     arrival: &Arrival,
     mut channel: Channel<ClientStream>,
     request: &StartupRequest,
+    asked: Asked,
     why: &str,
 ) -> Result<T, LoginError> {
     tracing::info!(session = %arrival.id, source = %arrival.source, why, "login refused");
     if gateway.parts.enter_login_refused(arrival, &request.user, why).await.is_err() {
         return fail_audit(channel, arrival).await;
+    }
+    if let Some(bearer) = gateway.bearer.as_ref().filter(|_| asked == Asked::Bearer) {
+        match challenge(bearer, &mut channel).await {
+            Ok(()) | Err(Unproved::Refused(_)) => {}
+            Err(Unproved::Client(error)) => return Err(error.into()),
+            Err(Unproved::Encode(error)) => return Err(error.into()),
+        }
     }
     let line = format!("login refused [{}]", arrival.id);
     let hint = "the password is a workload's token; its operators find the reason by this id in the audit log";

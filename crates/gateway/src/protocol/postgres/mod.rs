@@ -16,6 +16,7 @@ mod login;
 mod negotiate;
 mod prepared;
 mod prove;
+mod prove;
 mod refuse;
 mod request;
 mod sample;
@@ -36,6 +37,7 @@ use self::cancel::CancelKeys;
 use self::channel::Channel;
 use self::negotiate::Greeting;
 use self::stream::ClientStream;
+use crate::login::bearer::BearerLogins;
 use crate::login::native::NativeLogins;
 use crate::login::oidc::Issuers;
 use crate::session::Parts;
@@ -56,6 +58,7 @@ pub struct PostgresGateway {
     pub(crate) parts: Parts,
     pub(crate) issuers: Arc<Issuers>,
     native: Option<Arc<NativeLogins>>,
+    bearer: Option<Arc<BearerLogins>>,
     pub(crate) dialler: Dialler,
     tls: Option<Arc<rustls::ServerConfig>>,
     upstreams: Vec<Arc<Guarded>>,
@@ -72,13 +75,19 @@ impl PostgresGateway {
         tls: Option<Arc<rustls::ServerConfig>>,
         upstreams: Vec<Arc<Guarded>>,
     ) -> Self {
-        Self { parts, issuers, native: None, dialler, tls, upstreams, cancel_keys: Arc::default() }
+        Self { parts, issuers, native: None, bearer: None, dialler, tls, upstreams, cancel_keys: Arc::default() }
     }
 
     /// The same, taking native tokens too. Without, each is refused.
     #[must_use]
     pub fn with_native_tokens(self, native: Arc<NativeLogins>) -> Self {
         Self { native: Some(native), ..self }
+    }
+
+    /// The same, asking some names for their tokens by OAUTHBEARER. Without, tokens are passwords.
+    #[must_use]
+    pub fn with_bearer_logins(self, bearer: Arc<BearerLogins>) -> Self {
+        Self { bearer: Some(bearer), ..self }
     }
 
     /// The upstream that a client means by a database name: an upstream's name, or the database of exactly one.
