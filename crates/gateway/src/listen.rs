@@ -116,9 +116,8 @@ async fn accept_from<Source, Handler, Handling>(
                     overflow.count();
                     continue;
                 };
-                let Some(lane) = host.lanes.least_busy() else { continue };
                 let handling = handler(connection, peer);
-                host.tasks.spawn_on(&lane, name, async move {
+                host.tasks.spawn_on(host.lanes.least_busy(), name, async move {
                     let _place = place;
                     handling.await;
                 });

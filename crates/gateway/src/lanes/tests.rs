@@ -15,7 +15,7 @@ async fn sessions_spread_over_the_lanes_and_stay() {
     let (tell, mut told) = tokio::sync::mpsc::channel(16);
     for _ in 0..6 {
         let (tell, mut stopping) = (tell.clone(), tasks.stopping());
-        tasks.spawn_on(&lanes.least_busy().unwrap(), "session", async move {
+        tasks.spawn_on(lanes.least_busy(), "session", async move {
             let began = std::thread::current().id();
             tell.send(began).await.unwrap();
             stopping.begun().await;
@@ -45,7 +45,7 @@ fn a_lane_ends_with_its_owner() {
     let (began, begun) = std::sync::mpsc::channel();
     let tasks = Tasks::new();
     let witness = Told(tell);
-    tasks.spawn_on(&lanes.least_busy().unwrap(), "session", async move {
+    tasks.spawn_on(lanes.least_busy(), "session", async move {
         let _witness = witness;
         began.send(()).unwrap();
         std::future::pending::<()>().await;

@@ -22,16 +22,15 @@ impl Pending {
         }
         let appended = log.append(&self.batch).await;
         self.batch.clear();
-        let permits = std::mem::take(&mut self.permits);
-        let denials = std::mem::take(&mut self.denials);
-        let first = std::mem::take(&mut self.first);
+        // Whatever becomes of them, they are taken out. The memory is used again.
+        let (permits, denials) = (self.permits.drain(..), self.denials.drain(..));
+        let first = self.first.drain(..);
         appended?;
         for (body, decision) in first {
             body.set_entered(decision);
         }
         Ok(Entered {
             receipts: permits
-                .into_iter()
                 .map(|permit| Receipt {
                     decision: permit.subject.decision,
                     terms: permit.terms,
@@ -39,7 +38,6 @@ impl Pending {
                 })
                 .collect(),
             refusals: denials
-                .into_iter()
                 .map(|deny| {
                     let decision = deny.subject.decision;
                     (deny, RefusalReceipt { decision })

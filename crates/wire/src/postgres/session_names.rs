@@ -60,21 +60,41 @@ struct Slot<V> {
     pending: Vec<Pending<V>>,
 }
 
+/// Which names a change is about.
+#[derive(Debug)]
+enum About {
+    Unnamed,
+    Named(Box<str>),
+    All,
+}
+
+impl About {
+    fn name(name: &str) -> Self {
+        if name.is_empty() { Self::Unnamed } else { Self::Named(name.into()) }
+    }
+}
+
 #[derive(Debug)]
 struct Table<V> {
-    slots: HashMap<Box<str>, Slot<V>>,
-    /// The changes that wait, oldest first, each with the name that it is about, or none if it is about all. Answers come
-    /// in order, so the one that is looked for stands in front.
-    waiting: VecDeque<(Change, Option<Box<str>>)>,
+    /// The unnamed one has its own place, because most statements and portals are that: no hash, no key, no allocation.
+    unnamed: Slot<V>,
+    named: HashMap<Box<str>, Slot<V>>,
+    /// The changes that wait, oldest first. Answers come in order, so the one that is looked for stands in front.
+    waiting: VecDeque<(Change, About)>,
 }
 
 impl<V> Table<V> {
     fn new() -> Self {
-        Self { slots: HashMap::new(), waiting: VecDeque::new() }
+        Self { unnamed: Slot::new(), named: HashMap::new(), waiting: VecDeque::new() }
+    }
+
+    fn slot(&mut self, name: &str) -> Option<&mut Slot<V>> {
+        if name.is_empty() { Some(&mut self.unnamed) } else { self.named.get_mut(name) }
     }
 
     fn find(&self, name: &str, unit: u64) -> Lookup<'_, V> {
-        let Some(slot) = self.slots.get(name) else {
+        let slot = if name.is_empty() { Some(&self.unnamed) } else { self.named.get(name) };
+        let Some(slot) = slot else {
             return Lookup::Missing;
         };
         let value = match slot.pending.last() {
@@ -90,16 +110,16 @@ impl<V> Table<V> {
         if self.waiting.len() >= MAX_WAITING {
             return Err(TooMany);
         }
-        let (change, full) = (pending.change, self.slots.len() >= cap);
-        match self.slots.get_mut(name) {
+        let (change, full) = (pending.change, self.named.len() >= cap);
+        match self.slot(name) {
             Some(slot) => slot.pending.push(pending),
             None if pending.to.is_none() => return Ok(()),
             None if full => return Err(TooMany),
             None => {
-                self.slots.insert(name.into(), Slot { settled: None, pending: vec![pending] });
+                self.named.insert(name.into(), Slot { settled: None, pending: vec![pending] });
             }
         }
-        self.waiting.push_back((change, Some(name.into())));
+        self.waiting.push_back((change, About::name(name)));
         Ok(())
     }
 
@@ -107,13 +127,14 @@ impl<V> Table<V> {
         if self.waiting.len() >= MAX_WAITING {
             return Err(TooMany);
         }
-        for slot in self.slots.values_mut() {
+        for slot in std::iter::once(&mut self.unnamed).chain(self.named.values_mut()) {
             // One pipeline of `DISCARD ALL` must not grow by names times changes.
-            if !matches!(slot.pending.last(), Some(last) if last.unit == unit && last.to.is_none()) {
+            let missing = matches!(slot.pending.last(), Some(last) if last.unit == unit && last.to.is_none());
+            if !missing && !slot.is_empty() {
                 slot.pending.push(Pending { change, unit, to: None });
             }
         }
-        self.waiting.push_back((change, None));
+        self.waiting.push_back((change, About::All));
         Ok(())
     }
 
@@ -122,34 +143,65 @@ impl<V> Table<V> {
         let Some(position) = self.waiting.iter().position(|(waiting, _)| *waiting == change) else {
             return;
         };
-        match self.waiting.remove(position) {
-            Some((_, Some(name))) => {
-                if let Some(slot) = self.slots.get_mut(&name)
-                    && !slot.settle(change, outcome, &name)
-                {
-                    self.slots.remove(&name);
+        let Some((_, about)) = self.waiting.remove(position) else {
+            return;
+        };
+        if let About::Unnamed | About::All = about
+            && self.unnamed.settle(change, outcome)
+            && outcome == Outcome::Undone
+        {
+            // A Parse of the unnamed statement drops the old one even if it then fails. Whether it was skipped or failed
+            // is not told apart here, and missing is the safe answer.
+            self.unnamed.settled = None;
+        }
+        match about {
+            About::Unnamed => {}
+            About::Named(name) => {
+                if let Some(slot) = self.named.get_mut(&name) {
+                    slot.settle(change, outcome);
+                    if slot.is_empty() {
+                        self.named.remove(&name);
+                    }
                 }
             }
-            Some((_, None)) => self.slots.retain(|name, slot| slot.settle(change, outcome, name)),
-            None => {}
+            About::All => self.named.retain(|_, slot| {
+                slot.settle(change, outcome);
+                !slot.is_empty()
+            }),
         }
+    }
+
+    fn len(&self) -> usize {
+        self.named.len() + usize::from(!self.unnamed.is_empty())
     }
 }
 
 impl<V> Slot<V> {
-    /// Settles a change of this name. False: the name stands for nothing any more.
-    fn settle(&mut self, change: Change, outcome: Outcome, name: &str) -> bool {
-        if let Some(position) = self.pending.iter().position(|pending| pending.change == change) {
-            let pending = self.pending.remove(position);
-            match outcome {
-                Outcome::Happened => self.settled = pending.to,
-                // A Parse of the unnamed statement drops the old one even if it then fails. Whether it was skipped or
-                // failed is not told apart here, and missing is the safe answer.
-                Outcome::Undone if name.is_empty() => self.settled = None,
-                Outcome::Undone => {}
-            }
+    const fn new() -> Self {
+        Self { settled: None, pending: Vec::new() }
+    }
+
+    /// Settles a change, if it waits for one: says whether it did.
+    fn settle(&mut self, change: Change, outcome: Outcome) -> bool {
+        let Some(position) = self.pending.iter().position(|pending| pending.change == change) else {
+            return false;
+        };
+        let pending = self.pending.remove(position);
+        if outcome == Outcome::Happened {
+            self.settled = pending.to;
         }
-        self.settled.is_some() || !self.pending.is_empty()
+        true
+    }
+
+    /// The name stands for nothing, and nothing waits.
+    fn is_empty(&self) -> bool {
+        self.settled.is_none() && self.pending.is_empty()
+    }
+
+    /// The name stands for nothing any more, whatever the answers that it waits for.
+    fn clear(&mut self) {
+        self.settled = None;
+        self.pending.clear();
     }
 }
 
@@ -268,8 +320,8 @@ impl<S, P> SessionNames<S, P> {
 
     /// A simple Query is forwarded: it drops the unnamed statement and the unnamed portal, whatever becomes of it.
     pub fn simple_query(&mut self) {
-        self.statements.slots.remove("");
-        self.portals.slots.remove("");
+        self.statements.unnamed.clear();
+        self.portals.unnamed.clear();
     }
 
     /// Sync, or the whole of a simple Query, has been forwarded: what follows is another unit.
@@ -294,17 +346,19 @@ impl<S, P> SessionNames<S, P> {
 
     /// `ReadyForQuery` with status idle has come: the transaction is over, and with it all portals but held ones.
     pub fn transaction_ended(&mut self) {
-        self.portals.slots.retain(|_, slot| {
+        let end = |slot: &mut Slot<(P, Life)>| {
             if matches!(slot.settled, Some((_, Life::Transaction))) {
                 slot.settled = None;
             }
-            slot.settled.is_some() || !slot.pending.is_empty()
-        });
+            !slot.is_empty()
+        };
+        end(&mut self.portals.unnamed);
+        self.portals.named.retain(|_, slot| end(slot));
     }
 
     /// How many statements and portals have a name, pending ones included.
     pub fn len(&self) -> usize {
-        self.statements.slots.len().saturating_add(self.portals.slots.len())
+        self.statements.len().saturating_add(self.portals.len())
     }
 
     /// Whether no name stands for anything.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use kernel::verdict::{Ask, Content, Deny, Undecidable, Verdict};
-use wire::postgres::frame::{self, FrameError, Framing};
+use wire::postgres::frame::{self, FrameError, Framing, HEADER};
 use wire::postgres::message::{DecodeError, FrontendMessage, Query};
 use wire::postgres::state::{Answer, Asked, NotNow};
 use wire::reader::ReadError;
@@ -287,8 +287,12 @@ impl Conversation<'_> {
         }
         self.names.simple_query();
         let mut effective = self.effective(&analysis, Place::Query)?;
-        let mut content =
-            Content { text: query.text.into(), template: Arc::clone(&analysis.template), ..Content::default() };
+        let mut content = Content {
+            wire: Vec::with_capacity(HEADER + query.text.len() + 1),
+            text: query.text.into(),
+            template: Arc::clone(&analysis.template),
+            values: Vec::new(),
+        };
         encode(query.encode(&mut content.wire))?;
         let verdict = self.session.judge(Arc::clone(&effective.operations), effective.shape, content);
         let permitted = self.permit(verdict, Place::Query, &analysis, &mut effective);
@@ -333,7 +337,10 @@ impl Conversation<'_> {
         let result = match self.analysed_aside.take() {
             Some((known, result)) if *known == *text => result,
             _ if text.len() > LONG_TEXT => return Err(Stop::Long(text.into())),
-            _ => self.guarded.analyse(text),
+            _ => match self.own.view(&self.guarded) {
+                Some(view) => view.analyse(text),
+                None => self.guarded.analyse(text),
+            },
         };
         match result {
             Ok(analysis) => Ok(analysis),
@@ -350,9 +357,9 @@ impl Conversation<'_> {
 
     /// Analyses a long text where it holds up nobody else, for the message that is looked at again.
     async fn analyse_aside(&mut self, text: Arc<str>) {
-        let guarded = Arc::clone(&self.guarded);
+        let (guarded, view) = (Arc::clone(&self.guarded), self.own.view(&self.guarded));
         let analysing = tokio::task::spawn_blocking(move || {
-            let result = guarded.analyse(&text);
+            let result = view.map_or_else(|| guarded.analyse(&text), |view| view.analyse(&text));
             (text, result)
         });
         self.analysed_aside = match analysing.await {
@@ -392,7 +399,8 @@ impl Conversation<'_> {
             }
         };
         let unmasked = self.no_mask_comes_back(&permit, effective.writes);
-        let plans = match unmasked.and_then(|()| effective.plans(analysis, &permit.terms().masks)) {
+        let plans = unmasked.and_then(|()| effective.plans(analysis, &permit.terms().masks));
+        let plans = match plans.and_then(|plans| self.note_copies(analysis, effective.named()).map(|()| plans)) {
             Ok(plans) => plans,
             Err(why) => {
                 effective.cancel_changes(&mut self.names);
@@ -446,6 +454,7 @@ impl Conversation<'_> {
         if self.outgoing.items.is_empty() && self.session.nothing_pending() {
             return Ok(());
         }
+        self.keep_labels().await?;
         let entered = self.session.enter().await?;
         let mut receipts = entered.receipts.into_iter();
         for item in self.outgoing.items.drain(..) {

@@ -13,8 +13,11 @@ use wire::sql::Analysis;
 
 use super::client::{Item, Place, Staged, Stop, encode, too_many};
 use super::control::Control;
-use super::prepared::{Due, Portal, Prepared};
+use super::prepared::{Due, Portal, Prepared, Sent};
 use super::serve::{Conversation, End};
+
+/// Room for what usually goes with a statement's text: its Bind, Describe and Execute.
+const ROOM: usize = 192;
 
 impl Conversation<'_> {
     pub(super) fn parse(&mut self, parse: &Parse<'_>) -> Result<(), Stop> {
@@ -25,7 +28,7 @@ impl Conversation<'_> {
         if self.declares_cast_type(parse) {
             return Err(Stop::Refuse(place(), Box::new(self.session.refuse(Undecidable::UnknownForm, ""))));
         }
-        let epoch = self.guarded.epoch();
+        let epoch = self.epoch();
         let text: Arc<str> = parse.text.into();
         let empty = analysis.statements.is_empty();
         let prepared = Arc::new(Prepared { text, analysis, epoch, described: OnceLock::new() });
@@ -38,6 +41,7 @@ impl Conversation<'_> {
             return Ok(());
         }
         let staged = &mut self.outgoing.staged;
+        staged.wire.reserve(parse.text.len() + ROOM);
         encode(parse.encode(&mut staged.wire))?;
         staged.due.push((Asked::Parse, due));
         staged.parse = Some((prepared, parse.statement.to_owned()));
@@ -59,7 +63,7 @@ impl Conversation<'_> {
         let names = bind.portal.len() + bind.statement.len() + 2;
         let formats = bind.result_formats.iter().map(|format| format == Format::Binary).collect();
         let values = body.get(names..).unwrap_or_default().to_vec();
-        let portal = Arc::new(Portal { prepared, values, formats, sent: Arc::default() });
+        let portal = Arc::new(Portal { prepared, values, formats, sent: Sent::default() });
         let change = self
             .names
             .insert_portal(bind.portal, Arc::clone(&portal), Life::Transaction)
@@ -230,7 +234,7 @@ impl Conversation<'_> {
 
     /// A prepared statement's analysis, made again if the catalogue has changed since (PL18).
     fn current_analysis(&mut self, prepared: &Prepared) -> Result<Arc<Analysis>, Stop> {
-        if prepared.epoch == self.guarded.epoch() {
+        if prepared.epoch == self.epoch() {
             return Ok(Arc::clone(&prepared.analysis));
         }
         self.analyse(&prepared.text, Place::Execute)

@@ -40,7 +40,7 @@ pub(super) struct Portal {
     /// The result formats of its Bind: `true` is binary.
     pub(super) formats: Vec<bool>,
     /// What has left of it so far.
-    pub(super) sent: Arc<Sent>,
+    pub(super) sent: Sent,
 }
 
 /// Rows and bytes of a portal that have left: limits count them over all its Executes and FETCHes (PW18).
@@ -70,8 +70,8 @@ pub(super) struct Named {
     pub(super) begin: usize,
     /// What it names.
     pub(super) analysis: Arc<Analysis>,
-    /// For a cursor: what has left of it.
-    pub(super) sent: Option<Arc<Sent>>,
+    /// For a cursor: its portal.
+    pub(super) portal: Option<Arc<Portal>>,
     /// Its plan comes back, and none of its rows.
     pub(super) explains: bool,
 }
@@ -132,11 +132,12 @@ impl Running {
     }
 
     /// What has left of the portal or cursor whose rows come now, if it is one.
-    pub(super) fn sent(&self) -> Option<&Arc<Sent>> {
-        match &self.portal {
-            Some(portal) => Some(&portal.sent),
-            None => self.named()?.sent.as_ref(),
-        }
+    pub(super) fn sent(&self) -> Option<&Sent> {
+        let portal = match &self.portal {
+            Some(portal) => portal,
+            None => self.named()?.portal.as_ref()?,
+        };
+        Some(&portal.sent)
     }
 
     fn named(&self) -> Option<&Named> {

@@ -58,10 +58,10 @@ impl Conversation<'_> {
                 }
             };
             let explains = matches!(statement.control, Control::ExplainExecute(_));
-            if let Some((named, sent)) = found {
+            if let Some((named, portal)) = found {
                 effective.writes |= named.statements.iter().any(|statement| statement.writes);
                 effective.changes_catalogue |= named.statements.iter().any(|statement| statement.changes_catalogue);
-                effective.add(index, named, sent, explains);
+                effective.add(index, named, portal, explains);
             }
         }
         Ok(effective)
@@ -71,12 +71,13 @@ impl Conversation<'_> {
     fn control(&mut self, control: &Control, effective: &mut Effective) -> Result<Option<Found>, Unknown> {
         let change = match control {
             Control::Execute(name) | Control::ExplainExecute(name) => {
-                let analysis = self.fresh(known(self.names.statement(name))?)?;
+                let prepared = Arc::clone(known(self.names.statement(name))?);
+                let analysis = self.fresh(&prepared)?;
                 return Ok(Some((analysis, None)));
             }
             Control::Fetch { name, .. } => {
-                let portal = known(self.names.portal(name))?;
-                return Ok(Some((self.fresh(&portal.prepared)?, Some(Arc::clone(&portal.sent)))));
+                let portal = Arc::clone(known(self.names.portal(name))?);
+                return Ok(Some((self.fresh(&portal.prepared)?, Some(Arc::clone(&portal)))));
             }
             Control::Prepare { name, inner } => {
                 let prepared = self.inner(inner);
@@ -84,7 +85,7 @@ impl Conversation<'_> {
             }
             Control::DeclareCursor { name, inner } => {
                 let prepared = self.inner(inner);
-                let portal = Portal { prepared, values: Vec::new(), formats: Vec::new(), sent: Arc::default() };
+                let portal = Portal { prepared, values: Vec::new(), formats: Vec::new(), sent: Sent::default() };
                 // Whether it outlives the transaction, the upstream knows; a name kept too long stands for nothing there.
                 self.names.insert_portal(name, Arc::new(portal), Life::Session).map_err(|_full| Unknown::TooMany)?
             }
@@ -113,25 +114,29 @@ impl Conversation<'_> {
     }
 
     /// What a name stands for, by the catalogue as it is now (PL18).
-    fn fresh(&self, prepared: &Prepared) -> Result<Arc<Analysis>, Unknown> {
-        if prepared.epoch == self.guarded.epoch() {
+    fn fresh(&mut self, prepared: &Prepared) -> Result<Arc<Analysis>, Unknown> {
+        if prepared.epoch == self.epoch() {
             return Ok(Arc::clone(&prepared.analysis));
         }
-        self.guarded.analyse(&prepared.text).map_err(|_no_longer_understood| Unknown::Missing)
+        let analysed = match self.own.view(&self.guarded) {
+            Some(view) => view.analyse(&prepared.text),
+            None => self.guarded.analyse(&prepared.text),
+        };
+        analysed.map_err(|_no_longer_understood| Unknown::Missing)
     }
 
     fn inner(&self, inner: &Arc<Analysis>) -> Arc<Prepared> {
         Arc::new(Prepared {
             text: Arc::clone(&inner.template),
             analysis: Arc::clone(inner),
-            epoch: self.guarded.epoch(),
+            epoch: self.epoch(),
             described: OnceLock::new(),
         })
     }
 }
 
-/// What a name stands for, and for a cursor what has left of it.
-type Found = (Arc<Analysis>, Option<Arc<Sent>>);
+/// What a name stands for, and for a cursor its portal.
+type Found = (Arc<Analysis>, Option<Arc<Portal>>);
 
 enum Unknown {
     Pending,
@@ -148,7 +153,7 @@ fn known<V>(lookup: Lookup<'_, V>) -> Result<&V, Unknown> {
 }
 
 impl Effective {
-    fn add(&mut self, statement: usize, analysis: Arc<Analysis>, sent: Option<Arc<Sent>>, explains: bool) {
+    fn add(&mut self, statement: usize, analysis: Arc<Analysis>, portal: Option<Arc<Portal>>, explains: bool) {
         let begin = self.operations.len();
         self.operations = self.operations.iter().chain(analysis.operations.iter()).cloned().collect();
         let mut context = Context::new(&SHA256);
@@ -158,7 +163,12 @@ impl Effective {
         if let Some(half) = digest.as_ref().first_chunk() {
             self.shape = u128::from_be_bytes(*half);
         }
-        self.named.push(Named { statement, begin, analysis, sent, explains });
+        self.named.push(Named { statement, begin, analysis, portal, explains });
+    }
+
+    /// What its statements name.
+    pub(super) fn named(&self) -> &[Named] {
+        &self.named
     }
 
     /// What its statements name, for the cross-check of their results and for their limits.
