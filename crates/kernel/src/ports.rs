@@ -210,6 +210,17 @@ pub trait Classes: Send + Sync {
 
     /// What was found in a result; becomes a suggestion. Never waits.
     fn detected(&self, detection: Detection);
+
+    /// These columns are about to hold copies of labelled values: their classes count for everything that is judged after
+    /// the call. Says `false` where that cannot be kept; then the copy must not be made.
+    fn copied(&self, _upstream: &Name, _labels: &[crate::policy::DeclaredClass]) -> bool {
+        false
+    }
+
+    /// Makes durable what [`Self::copied`] was told. Says `false` where it is not.
+    fn keep_copied(&self) -> PortFuture<'_, bool> {
+        Box::pin(std::future::ready(true))
+    }
 }
 
 /// A task that is issued, to be remembered until after its end.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use control::{ClassView, SampleRefusal};
 use gateway::protocol::postgres::{Guarded, SampleError};
 use kernel::policy::{ClassSource, DeclaredClass, NO_CLASS, Snapshot, evaluate};
-use kernel::ports::{Classes, Detection, Snapshots as _};
+use kernel::ports::{Classes, Detection, PortFuture, Snapshots as _};
 use kernel::resource::{Resource, ResourceKind};
 use kernel::workload::Name;
 use serde_json::{Value, json};
 use store::classes::{ClassDecisions, Decided, Origin, Subject, Suggested};
+use store::copied::CopiedLabels;
 use wire::detect::Suggestion;
 use wire::sql::{Catalogue, Relation, RelationKind, analyse};
 
@@ -26,6 +27,7 @@ const MOST_ASKED: usize = 20_000;
 pub(crate) struct Learned {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) decisions: Arc<ClassDecisions>,
+    pub(crate) copied: CopiedLabels,
 }
 
 impl Classes for Learned {
@@ -35,6 +37,17 @@ impl Classes for Learned {
 
     fn detected(&self, detection: Detection) {
         self.decisions.detected(detection);
+    }
+
+    fn copied(&self, upstream: &Name, labels: &[DeclaredClass]) -> bool {
+        if let Some(all) = self.copied.add(upstream, labels) {
+            self.publisher.declare(Teller::Copies, upstream, all);
+        }
+        true
+    }
+
+    fn keep_copied(&self) -> PortFuture<'_, bool> {
+        Box::pin(async move { self.copied.keep().await.is_ok() })
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) enum Teller {
     Catalogue,
     /// People, who confirmed suggestions.
     People,
+    /// Copies of labelled values that passed through the gateway.
+    Copies,
 }
 
 impl Publisher {

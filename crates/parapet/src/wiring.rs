@@ -25,6 +25,7 @@ use kernel::secret::Secret;
 use kernel::workload::Name;
 use store::approvals::{Desk, DeskOptions};
 use store::classes::{ClassDecisions, Publish};
+use store::copied::CopiedLabels;
 use store::database::Database;
 use store::log::DiskLog;
 use store::spent::SpentStore;
@@ -236,8 +237,13 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         let opened = ClassDecisions::open(database.clone(), Arc::clone(&as_log), Arc::clone(&clock), publish);
         Arc::new(opened.await?)
     };
+    let copied = {
+        let (copied, known) = CopiedLabels::open(database.clone()).await?;
+        known.into_iter().for_each(|(upstream, labels)| publisher.declare(Teller::Copies, &upstream, labels));
+        copied
+    };
     let learned: Arc<dyn Classes> =
-        Arc::new(Learned { publisher: Arc::clone(&publisher), decisions: Arc::clone(&classes) });
+        Arc::new(Learned { publisher: Arc::clone(&publisher), decisions: Arc::clone(&classes), copied });
     let upstreams = parts::upstreams(&configuration, &clock, &learned)?;
     let issuers = Arc::new(parts::issuers(&configuration, &dialler, &clock)?);
     let workload_api = parts::workload_api(&configuration, &issuers, &dialler, &clock);

@@ -5,6 +5,7 @@
 
 pub mod approvals;
 pub mod classes;
+pub mod copied;
 pub mod database;
 pub mod log;
 pub mod memory;

@@ -222,7 +222,10 @@ pub fn check_description(outputs: &Outputs, fields: &[DescribedField]) -> Result
         // A name that the server resolves through a join or a set operation may have lost its origin on the way.
         Flow::Bare(_) => {
             field.table_oid == 0
-                || output.origins.iter().any(|origin| origin.table == field.table_oid && origin.column == field.column)
+                || output.origins.iter().any(|origin| {
+                    // Of a session's temporary table only the server knows the object id.
+                    (origin.table == field.table_oid || origin.table == 0) && origin.column == field.column
+                })
         }
         Flow::Clear => field.table_oid < FIRST_USER_OID || field.column <= 0,
         Flow::Derived(_) | Flow::Unknown => true,

@@ -54,6 +54,8 @@ pub enum ClassSource {
     Label,
     /// A person, after a suggestion.
     Confirmed,
+    /// Values of a column that carries it were copied there.
+    Copied,
 }
 
 impl ClassSource {
@@ -64,6 +66,7 @@ impl ClassSource {
             Self::Comment => "comment",
             Self::Label => "label",
             Self::Confirmed => "confirmed",
+            Self::Copied => "copied",
         }
     }
 }

@@ -11,7 +11,7 @@ use kernel::verdict::Undecidable;
 use kernel::workload::Name;
 
 use super::analysis::{Analysis, Refused, Statement};
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, TEMPORARY};
 use super::collect::{Build, Built, Found, Returned};
 use super::lineage::Lineage;
 use super::names::{boxed, unknown};
@@ -29,7 +29,7 @@ pub fn analyse(text: &str, catalogue: &Catalogue, upstream: &Name) -> Result<Ana
 }
 
 fn analyse_here(text: &str, catalogue: &Catalogue, upstream: &Name) -> Result<Analysis, Refused> {
-    let parsed = parse::parse(text, catalogue.server_major)?;
+    let parsed = parse::parse(text, catalogue.common.server_major)?;
     let statements = u32::try_from(parsed.len()).unwrap_or(u32::MAX);
     let context = Context { text, catalogue, upstream, statements };
     let mut nodes = Vec::with_capacity(parsed.len());
@@ -107,6 +107,9 @@ fn statement(found: &Found, built: &Built, first: usize, range: Range<usize>) ->
         operations: first..first + built.operations.len(),
         outputs: built.outputs.clone(),
         copied: built.copied.clone(),
+        stored: built.stored.clone(),
+        made: found.made.clone(),
+        unmade: found.unmade.clone(),
         control: found.control.clone(),
         changes_catalogue: found.changes_catalogue,
         writes: changes,
@@ -197,7 +200,7 @@ impl<'a> Walk<'a> {
 
     /// A form that an older server does not know, or reads otherwise, is refused there (hazards PL04).
     pub(super) fn since(&self, major: u32, location: i32) -> Result<(), Refused> {
-        if self.context.catalogue.server_major < major { unknown(location) } else { Ok(()) }
+        if self.context.catalogue.common.server_major < major { unknown(location) } else { Ok(()) }
     }
 
     /// What a name in the text resolves to, or the refusal.
@@ -209,19 +212,30 @@ impl<'a> Walk<'a> {
     pub(super) fn known_place(&self, named: &pb::RangeVar) -> Result<Option<usize>, Refused> {
         self.check_range_var(named)?;
         let catalogue = self.context.catalogue;
-        Ok(if named.schemaname.is_empty() {
-            catalogue.resolve(&named.relname)
-        } else {
-            catalogue.relation_place(&named.schemaname, &named.relname)
-        })
+        if named.schemaname.is_empty() {
+            return match (self.temporary_place(named), catalogue.resolve(&named.relname)) {
+                // It was made before the other: which of them is meant depends on whether it is still there.
+                (Some(_), Some(_)) => unknown(named.location),
+                (temporary, other) => Ok(temporary.or(other)),
+            };
+        }
+        Ok(catalogue.relation_place(&named.schemaname, &named.relname))
     }
 
-    /// Another database, and temporary objects, which the catalogue does not know and which shadow others.
+    /// The session's own temporary table of that name. Definitions of views and bodies of functions mean others.
+    pub(super) fn temporary_place(&self, named: &pb::RangeVar) -> Option<usize> {
+        let own = named.schemaname.is_empty() || *named.schemaname == *TEMPORARY;
+        if own && self.expanding.is_empty() { self.context.catalogue.temporary_place(&named.relname) } else { None }
+    }
+
+    /// Another database, and temporary objects but for the session's own tables: what the catalogue does not know, and what
+    /// shadows others.
     pub(super) fn check_range_var(&self, named: &pb::RangeVar) -> Result<(), Refused> {
-        if !named.catalogname.is_empty() && *named.catalogname != *self.context.catalogue.database {
+        if !named.catalogname.is_empty() && *named.catalogname != *self.context.catalogue.common.database {
             return Err(Refused::at(Undecidable::UnknownRelation, named.location));
         }
-        if named.relpersistence == "t" || super::system::is_temporary_schema(&named.schemaname) {
+        let known = *named.schemaname == *TEMPORARY && self.temporary_place(named).is_some();
+        if named.relpersistence == "t" || (super::system::is_temporary_schema(&named.schemaname) && !known) {
             return unknown(named.location);
         }
         Ok(())
@@ -238,12 +252,13 @@ impl<'a> Walk<'a> {
         let catalogue = self.context.catalogue;
         let schema: Arc<str> = match schema {
             Some(schema) => schema.into(),
-            None => match catalogue.resolve(name).and_then(|place| catalogue.relations.get(place)) {
+            None if self.expanding.is_empty() && catalogue.temporary_place(name).is_some() => TEMPORARY.into(),
+            None => match catalogue.resolve(name).and_then(|place| catalogue.at(place)) {
                 Some(relation) => relation.schema.clone(),
-                None => catalogue.search_path.first().cloned().unwrap_or_else(|| "public".into()),
+                None => catalogue.common.search_path.first().cloned().unwrap_or_else(|| "public".into()),
             },
         };
-        vec![catalogue.database.clone(), schema, name.into()]
+        vec![catalogue.common.database.clone(), schema, name.into()]
     }
 
     /// A nested statement as an analysis of its own, for PREPARE and DECLARE CURSOR; its operations become this one's.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use kernel::operation::Operation;
 use kernel::verdict::Undecidable;
 
+use super::catalogue::Made;
 use super::copy_layout::CopyLayout;
 
 /// Why a text is refused before any policy is asked, and where.
@@ -60,6 +61,12 @@ pub struct Statement {
     /// Operations (indices in [`Analysis::operations`]) whose value is stored or handed to code instead of returned: if
     /// one of them is masked, the statement cannot run.
     pub copied: Vec<usize>,
+    /// What flows into the columns of which table, if anything but the client's own values does.
+    pub stored: Vec<Stored>,
+    /// The temporary table that it makes.
+    pub made: Option<Arc<Made>>,
+    /// The temporary tables that it drops.
+    pub unmade: Vec<Arc<str>>,
     /// What the statement does to the session.
     pub control: Control,
     /// Whether it may change relations, functions or rights, so that the next statement must wait for its answer.
@@ -74,6 +81,17 @@ pub struct Statement {
     pub copy_format: Option<CopyFormat>,
     /// How a COPY … TO writes its lines, unless that is binary or cannot be read again.
     pub copy_layout: Option<Arc<CopyLayout>>,
+}
+
+/// Values that are stored in a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Schema (`pg_temp` for a temporary table), table and column.
+    pub into: [Arc<str>; 3],
+    /// What flows in: `sql:select` operations on columns, as indices in [`Analysis::operations`].
+    pub from: Vec<usize>,
+    /// The values are those of one column, as they are.
+    pub bare: bool,
 }
 
 /// Where the columns of a result come from.

@@ -64,9 +64,10 @@ impl Walk<'_> {
         // A derived or set-valued column is not known to have the type of what it is made of.
         let (true, [first, ..]) = (lineage.bare, lineage.columns.as_slice()) else { return Guess::Any };
         let catalogue = self.context.catalogue;
-        let type_of =
-            |id: &ColumnId| catalogue.relations.get(id.relation).and_then(|relation| relation.columns.get(id.column));
-        let Some(known) = type_of(first).map(|column| column.type_oid) else { return Guess::Any };
+        let type_of = |id: &ColumnId| catalogue.at(id.relation).and_then(|relation| relation.columns.get(id.column));
+        // Of a temporary column the type may not be known.
+        let known = type_of(first).map(|column| column.type_oid).filter(|oid| *oid != 0);
+        let Some(known) = known else { return Guess::Any };
         if lineage.columns.iter().all(|id| type_of(id).is_some_and(|column| column.type_oid == known)) {
             Guess::Known(known)
         } else {
@@ -231,7 +232,7 @@ impl Walk<'_> {
         let catalogue = self.context.catalogue;
         let known = catalogue.operators(name);
         let foreign =
-            |schema: &str| !is_system_schema(schema) && catalogue.search_path.iter().any(|own| **own == *schema);
+            |schema: &str| !is_system_schema(schema) && catalogue.common.search_path.iter().any(|own| **own == *schema);
         if !known.iter().any(|operator| foreign(&operator.schema)) {
             return true;
         }

@@ -107,7 +107,7 @@ impl Walk<'_> {
 
     fn look(&self, mark: usize, name: &str, body: &Body) -> Result<Arc<Looked>, Undecidable> {
         let text = if body.standard { format!("{HEAD}{}", body.text) } else { body.text.to_string() };
-        let parsed = parse::parse(&text, self.context.catalogue.server_major).map_err(|refused| refused.why)?;
+        let parsed = parse::parse(&text, self.context.catalogue.common.server_major).map_err(|refused| refused.why)?;
         let [only] = parsed.as_slice() else { return Err(Undecidable::UnknownForm) };
         let node = only.stmt.as_ref().and_then(|node| node.node.as_ref()).ok_or(Undecidable::UnknownForm)?;
         let mut walk = Walk::new(Context { text: &text, ..self.context });

@@ -8,6 +8,7 @@ mod labels;
 mod model;
 mod queries;
 mod read;
+mod temporary;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub use model::{
     Cast, Column, Function, FunctionKind, Operator, Relation, RelationKind, Signature, Type, TypeKind, Volatility,
 };
 pub use queries::{CATALOGUE_FINGERPRINT, CATALOGUE_LACKS, CatalogueQuery, CatalogueRow, CatalogueRows};
+pub(super) use temporary::TEMPORARY;
+pub use temporary::{Made, Temporary};
 
 /// A row that does not have the form that its query promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,9 +34,17 @@ pub struct CatalogueError {
     pub row: usize,
 }
 
-/// One database, as it was at one epoch.
+/// One database, as it was at one epoch; for a session that has temporary tables, with these.
 #[derive(Debug)]
 pub struct Catalogue {
+    pub(super) common: Arc<Common>,
+    /// Counted behind the others.
+    temporary: Vec<Relation>,
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(super) struct Common {
     pub(super) database: Arc<str>,
     pub(super) server_major: u32,
     pub(super) epoch: u64,
@@ -64,7 +75,7 @@ impl Catalogue {
     /// # Errors
     /// [`CatalogueError`] for a row of another form than its query promises.
     pub fn read(database: &str, server_major: u32, epoch: u64, rows: &CatalogueRows) -> Result<Self, CatalogueError> {
-        let mut catalogue = Self {
+        let mut common = Common {
             database: database.into(),
             server_major,
             epoch,
@@ -83,8 +94,8 @@ impl Catalogue {
             coercions: HashSet::new(),
             labels: Vec::new(),
         };
-        read::read(&mut catalogue, rows)?;
-        Ok(catalogue)
+        read::read(&mut common, rows)?;
+        Ok(Self { common: Arc::new(common), temporary: Vec::new() })
     }
 
     /// A catalogue of relations, views and functions alone, without types, operators and what hangs on relations. Rows
@@ -109,37 +120,56 @@ impl Catalogue {
 
     /// The database's name.
     pub fn database(&self) -> &Arc<str> {
-        &self.database
+        &self.common.database
     }
 
     /// The server's major version.
     pub fn server_major(&self) -> u32 {
-        self.server_major
+        self.common.server_major
     }
 
     /// Which refresh this is.
     pub fn epoch(&self) -> u64 {
-        self.epoch
+        self.common.epoch
     }
 
     /// The pinned search path; `pg_catalog` stands before it.
     pub fn search_path(&self) -> &[Arc<str>] {
-        &self.search_path
+        &self.common.search_path
     }
 
-    /// Every relation.
+    /// Every relation that is not temporary.
     pub fn relations(&self) -> &[Relation] {
-        &self.relations
+        &self.common.relations
+    }
+
+    /// The relation in a place.
+    pub(super) fn at(&self, place: usize) -> Option<&Relation> {
+        match place.checked_sub(self.common.relations.len()) {
+            None => self.common.relations.get(place),
+            Some(place) => self.temporary.get(place),
+        }
+    }
+
+    /// Every relation, with its place.
+    pub(super) fn placed(&self) -> impl Iterator<Item = (usize, &Relation)> {
+        self.common.relations.iter().chain(&self.temporary).enumerate()
+    }
+
+    /// The session's temporary table of that name.
+    pub(super) fn temporary_place(&self, name: &str) -> Option<usize> {
+        let found = self.temporary.iter().position(|relation| *relation.name == *name)?;
+        Some(self.common.relations.len() + found)
     }
 
     /// What comments and security labels say of relations and columns.
     pub fn labels(&self) -> &[Label] {
-        &self.labels
+        &self.common.labels
     }
 
     /// The relation of that schema and name, as stored (folded and cut).
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
-        self.relation_place(schema, name).and_then(|place| self.relations.get(place))
+        self.relation_place(schema, name).and_then(|place| self.at(place))
     }
 
     /// The relations whose rows are read through that one, by schema and name.
@@ -148,50 +178,53 @@ impl Catalogue {
     }
 
     pub(super) fn relation_place(&self, schema: &str, name: &str) -> Option<usize> {
-        self.by_name.get(schema)?.get(name).copied()
+        if schema == TEMPORARY {
+            return self.temporary_place(name);
+        }
+        self.common.by_name.get(schema)?.get(name).copied()
     }
 
     /// Resolves an unqualified name as the server does under the pinned path.
     pub(super) fn resolve(&self, name: &str) -> Option<usize> {
         self.relation_place("pg_catalog", name)
-            .or_else(|| self.search_path.iter().find_map(|schema| self.relation_place(schema, name)))
+            .or_else(|| self.common.search_path.iter().find_map(|schema| self.relation_place(schema, name)))
     }
 
     /// Every function of that name, whatever its schema.
     pub fn functions(&self, name: &str) -> &[Function] {
-        self.functions.get(name).map_or(&[], Vec::as_slice)
+        self.common.functions.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// A function that is not the server's own, with its name.
     pub fn function(&self, oid: u32) -> Option<(&Arc<str>, &Function)> {
-        let (name, place) = self.by_function.get(&oid)?;
-        Some((name, self.functions.get(name)?.get(*place)?))
+        let (name, place) = self.common.by_function.get(&oid)?;
+        Some((name, self.common.functions.get(name)?.get(*place)?))
     }
 
     /// Every operator of that name, whatever its schema.
     pub fn operators(&self, name: &str) -> &[Operator] {
-        self.operators.get(name).map_or(&[], Vec::as_slice)
+        self.common.operators.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Casts whose function is not the server's own.
     pub fn casts(&self) -> &[Cast] {
-        &self.casts
+        &self.common.casts
     }
 
     /// Whether somebody added a cast from that type, or from what an array of that type holds.
     pub fn has_added_cast_from(&self, oid: u32) -> bool {
         let base = self.base_type(oid);
-        let element = match self.types.get(&base).map(|found| found.kind) {
+        let element = match self.common.types.get(&base).map(|found| found.kind) {
             Some(TypeKind::Array(element)) => element,
             _ => base,
         };
-        self.casts.iter().any(|cast| [oid, base, element].contains(&cast.source))
+        self.common.casts.iter().any(|cast| [oid, base, element].contains(&cast.source))
     }
 
     /// The functions that a value of that type is checked by, for itself or for what is inside it.
     pub(super) fn checks_of(&self, oid: u32) -> Vec<u32> {
         let mut found = Vec::new();
-        if self.domain_checks.is_empty() {
+        if self.common.domain_checks.is_empty() {
             return found;
         }
         let (mut open, mut seen) = (vec![oid], HashSet::new());
@@ -199,8 +232,8 @@ impl Catalogue {
             if !seen.insert(next) {
                 continue;
             }
-            found.extend(self.domain_checks.get(&next).into_iter().flatten());
-            match self.types.get(&next).map(|known| known.kind) {
+            found.extend(self.common.domain_checks.get(&next).into_iter().flatten());
+            match self.common.types.get(&next).map(|known| known.kind) {
                 Some(TypeKind::Array(inside) | TypeKind::Domain(inside) | TypeKind::Range(inside)) => open.push(inside),
                 Some(TypeKind::Composite(_)) => {
                     open.extend(self.fields(next).into_iter().flatten().map(|(_, field)| field));
@@ -213,23 +246,23 @@ impl Catalogue {
 
     /// Whether a value of the one type becomes one of the other unasked.
     pub fn coerces(&self, source: u32, target: u32) -> bool {
-        source == target || self.coercions.contains(&(source, target))
+        source == target || self.common.coercions.contains(&(source, target))
     }
 
     /// A type; `None` also for the row types of the server's own relations.
     pub fn type_of(&self, oid: u32) -> Option<&Type> {
-        self.types.get(&oid)
+        self.common.types.get(&oid)
     }
 
     /// Resolves the name of a type as the server does under the pinned path.
     pub fn type_named(&self, schema: Option<&str>, name: &str) -> Option<u32> {
-        let known = self.types_by_name.get(name)?;
+        let known = self.common.types_by_name.get(name)?;
         let within = |schema: &str| {
-            known.iter().copied().find(|oid| self.types.get(oid).is_some_and(|found| *found.schema == *schema))
+            known.iter().copied().find(|oid| self.common.types.get(oid).is_some_and(|found| *found.schema == *schema))
         };
         match schema {
             Some(schema) => within(schema),
-            None => within("pg_catalog").or_else(|| self.search_path.iter().find_map(|schema| within(schema))),
+            None => within("pg_catalog").or_else(|| self.common.search_path.iter().find_map(|schema| within(schema))),
         }
     }
 
@@ -238,7 +271,7 @@ impl Catalogue {
         let mut base = oid;
         // Domains over domains end; the bound is for a catalogue that a hostile server made up.
         for _ in 0..32 {
-            match self.types.get(&base).map(|found| found.kind) {
+            match self.common.types.get(&base).map(|found| found.kind) {
                 Some(TypeKind::Domain(below)) => base = below,
                 _ => break,
             }
@@ -249,11 +282,11 @@ impl Catalogue {
     /// The fields of a row type or a composite type, in order, each with its type.
     pub fn fields(&self, type_oid: u32) -> Option<Vec<(Arc<str>, u32)>> {
         let base = self.base_type(type_oid);
-        if let Some(relation) = self.row_types.get(&base).and_then(|place| self.relations.get(*place)) {
+        if let Some(relation) = self.common.row_types.get(&base).and_then(|place| self.common.relations.get(*place)) {
             return Some(relation.columns.iter().map(|column| (column.name.clone(), column.type_oid)).collect());
         }
-        match self.types.get(&base)?.kind {
-            TypeKind::Composite(relation) => self.fields.get(&relation).cloned(),
+        match self.common.types.get(&base)?.kind {
+            TypeKind::Composite(relation) => self.common.fields.get(&relation).cloned(),
             _ => None,
         }
     }

@@ -11,8 +11,8 @@ use kernel::operation::{Action, Operation};
 use kernel::resource::{Resource, ResourceKind};
 use kernel::workload::Name;
 
-use super::analysis::{Control, CopyFormat, Flow, Origin, Output, Outputs};
-use super::catalogue::Catalogue;
+use super::analysis::{Control, CopyFormat, Flow, Origin, Output, Outputs, Stored};
+use super::catalogue::{Catalogue, Made};
 use super::copy_layout::CopyLayout;
 use super::lineage::{ColumnId, Field, Lineage};
 
@@ -61,6 +61,10 @@ pub(super) struct Found {
     pub(super) called_at: BTreeMap<(Arc<str>, Arc<str>), i32>,
     /// Columns whose value is stored or handed to code.
     pub(super) copied: BTreeSet<ColumnId>,
+    /// What is stored where.
+    pub(super) stored: Vec<([Arc<str>; 3], Lineage)>,
+    pub(super) made: Option<Arc<Made>>,
+    pub(super) unmade: Vec<Arc<str>>,
     /// Something unseen takes part in a stored value.
     pub(super) copied_unknown: bool,
     /// Columns whose value is read for a later statement, as by a cursor.
@@ -95,6 +99,9 @@ impl Found {
             inferred_at: BTreeMap::new(),
             called_at: BTreeMap::new(),
             copied: BTreeSet::new(),
+            stored: Vec::new(),
+            made: None,
+            unmade: Vec::new(),
             copied_unknown: false,
             passed: BTreeSet::new(),
             passed_unknown: false,
@@ -162,6 +169,14 @@ impl Found {
         }
     }
 
+    /// The value is stored in that column: schema, table and name.
+    pub(super) fn copy_into(&mut self, into: [Arc<str>; 3], lineage: &Lineage) {
+        self.copy(lineage);
+        if !lineage.is_clear() {
+            self.stored.push((into, lineage.clone()));
+        }
+    }
+
     /// The value is stored, or handed to code.
     pub(super) fn copy(&mut self, lineage: &Lineage) {
         self.copied.extend(lineage.columns.iter().copied());
@@ -172,6 +187,7 @@ impl Found {
 /// The operations of one statement and where its columns come from; indices begin at `first`.
 #[derive(Debug)]
 pub(super) struct Built {
+    pub(super) stored: Vec<Stored>,
     pub(super) operations: Vec<Operation>,
     pub(super) outputs: Outputs,
     pub(super) copied: Vec<usize>,
@@ -222,13 +238,13 @@ impl Build<'_> {
             operations.push(self.operation(action, "SELECT FOR UPDATE", kind, &path, facts.clone(), *location));
         }
         for ((schema, name), action) in &found.calls {
-            let path = [self.catalogue.database.clone(), schema.clone(), name.clone()];
+            let path = [self.catalogue.common.database.clone(), schema.clone(), name.clone()];
             let location = found.called_at.get(&(schema.clone(), name.clone())).copied().unwrap_or(-1);
             operations.push(self.operation(*action, "CALL", ResourceKind::Function, &path, facts.clone(), location));
         }
         for (relation, location) in &found.reads {
             let path = self.relation_path(*relation);
-            let action = match self.catalogue.relations.get(*relation) {
+            let action = match self.catalogue.at(*relation) {
                 Some(known) if super::system::is_sensitive(&known.schema, &known.name) => Action::SqlAdminister,
                 _ => Action::SqlSelect,
             };
@@ -255,7 +271,7 @@ impl Build<'_> {
         }
         if operations.is_empty() {
             // A statement that names nothing, such as `SELECT 1`, is judged as a read of the database.
-            let path = [self.catalogue.database.clone()];
+            let path = [self.catalogue.common.database.clone()];
             let (action, kind) = (Action::SqlSelect, ResourceKind::Database);
             operations.push(self.operation(action, found.tag, kind, &path, facts.clone(), -1));
         }
@@ -272,7 +288,19 @@ impl Build<'_> {
         } else {
             found.copied.iter().filter_map(|id| places.get(id).copied()).collect()
         };
-        Built { operations, outputs, copied }
+        let mut stored: Vec<Stored> = Vec::new();
+        for (into, lineage) in found.stored.iter().filter(|(_, lineage)| !lineage.is_clear()) {
+            let from = if lineage.unknown {
+                places.values().copied().collect()
+            } else {
+                lineage.columns.iter().filter_map(|id| places.get(id).copied()).collect()
+            };
+            let next = Stored { into: into.clone(), from, bare: lineage.bare };
+            if !stored.contains(&next) {
+                stored.push(next);
+            }
+        }
+        Built { stored, operations, outputs, copied }
     }
 
     /// The columns whose value leaves or is stored. If something unseen takes part, that is every column in reach.
@@ -304,7 +332,7 @@ impl Build<'_> {
 
     /// Whether a relation is read that holds samples of any column, such as `pg_stats`.
     fn samples(&self, found: &Found) -> bool {
-        let relation = |place: &usize| self.catalogue.relations.get(*place);
+        let relation = |place: &usize| self.catalogue.at(*place);
         let mut reads = found.reads.iter().filter_map(|(place, _)| relation(place));
         reads.any(|read| super::system::is_sensitive(&read.schema, &read.name))
     }
@@ -313,7 +341,7 @@ impl Build<'_> {
     /// read, of all relations (hazards MK05).
     fn reach(&self, found: &Found) -> impl Iterator<Item = ColumnId> {
         let samples = self.samples(found);
-        let relations = self.catalogue.relations.iter().enumerate().filter(|(_, relation)| !relation.system);
+        let relations = self.catalogue.placed().filter(|(_, relation)| !relation.system);
         let reached = relations
             .filter(|(place, _)| samples || found.reads.iter().any(|(read, _)| read == place))
             .map(|(place, relation)| (place, relation.columns.len()))
@@ -336,18 +364,18 @@ impl Build<'_> {
         }
         let origins = lineage.columns.iter().filter_map(|id| self.origin(*id)).collect();
         let first = lineage.columns.first();
-        let relation = first.and_then(|id| self.catalogue.relations.get(id.relation));
+        let relation = first.and_then(|id| self.catalogue.at(id.relation));
         let type_oid = first.and_then(|id| Some(relation?.columns.get(id.column)?.type_oid));
         Output { flow: Flow::Bare(indices), origins, type_oid }
     }
 
     fn origin(&self, id: ColumnId) -> Option<Origin> {
-        let relation = self.catalogue.relations.get(id.relation)?;
+        let relation = self.catalogue.at(id.relation)?;
         Some(Origin { table: relation.oid, column: relation.columns.get(id.column)?.number })
     }
 
     fn facts(&self, found: &Found) -> Facts {
-        let name = |place: &usize| self.catalogue.relations.get(*place).map(|relation| relation.full_name.clone());
+        let name = |place: &usize| self.catalogue.at(*place).map(|relation| relation.full_name.clone());
         Facts {
             bounded: found.bounded,
             limit: found.limit,
@@ -363,8 +391,8 @@ impl Build<'_> {
     }
 
     fn relation_path(&self, place: usize) -> Vec<Arc<str>> {
-        let mut path = vec![self.catalogue.database.clone()];
-        if let Some(relation) = self.catalogue.relations.get(place) {
+        let mut path = vec![self.catalogue.common.database.clone()];
+        if let Some(relation) = self.catalogue.at(place) {
             path.extend([relation.schema.clone(), relation.name.clone()]);
         }
         path
@@ -372,7 +400,7 @@ impl Build<'_> {
 
     fn column_path(&self, id: ColumnId) -> Vec<Arc<str>> {
         let mut path = self.relation_path(id.relation);
-        let column = self.catalogue.relations.get(id.relation).and_then(|relation| relation.columns.get(id.column));
+        let column = self.catalogue.at(id.relation).and_then(|relation| relation.columns.get(id.column));
         path.extend(column.map(|column| column.name.clone()));
         path
     }

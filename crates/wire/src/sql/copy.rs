@@ -106,7 +106,7 @@ impl Walk<'_> {
             return Ok(listed);
         }
         // Without a list, generated columns stay behind.
-        let columns = self.context.catalogue.relations.get(place).map_or(&[][..], |relation| &relation.columns);
+        let columns = self.context.catalogue.at(place).map_or(&[][..], |relation| &relation.columns);
         Ok(fields.into_iter().zip(columns).filter(|(_, column)| !column.generated).map(|(field, _)| field).collect())
     }
 }

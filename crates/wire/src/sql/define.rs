@@ -3,11 +3,14 @@
 //! What an object's own expressions call (defaults, checks, indexes) is called later, for another workload: such calls are
 //! operations of the definition.
 
+use std::sync::Arc;
+
 use kernel::operation::Action;
 use kernel::resource::ResourceKind;
 
 use super::analyse::Walk;
 use super::analysis::Refused;
+use super::catalogue::{Made, TEMPORARY};
 use super::collect::Plain;
 use super::names::{boxed, inner, qualified, string, strings, unknown};
 use super::parse::{NodeEnum, pb};
@@ -72,7 +75,8 @@ impl Walk<'_> {
             NodeEnum::RenameStmt(rename) => self.rename(rename)?,
             NodeEnum::AlterObjectSchemaStmt(alter) => {
                 self.found.tag = "ALTER";
-                self.loses_label(alter.relation.as_ref(), None)?;
+                let schema: Arc<str> = alter.newschema.as_str().into();
+                self.moves_label(alter.relation.as_ref(), None, |[_, name, column]| [schema.clone(), name, column])?;
                 self.object(
                     Action::SqlAlter,
                     "ALTER SET SCHEMA",
@@ -143,13 +147,60 @@ impl Walk<'_> {
         object: &'static str,
         verb: &'static str,
     ) -> Result<(), Refused> {
+        if is_temporary(named) {
+            return unknown(named.location);
+        }
         self.found.shareable = false;
         self.found.changes_catalogue = true;
         self.tagged(Action::SqlCreate, verb, object, named)
     }
 
+    /// A temporary table, which the session knows and nobody else. It must not hide another relation: whether it is there
+    /// would decide what a name means.
+    pub(super) fn make_temporary(
+        &mut self,
+        named: &pb::RangeVar,
+        columns: Vec<(Arc<str>, u32)>,
+        verb: &'static str,
+    ) -> Result<(), Refused> {
+        let catalogue = self.context.catalogue;
+        let elsewhere = !named.catalogname.is_empty() && *named.catalogname != *catalogue.common.database;
+        if elsewhere || catalogue.resolve(&named.relname).is_some() || !self.expanding.is_empty() {
+            return unknown(named.location);
+        }
+        let name: Arc<str> = named.relname.as_str().into();
+        self.found.shareable = false;
+        self.found.changes_catalogue = false;
+        self.found.tag = verb;
+        let path = vec![catalogue.common.database.clone(), TEMPORARY.into(), name.clone()];
+        let (action, kind, object) = (Action::SqlCreate, ResourceKind::Table, Some("temporary table"));
+        self.found.plain.push(Plain { action, verb, kind, path, object, location: named.location });
+        self.found.made = Some(Arc::new(Made { name, columns }));
+        Ok(())
+    }
+
+    /// The columns of a temporary table; of one that takes them from elsewhere they are not known.
+    fn temporary_columns(&self, create: &pb::CreateStmt) -> Result<Vec<(Arc<str>, u32)>, Refused> {
+        let plain = create.inh_relations.is_empty() && create.partbound.is_none() && create.partspec.is_none();
+        if !plain || create.of_typename.is_some() {
+            return unknown(-1);
+        }
+        let mut columns = Vec::new();
+        for node in &create.table_elts {
+            match inner(node)? {
+                NodeEnum::ColumnDef(column) => {
+                    let named = column.type_name.as_ref().and_then(|name| self.named_type(name));
+                    columns.push((column.colname.as_str().into(), named.unwrap_or(0)));
+                }
+                NodeEnum::Constraint(_) => {}
+                _ => return unknown(-1),
+            }
+        }
+        Ok(columns)
+    }
+
     pub(super) fn schema(&mut self, action: Action, verb: &'static str, name: &str) {
-        let path = vec![self.context.catalogue.database.clone(), name.into()];
+        let path = vec![self.context.catalogue.common.database.clone(), name.into()];
         let object = Some("schema");
         self.found.plain.push(Plain { action, verb, kind: ResourceKind::Schema, path, object, location: -1 });
     }
@@ -187,7 +238,12 @@ impl Walk<'_> {
         verb: &'static str,
     ) -> Result<(), Refused> {
         let Some(named) = &create.relation else { return unknown(-1) };
-        self.created(named, object, verb)?;
+        if is_temporary(named) {
+            let columns = self.temporary_columns(create)?;
+            self.make_temporary(named, columns, verb)?;
+        } else {
+            self.created(named, object, verb)?;
+        }
         for node in &create.table_elts {
             self.definition(node)?;
         }
@@ -338,7 +394,10 @@ impl Walk<'_> {
             | Type::ObjectRule => {
                 let Some(named) = &rename.relation else { return unknown(-1) };
                 if kind == Type::ObjectColumn {
-                    self.loses_label(Some(named), Some(&rename.subname))?;
+                    let new: Arc<str> = rename.newname.as_str().into();
+                    self.moves_label(Some(named), Some(&rename.subname), |[schema, name, _]| {
+                        [schema, name, new.clone()]
+                    })?;
                 }
                 self.on_relation(Action::SqlAlter, "RENAME", object_word(kind), named)
             }
@@ -355,7 +414,8 @@ impl Walk<'_> {
                 Ok(())
             }
             Type::ObjectTable | Type::ObjectView | Type::ObjectMatview | Type::ObjectForeignTable => {
-                self.loses_label(rename.relation.as_ref(), None)?;
+                let new: Arc<str> = rename.newname.as_str().into();
+                self.moves_label(rename.relation.as_ref(), None, |[schema, _, column]| [schema, new.clone(), column])?;
                 self.object(Action::SqlAlter, "RENAME", kind, rename.relation.as_ref(), rename.object.as_deref())
             }
             _ => self.object(Action::SqlAlter, "RENAME", kind, rename.relation.as_ref(), rename.object.as_deref()),
@@ -399,7 +459,12 @@ impl Walk<'_> {
             _ => names,
         };
         let Some((schema, name)) = qualified(&names) else { return unknown(-1) };
-        if schema.is_some_and(super::system::is_temporary_schema) {
+        let own = schema.is_none_or(|schema| schema == TEMPORARY)
+            && self.context.catalogue.temporary_place(name).is_some()
+            && (action, kind) == (Action::SqlDrop, Type::ObjectTable);
+        if own {
+            self.found.unmade.push(name.into());
+        } else if schema.is_some_and(super::system::is_temporary_schema) {
             return unknown(-1);
         }
         let (kind, path) = match kind {
@@ -424,6 +489,11 @@ impl Walk<'_> {
         self.found.plain.push(Plain { action, verb, kind, path, object: Some(word), location: -1 });
         Ok(())
     }
+}
+
+/// Whether a relation that is made is to be temporary.
+pub(super) fn is_temporary(named: &pb::RangeVar) -> bool {
+    named.relpersistence == "t" || *named.schemaname == *TEMPORARY
 }
 
 fn drop_verb(kind: pb::ObjectType) -> &'static str {

@@ -62,9 +62,9 @@ impl Walk<'_> {
             _ => return Ok(()),
         };
         let catalogue = self.context.catalogue;
-        let Some(relation) = catalogue.relations.get(place) else { return Ok(()) };
+        let Some(relation) = catalogue.at(place) else { return Ok(()) };
         for relative in std::iter::once(&place).chain(&relation.descendants) {
-            let Some(relation) = catalogue.relations.get(*relative) else { continue };
+            let Some(relation) = catalogue.at(*relative) else { continue };
             for delayed in relation.delayed.iter().filter(|delayed| delayed.bits & event != 0) {
                 match delayed.kind {
                     // A rule is looked at only where the statement names its relation.
@@ -99,7 +99,7 @@ impl Walk<'_> {
 
     /// Notes what reading the relation sets off; a policy of the relation that is named holds for its children, too.
     pub(super) fn read_sets_off(&mut self, place: usize) {
-        let Some(relation) = self.context.catalogue.relations.get(place) else { return };
+        let Some(relation) = self.context.catalogue.at(place) else { return };
         for delayed in relation.delayed.iter().filter(|delayed| delayed.bits & READ != 0) {
             if delayed.kind == DelayedKind::Policy {
                 self.calls_function(delayed.function);
@@ -117,9 +117,9 @@ impl Walk<'_> {
     /// Whether a trigger may put other values into a row before it is stored, so that RETURNING tells what nobody wrote.
     pub(super) fn rows_are_rewritten(&self, place: usize) -> bool {
         let catalogue = self.context.catalogue;
-        let Some(relation) = catalogue.relations.get(place) else { return true };
+        let Some(relation) = catalogue.at(place) else { return true };
         std::iter::once(&place).chain(&relation.descendants).any(|relative| {
-            catalogue.relations.get(*relative).is_some_and(|relation| {
+            catalogue.at(*relative).is_some_and(|relation| {
                 relation.delayed.iter().any(|delayed| {
                     let rewrites = delayed.bits & ROW != 0 && delayed.bits & (BEFORE | INSTEAD) != 0;
                     let own = delayed.function < super::catalogue::FIRST_USER_OID;

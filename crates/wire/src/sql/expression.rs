@@ -174,7 +174,7 @@ impl Walk<'_> {
             ([schema, table, name], false) => {
                 scope.item(Some(schema), table).and_then(|(item, depth)| Some((item.field(name)?, depth)))
             }
-            ([database, schema, table, name], false) if **database == *self.context.catalogue.database => {
+            ([database, schema, table, name], false) if **database == *self.context.catalogue.common.database => {
                 scope.item(Some(schema), table).and_then(|(item, depth)| Some((item.field(name)?, depth)))
             }
             _ => None,
@@ -243,7 +243,7 @@ impl Walk<'_> {
 
     fn is_text(&self, lineage: &Lineage) -> bool {
         lineage.columns.iter().all(|id| {
-            let relation = self.context.catalogue.relations.get(id.relation);
+            let relation = self.context.catalogue.at(id.relation);
             let column = relation.and_then(|relation| relation.columns.get(id.column));
             column.is_some_and(|column| matches!(column.type_oid, TEXT | VARCHAR))
         })
@@ -371,7 +371,7 @@ impl Walk<'_> {
             action: Action::SqlSet,
             verb: "SET",
             kind: ResourceKind::Object,
-            path: std::iter::once(self.context.catalogue.database.clone()).chain(setting).collect(),
+            path: std::iter::once(self.context.catalogue.common.database.clone()).chain(setting).collect(),
             object: Some("setting"),
             location: call.location,
         });

@@ -91,7 +91,7 @@ impl Walk<'_> {
         found.relation = Some(place);
         found.row_is_known = named.alias.as_ref().is_none_or(|alias| alias.colnames.is_empty());
         if named.alias.is_none() {
-            let schema = self.context.catalogue.relations.get(place).map(|relation| relation.schema.clone());
+            let schema = self.context.catalogue.at(place).map(|relation| relation.schema.clone());
             found.schema = schema;
         }
         Ok(found)
@@ -100,7 +100,7 @@ impl Walk<'_> {
     /// What each column of a relation is made of: itself, and through a view what the view reads.
     pub(super) fn relation_fields(&mut self, place: usize, location: i32) -> Result<Vec<Field>, Refused> {
         let catalogue = self.context.catalogue;
-        let Some(relation) = catalogue.relations.get(place) else { return unknown(location) };
+        let Some(relation) = catalogue.at(place) else { return unknown(location) };
         let sensitive = system::is_sensitive(&relation.schema, &relation.name);
         if relation.system || sensitive {
             let lineage = if sensitive { Lineage::unknown() } else { Lineage::clear() };

@@ -68,7 +68,7 @@ impl Walk<'_> {
             None => {
                 let planted = known
                     .iter()
-                    .filter(|function| catalogue.search_path.contains(&function.schema))
+                    .filter(|function| catalogue.common.search_path.contains(&function.schema))
                     .filter(|function| !is_system_schema(&function.schema));
                 planted.filter(fits).filter(|function| self.may_win(known, function, guesses)).collect()
             }
@@ -78,7 +78,7 @@ impl Walk<'_> {
             (Some(schema), _) => Arc::from(schema),
             (None, Some(first)) => first.schema.clone(),
             (None, None) if own.clone().next().is_some() => Arc::from("pg_catalog"),
-            (None, None) => catalogue.search_path.first().cloned().unwrap_or_else(|| Arc::from("public")),
+            (None, None) => catalogue.common.search_path.first().cloned().unwrap_or_else(|| Arc::from("public")),
         };
         if administers(name) {
             return Called::Judged(home, Action::SqlAdminister, None);

@@ -36,7 +36,11 @@ impl Walk<'_> {
     /// The fields of a table, with what each is made of; its parents are read with it.
     pub(super) fn table_fields(&mut self, place: usize, location: i32) -> Result<Vec<Field>, Refused> {
         let catalogue = self.context.catalogue;
-        let Some(table) = catalogue.relations.get(place) else { return unknown(location) };
+        let Some(table) = catalogue.at(place) else { return unknown(location) };
+        if let Some(filled) = &table.filled_from {
+            let fields = table.columns.iter().zip(filled);
+            return Ok(fields.map(|(column, lineage)| Field::new(column.name.clone(), lineage.clone())).collect());
+        }
         let plain = table.ancestors.is_empty()
             && catalogue.casts().is_empty()
             && table.columns.iter().all(|column| column.expression.is_none());
@@ -62,7 +66,7 @@ impl Walk<'_> {
 
     fn trace(&self, place: usize) -> Result<Arc<Traced>, Undecidable> {
         let catalogue = self.context.catalogue;
-        let table = catalogue.relations.get(place).ok_or(Undecidable::UnknownRelation)?;
+        let table = catalogue.at(place).ok_or(Undecidable::UnknownRelation)?;
         let mut columns: Vec<Lineage> =
             (0..table.columns.len()).map(|column| self.with_ancestors(ColumnId { relation: place, column })).collect();
         let mut walk = Walk::new(self.context);
@@ -75,15 +79,14 @@ impl Walk<'_> {
         }
         // The expression of a child may differ from its parent's, and rows of children come through the parent.
         for relative in std::iter::once(&place).chain(&table.ancestors).chain(&table.descendants) {
-            let Some(relation) = catalogue.relations.get(*relative) else { continue };
+            let Some(relation) = catalogue.at(*relative) else { continue };
             for column in &relation.columns {
                 let Some(expression) = &column.expression else { continue };
                 let Some(lineage) = position(table, &column.name).and_then(|at| columns.get_mut(at)) else { continue };
                 let sources = walk.expression_of(*relative, relation, expression, column.computed_when_read)?;
                 for source in &sources.columns {
                     // A column that a child has from this table is this table's.
-                    let own =
-                        catalogue.relations.get(source.relation).and_then(|child| child.columns.get(source.column));
+                    let own = catalogue.at(source.relation).and_then(|child| child.columns.get(source.column));
                     let inherited = own.filter(|_| table.descendants.contains(&source.relation));
                     let here = inherited.and_then(|column| position(table, &column.name));
                     let source = here.map_or(*source, |column| ColumnId { relation: place, column });
@@ -99,10 +102,10 @@ impl Walk<'_> {
     fn with_ancestors(&self, id: ColumnId) -> Lineage {
         let catalogue = self.context.catalogue;
         let mut lineage = Lineage::bare(id);
-        let Some(table) = catalogue.relations.get(id.relation) else { return Lineage::unknown() };
+        let Some(table) = catalogue.at(id.relation) else { return Lineage::unknown() };
         let Some(column) = table.columns.get(id.column) else { return Lineage::unknown() };
         for relation in &table.ancestors {
-            let above = catalogue.relations.get(*relation).and_then(|parent| position(parent, &column.name));
+            let above = catalogue.at(*relation).and_then(|parent| position(parent, &column.name));
             if let Some(column) = above {
                 lineage.add(&Lineage::bare(ColumnId { relation: *relation, column }));
             }
@@ -121,7 +124,7 @@ impl Walk<'_> {
         computed_when_read: bool,
     ) -> Result<Lineage, Undecidable> {
         let text = format!("SELECT {expression}");
-        let parsed = parse::parse(&text, self.context.catalogue.server_major).map_err(|refused| refused.why)?;
+        let parsed = parse::parse(&text, self.context.catalogue.common.server_major).map_err(|refused| refused.why)?;
         let [only] = parsed.as_slice() else { return Err(Undecidable::UnknownForm) };
         let Some(NodeEnum::SelectStmt(select)) = only.stmt.as_ref().and_then(|node| node.node.as_ref()) else {
             return Err(Undecidable::UnknownForm);

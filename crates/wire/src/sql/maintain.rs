@@ -193,8 +193,8 @@ impl Walk<'_> {
     fn function(&mut self, names: &[&str], verb: &'static str, object: &'static str) -> Result<(), Refused> {
         let Some((schema, name)) = qualified(names) else { return unknown(-1) };
         let catalogue = self.context.catalogue;
-        let schema = schema.map_or_else(|| catalogue.search_path.first().cloned(), |schema| Some(schema.into()));
-        let path = [Some(catalogue.database.clone()), schema, Some(name.into())].into_iter().flatten().collect();
+        let schema = schema.map_or_else(|| catalogue.common.search_path.first().cloned(), |schema| Some(schema.into()));
+        let path = [Some(catalogue.common.database.clone()), schema, Some(name.into())].into_iter().flatten().collect();
         let (action, kind, object) = (Action::SqlCode, ResourceKind::Function, Some(object));
         self.found.plain.push(Plain { action, verb, kind, path, object, location: -1 });
         Ok(())
@@ -209,7 +209,8 @@ impl Walk<'_> {
         let catalogue = self.context.catalogue;
         let known = self.found.calls.keys().any(|(_, called)| **called == *name);
         if !known {
-            let home = schema.map_or_else(|| catalogue.search_path.first().cloned(), |schema| Some(schema.into()));
+            let home =
+                schema.map_or_else(|| catalogue.common.search_path.first().cloned(), |schema| Some(schema.into()));
             self.found.calls.insert((home.unwrap_or_else(|| "public".into()), name.into()), Action::SqlCall);
         }
         // Its OUT and INOUT parameters come back as a row that nothing is known of: each counts as everything in reach.

@@ -44,11 +44,13 @@ mod template;
 mod views;
 
 pub use analyse::analyse;
-pub use analysis::{Analysis, Control, CopyFormat, Discarded, Flow, Origin, Output, Outputs, Refused, Statement};
+pub use analysis::{
+    Analysis, Control, CopyFormat, Discarded, Flow, Origin, Output, Outputs, Refused, Statement, Stored,
+};
 pub use catalogue::{
     CATALOGUE_FINGERPRINT, CATALOGUE_LACKS, Cast, Catalogue, CatalogueError, CatalogueQuery, CatalogueRow,
-    CatalogueRows, Column, Function, FunctionKind, Label, Operator, Relation, RelationKind, Signature, Type, TypeKind,
-    Volatility,
+    CatalogueRows, Column, Function, FunctionKind, Label, Made, Operator, Relation, RelationKind, Signature, Temporary,
+    Type, TypeKind, Volatility,
 };
 pub use copy_layout::CopyLayout;
 pub use locate::{characters_before, locate};

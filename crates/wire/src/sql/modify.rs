@@ -7,11 +7,12 @@ use kernel::operation::Action;
 
 use super::analyse::Walk;
 use super::analysis::Refused;
-use super::catalogue::RelationKind;
+use super::catalogue::{RelationKind, TEMPORARY};
 use super::collect::{Returned, Write};
+use super::define::is_temporary;
 use super::delayed::Defaulted;
-use super::lineage::{Field, Lineage};
-use super::names::{boxed, inner, unknown};
+use super::lineage::{ColumnId, Field, Lineage};
+use super::names::{boxed, inner, string, unknown};
 use super::parse::{NodeEnum, pb};
 use super::query::Selected;
 use super::scope::{From, Item, Scope};
@@ -78,25 +79,25 @@ impl Walk<'_> {
         location: i32,
     ) -> Result<(), Refused> {
         let catalogue = self.context.catalogue;
-        let Some(relation) = catalogue.relations.get(place) else { return unknown(location) };
+        let Some(relation) = catalogue.at(place) else { return unknown(location) };
         self.sets_off(place, action, defaulted, location)?;
-        let path = vec![catalogue.database.clone(), relation.schema.clone(), relation.name.clone()];
+        let path = vec![catalogue.common.database.clone(), relation.schema.clone(), relation.name.clone()];
         self.found.write(Write { action, verb, path, bounded, location });
         if relation.kind == RelationKind::View && !relation.system {
             let behind = self.expansion(place).map(|expansion| expansion.reads.clone()).unwrap_or_default();
             for read in behind {
                 // The view may name its columns otherwise.
                 self.sets_off(read, action, &Defaulted::Any, location)?;
-                if let Some(table) = catalogue.relations.get(read) {
-                    let path = vec![catalogue.database.clone(), table.schema.clone(), table.name.clone()];
+                if let Some(table) = catalogue.at(read) {
+                    let path = vec![catalogue.common.database.clone(), table.schema.clone(), table.name.clone()];
                     self.found.write(Write { action, verb, path, bounded, location: -1 });
                 }
             }
         }
         // A row of a partition or a child is a row of its parents.
         for ancestor in &relation.ancestors {
-            if let Some(parent) = catalogue.relations.get(*ancestor) {
-                let path = vec![catalogue.database.clone(), parent.schema.clone(), parent.name.clone()];
+            if let Some(parent) = catalogue.at(*ancestor) {
+                let path = vec![catalogue.common.database.clone(), parent.schema.clone(), parent.name.clone()];
                 self.found.write(Write { action, verb, path, bounded, location: -1 });
             }
         }
@@ -124,7 +125,7 @@ impl Walk<'_> {
         if !clause.options.is_empty() {
             self.since(18, -1)?;
         }
-        let offers = self.context.catalogue.server_major >= 18;
+        let offers = self.context.catalogue.common.server_major >= 18;
         for name in [old, new] {
             // A table of that name comes first.
             if offers && scope.item(None, &name).is_none() {
@@ -165,17 +166,41 @@ impl Walk<'_> {
             {
                 lineage = beyond(lineage, own);
             }
-            self.store(&lineage, place);
+            let into = target.only_field(&assigned.name).cloned();
+            self.store(&lineage, into.as_ref(), place);
         }
         Ok(())
     }
 
-    /// A value is stored. If it comes from the written table itself, that table is read too.
-    fn store(&mut self, lineage: &Lineage, place: usize) {
+    /// A value is stored in a column, or in any that the table has. If it comes from the written table itself, that table is read too.
+    fn store(&mut self, lineage: &Lineage, into: Option<&Field>, place: usize) {
         if lineage.columns.iter().any(|id| id.relation == place) {
             self.read_target(place);
         }
         self.found.copy(lineage);
+        if lineage.is_clear() {
+            return;
+        }
+        let catalogue = self.context.catalogue;
+        let every = || {
+            let count = catalogue.at(place).map_or(0, |relation| relation.columns.len());
+            (0..count).map(|column| ColumnId { relation: place, column }).collect::<Vec<_>>()
+        };
+        // Through a view the value reaches the table behind it.
+        let reached = match into.filter(|into| into.lineage.bare) {
+            Some(into) => into.lineage.columns.clone(),
+            None => every(),
+        };
+        for id in reached {
+            let Some(relation) = catalogue.at(id.relation) else { continue };
+            // What a temporary table was filled from is not written with it.
+            if id.relation != place && catalogue.at(place).is_some_and(|target| target.filled_from.is_some()) {
+                continue;
+            }
+            if let Some(column) = relation.columns.get(id.column) {
+                self.found.copy_into([relation.schema.clone(), relation.name.clone(), column.name.clone()], lineage);
+            }
+        }
     }
 
     fn insert(&mut self, insert: &pb::InsertStmt, base: &Scope<'_>) -> Result<Selected, Refused> {
@@ -186,7 +211,7 @@ impl Walk<'_> {
             (bounded, width) = (selected.bounded, selected.fields.len());
             for (order, field) in selected.fields.iter().enumerate() {
                 let into = inserted(insert, &target, order);
-                self.store(&beyond(field.lineage.clone(), into), place);
+                self.store(&beyond(field.lineage.clone(), into), into, place);
             }
         }
         let given = given(insert, &target, width);
@@ -301,7 +326,7 @@ impl Walk<'_> {
                 }
                 pb::CmdType::CmdInsert => {
                     let lineage = self.union(&when.values, &scope)?;
-                    self.store(&lineage, place);
+                    self.store(&lineage, None, place);
                     self.write(place, Action::SqlInsert, "MERGE INSERT", true, &Defaulted::Any, location)?;
                 }
                 pb::CmdType::Undefined
@@ -318,10 +343,35 @@ impl Walk<'_> {
     /// SELECT … INTO and CREATE TABLE AS: a new relation that stores what the query returns.
     pub(super) fn store_into(&mut self, into: &pb::IntoClause, fields: &[Field]) -> Result<(), Refused> {
         let Some(named) = &into.rel else { return unknown(-1) };
-        for field in fields {
-            self.found.copy(&field.lineage);
+        let renamed = into.col_names.iter().map(string).chain(std::iter::repeat(None));
+        let columns: Vec<(Arc<str>, &Field)> = fields
+            .iter()
+            .zip(renamed)
+            .map(|(field, name)| (name.map_or(field.name.clone(), Arc::from), field))
+            .collect();
+        let temporary = is_temporary(named);
+        let path = if temporary {
+            vec![self.context.catalogue.common.database.clone(), TEMPORARY.into(), named.relname.as_str().into()]
+        } else {
+            self.relation_path(named)?
+        };
+        if let [_, schema, table] = path.as_slice() {
+            for (name, field) in &columns {
+                self.found.copy_into([schema.clone(), table.clone(), name.clone()], &field.lineage);
+            }
+        }
+        if temporary {
+            let columns = columns.into_iter().map(|(name, field)| (name, self.type_of_field(field))).collect();
+            return self.make_temporary(named, columns, "CREATE TABLE AS");
         }
         self.created(named, "table", "CREATE TABLE AS")
+    }
+
+    /// The type of a column that is exactly another one; 0 for any other.
+    fn type_of_field(&self, field: &Field) -> u32 {
+        let (true, Some(id)) = (field.lineage.bare, field.lineage.columns.first()) else { return 0 };
+        let relation = self.context.catalogue.at(id.relation);
+        relation.and_then(|relation| relation.columns.get(id.column)).map_or(0, |column| column.type_oid)
     }
 
     /// CREATE TABLE AS and CREATE MATERIALIZED VIEW.

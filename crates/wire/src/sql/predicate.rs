@@ -201,7 +201,7 @@ impl Walk<'_> {
     /// A value made of columns that are never NULL, and computed by nothing but operators and casts.
     fn never_null(&self, node: Option<&pb::Node>, lineage: &Lineage) -> bool {
         let not_null = |id: &ColumnId| {
-            let relation = self.context.catalogue.relations.get(id.relation);
+            let relation = self.context.catalogue.at(id.relation);
             relation.and_then(|relation| relation.columns.get(id.column)).is_some_and(|column| column.not_null)
         };
         if lineage.bare {

@@ -234,7 +234,7 @@ impl Walk<'_> {
         let found = match names.as_slice() {
             [table] => scope.item(None, table),
             [schema, table] => scope.item(Some(schema), table),
-            [database, schema, table] if **database == *self.context.catalogue.database => {
+            [database, schema, table] if **database == *self.context.catalogue.common.database => {
                 scope.item(Some(schema), table)
             }
             _ => None,

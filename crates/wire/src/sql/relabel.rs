@@ -3,6 +3,8 @@
 //!
 //! Labels belong to names, so that such a change counts as a copy of the values: if one of them is masked, it cannot run.
 
+use std::sync::Arc;
+
 use super::analyse::Walk;
 use super::analysis::Refused;
 use super::lineage::Lineage;
@@ -20,6 +22,24 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// The values of this column, or of all of the relation's, will have the name that `to` makes of schema, relation and
+    /// column.
+    pub(super) fn moves_label(
+        &mut self,
+        named: Option<&pb::RangeVar>,
+        column: Option<&str>,
+        to: impl Fn([Arc<str>; 3]) -> [Arc<str>; 3],
+    ) -> Result<(), Refused> {
+        let Some(item) = self.existing(named)? else { return Ok(()) };
+        let catalogue = self.context.catalogue;
+        let Some(relation) = item.relation.and_then(|place| catalogue.at(place)) else { return Ok(()) };
+        for field in item.fields.iter().filter(|field| column.is_none_or(|column| *field.name == *column)) {
+            let now = [relation.schema.clone(), relation.name.clone(), field.name.clone()];
+            self.found.copy_into(to(now), &field.lineage);
+        }
+        Ok(())
+    }
+
     /// What a command of ALTER TABLE does to labels.
     pub(super) fn relabels(&mut self, command: &pb::AlterTableCmd, named: &pb::RangeVar) -> Result<(), Refused> {
         use pb::AlterTableType as Type;
@@ -30,16 +50,22 @@ impl Walk<'_> {
                 let Some(using) = column.raw_default.as_deref() else { return Ok(()) };
                 let Some(item) = self.existing(Some(named))? else { return Ok(()) };
                 let own = item.field(&command.name).unwrap_or_default();
+                let relation = item.relation.and_then(|place| self.context.catalogue.at(place));
+                let name: Arc<str> = command.name.as_str().into();
+                let into = relation.map(|relation| [relation.schema.clone(), relation.name.clone(), name]);
                 let scope = Scope::with(From::one(item, false), None);
                 let mut lineage: Lineage = self.expr(using, &scope)?;
                 lineage.columns.retain(|id| !own.columns.contains(id));
-                self.found.copy(&lineage);
+                match into {
+                    Some(into) => self.found.copy_into(into, &lineage),
+                    None => self.found.copy(&lineage),
+                }
                 Ok(())
             }
             (Type::AtDetachPartition | Type::AtDetachPartitionFinalize, Some(NodeEnum::PartitionCmd(partition))) => {
-                self.loses_label(partition.name.as_ref(), None)
+                self.moves_label(partition.name.as_ref(), None, |own| own)
             }
-            (Type::AtDropInherit, _) => self.loses_label(Some(named), None),
+            (Type::AtDropInherit, _) => self.moves_label(Some(named), None, |own| own),
             _ => Ok(()),
         }
     }
@@ -66,7 +92,7 @@ impl Walk<'_> {
         };
         let Some(place) = self.known_place(&named)? else { return Ok(()) };
         let catalogue = self.context.catalogue;
-        let declared = catalogue.relations.get(place).is_some_and(|relation| {
+        let declared = catalogue.at(place).is_some_and(|relation| {
             catalogue.labels().iter().any(|label| {
                 label.schema == relation.schema && label.relation == relation.name && label.column.as_deref() == column
             })
@@ -79,7 +105,7 @@ impl Walk<'_> {
         let Some(named) = named else { return Ok(None) };
         let catalogue = self.context.catalogue;
         match self.known_place(named)? {
-            Some(place) if catalogue.relations.get(place).is_some_and(|relation| !relation.system) => {
+            Some(place) if catalogue.at(place).is_some_and(|relation| !relation.system) => {
                 Ok(Some(self.relation_as_item(place, named)?))
             }
             Some(_) | None => Ok(None),

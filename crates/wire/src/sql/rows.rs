@@ -37,7 +37,7 @@ impl Walk<'_> {
         // A column of a composite type: its fields are all made of it.
         let (true, [id]) = (field.lineage.bare, field.lineage.columns.as_slice()) else { return None };
         let catalogue = self.context.catalogue;
-        let known = catalogue.relations.get(id.relation).and_then(|relation| relation.columns.get(id.column))?;
+        let known = catalogue.at(id.relation).and_then(|relation| relation.columns.get(id.column))?;
         let fields = catalogue.fields(known.type_oid)?;
         Some(fields.into_iter().map(|(name, _)| Field::new(name, field.lineage.clone().derived())).collect())
     }

@@ -78,8 +78,8 @@ pub(super) fn may_set(catalogue: &Catalogue, name: &str, values: &[String]) -> b
         "client_encoding" | "names" => one(&["utf8", "utf-8", "unicode"]),
         "standard_conforming_strings" => one(&["on", "true", "yes", "1"]),
         "search_path" => {
-            values.len() == catalogue.search_path.len()
-                && values.iter().zip(&catalogue.search_path).all(|(value, pinned)| *value == **pinned)
+            values.len() == catalogue.common.search_path.len()
+                && values.iter().zip(&catalogue.common.search_path).all(|(value, pinned)| *value == **pinned)
         }
         _ => is_safe(name),
     }
@@ -159,13 +159,13 @@ impl Walk<'_> {
 
     /// An operation on the database itself.
     pub(super) fn database(&mut self, action: Action, verb: &'static str) {
-        let path = vec![self.context.catalogue.database.clone()];
+        let path = vec![self.context.catalogue.common.database.clone()];
         self.found.plain.push(Plain { action, verb, kind: ResourceKind::Database, path, object: None, location: -1 });
     }
 
     /// An operation on something that has a type and a name.
     pub(super) fn plain(&mut self, action: Action, verb: &'static str, object: &'static str, name: &str) {
-        let path = vec![self.context.catalogue.database.clone(), object.into(), name.into()];
+        let path = vec![self.context.catalogue.common.database.clone(), object.into(), name.into()];
         let object = Some(object);
         self.found.plain.push(Plain { action, verb, kind: ResourceKind::Object, path, object, location: -1 });
     }
@@ -178,6 +178,11 @@ impl Walk<'_> {
         object: &'static str,
         named: &pb::RangeVar,
     ) -> Result<(), Refused> {
+        // A temporary table that took another name would hide what has it.
+        let harmless = matches!(action, Action::SqlTruncate | Action::SqlLock | Action::SqlMaintain);
+        if self.temporary_place(named).is_some() && !(harmless || verb == "CREATE INDEX") {
+            return unknown(named.location);
+        }
         let path = self.relation_path(named)?;
         let (kind, object, location) = (ResourceKind::Table, Some(object), named.location);
         self.found.plain.push(Plain { action, verb, kind, path, object, location });

@@ -166,7 +166,7 @@ impl Walk<'_> {
             return (counts.then_some(0), None);
         }
         let (true, Some(id)) = (lineage.bare, lineage.columns.first()) else { return (None, None) };
-        let relation = self.context.catalogue.relations.get(id.relation);
+        let relation = self.context.catalogue.at(id.relation);
         match relation.and_then(|relation| relation.columns.get(id.column)).map(|column| &*column.type_name) {
             Some("int2") => (Some(i16::MIN.into()), Some(i16::MAX.into())),
             Some("int4") => (Some(i32::MIN.into()), Some(i32::MAX.into())),

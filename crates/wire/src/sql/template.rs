@@ -152,11 +152,11 @@ impl Templates {
 fn begin(key: &mut Vec<u8>, kind: u8, catalogue: &Catalogue, upstream: &Name) {
     key.clear();
     key.push(kind);
-    key.extend_from_slice(&catalogue.epoch.to_le_bytes());
-    key.extend_from_slice(&catalogue.server_major.to_le_bytes());
+    key.extend_from_slice(&catalogue.common.epoch.to_le_bytes());
+    key.extend_from_slice(&catalogue.common.server_major.to_le_bytes());
     key.extend_from_slice(upstream.as_str().as_bytes());
     key.push(0);
-    key.extend_from_slice(catalogue.database.as_bytes());
+    key.extend_from_slice(catalogue.common.database.as_bytes());
     key.push(0);
 }
 

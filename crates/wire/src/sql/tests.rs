@@ -1,6 +1,7 @@
 //! The analysis against the catalogue of a real PostgreSQL 15, captured by the catalogue queries themselves.
 
 mod bounded;
+mod copies;
 mod flows;
 mod hazards;
 mod introspection;

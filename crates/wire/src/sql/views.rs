@@ -32,7 +32,7 @@ impl Walk<'_> {
     /// The fields of a view; what it reads and calls is read and called by this statement.
     pub(super) fn view_fields(&mut self, place: usize, location: i32) -> Result<Vec<Field>, Refused> {
         let catalogue = self.context.catalogue;
-        let Some(view) = catalogue.relations.get(place) else { return super::names::unknown(location) };
+        let Some(view) = catalogue.at(place) else { return super::names::unknown(location) };
         let expansion = self.expansion(place).map_err(|why| Refused::at(why, location))?;
         for read in &expansion.reads {
             self.found.read(*read, -1);
@@ -52,7 +52,7 @@ impl Walk<'_> {
     /// What the view reads, from the catalogue's memory if it was worked out before.
     pub(super) fn expansion(&mut self, place: usize) -> Result<Arc<Expansion>, Undecidable> {
         let catalogue = self.context.catalogue;
-        let Some(view) = catalogue.relations.get(place) else { return Err(Undecidable::UnknownRelation) };
+        let Some(view) = catalogue.at(place) else { return Err(Undecidable::UnknownRelation) };
         if let Some(known) = view.expansion.get() {
             return known.clone();
         }
@@ -68,9 +68,10 @@ impl Walk<'_> {
     }
 
     fn expand(&self, place: usize) -> Result<Arc<Expansion>, Undecidable> {
-        let view = self.context.catalogue.relations.get(place).ok_or(Undecidable::UnknownRelation)?;
+        let view = self.context.catalogue.at(place).ok_or(Undecidable::UnknownRelation)?;
         let definition = view.definition.as_deref().ok_or(Undecidable::UnknownRelation)?;
-        let parsed = parse::parse(definition, self.context.catalogue.server_major).map_err(|refused| refused.why)?;
+        let parsed =
+            parse::parse(definition, self.context.catalogue.common.server_major).map_err(|refused| refused.why)?;
         let [only] = parsed.as_slice() else { return Err(Undecidable::UnknownForm) };
         let Some(NodeEnum::SelectStmt(select)) = only.stmt.as_ref().and_then(|node| node.node.as_ref()) else {
             return Err(Undecidable::UnknownForm);

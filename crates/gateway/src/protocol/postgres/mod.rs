@@ -9,6 +9,7 @@ mod channel;
 mod client;
 mod connect;
 mod control;
+mod copies;
 mod diagnostics;
 mod extended;
 mod hold;

@@ -21,6 +21,7 @@ use super::cancel::Issued;
 use super::catalogue::Guarded;
 use super::client::Outgoing;
 use super::control::Control;
+use super::copies::Own;
 use super::login::Ready;
 use super::prepared::{Due, MOST_NAMES, Names};
 use super::stream::{ClientStream, UpstreamStream};
@@ -121,6 +122,10 @@ pub(super) struct Conversation<'g> {
     pub(super) discarding: usize,
     /// The rest of a message of the upstream's that is passed on unread: how many bytes.
     pub(super) passing: usize,
+    /// The session's own tables.
+    pub(super) own: Own,
+    /// Labels of copies are to be made durable before anything is forwarded.
+    pub(super) labels_due: bool,
     /// A long text and what it asks for, for the message that is looked at again.
     pub(super) analysed_aside: Option<Analysed>,
     /// A use of an approval, for the message that is looked at again.
@@ -172,6 +177,8 @@ impl<'g> Conversation<'g> {
             defined: false,
             discarding: 0,
             passing: 0,
+            own: Own::default(),
+            labels_due: false,
             analysed_aside: None,
             grant: None,
             holding: false,

@@ -7,6 +7,7 @@ use kernel::verdict::Undecidable;
 
 use crate::sql::bodies::Looked;
 use crate::sql::kin::Traced;
+use crate::sql::lineage::Lineage;
 use crate::sql::views::Expansion;
 
 /// The first object id that `initdb` does not give away.
@@ -99,6 +100,8 @@ pub struct Relation {
     /// Every relation whose rows are among its own.
     pub(in crate::sql) descendants: Vec<usize>,
     pub(in crate::sql) delayed: Vec<Delayed>,
+    /// For temporary tables: what each column is made of.
+    pub(in crate::sql) filled_from: Option<Vec<Lineage>>,
     /// What the definition reads, worked out once.
     pub(in crate::sql) expansion: OnceLock<Result<Arc<Expansion>, Undecidable>>,
     /// What its columns are made of beyond themselves, worked out once.

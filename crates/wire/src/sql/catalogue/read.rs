@@ -9,7 +9,7 @@ use super::model::{
     Type, TypeKind, Volatility,
 };
 use super::queries::{CatalogueQuery, CatalogueRow, CatalogueRows};
-use super::{Catalogue, CatalogueError, Label, labels};
+use super::{CatalogueError, Common, Label, labels};
 use crate::sql::system;
 
 /// Separates names in one field.
@@ -61,7 +61,7 @@ fn each(
 }
 
 /// Fills an empty catalogue.
-pub(super) fn read(catalogue: &mut Catalogue, rows: &CatalogueRows) -> Result<(), CatalogueError> {
+pub(super) fn read(catalogue: &mut Common, rows: &CatalogueRows) -> Result<(), CatalogueError> {
     let mut names = Names::default();
     let by_oid = relations(catalogue, rows, &mut names)?;
     each(rows, CatalogueQuery::Views, |row| {
@@ -153,7 +153,7 @@ pub(super) fn read(catalogue: &mut Catalogue, rows: &CatalogueRows) -> Result<()
 }
 
 fn relations(
-    catalogue: &mut Catalogue,
+    catalogue: &mut Common,
     rows: &CatalogueRows,
     names: &mut Names,
 ) -> Result<HashMap<u32, usize>, CatalogueError> {
@@ -224,6 +224,7 @@ fn read_relation(database: &str, row: &CatalogueRow, names: &mut Names) -> Optio
         descendants: Vec::new(),
         kin: None,
         delayed: Vec::new(),
+        filled_from: None,
         expansion: OnceLock::new(),
         traced: OnceLock::new(),
     })
@@ -287,7 +288,7 @@ fn read_signature(row: &CatalogueRow) -> Option<Signature> {
 
 /// Ancestors and descendants, as far as they go.
 fn inheritance(
-    catalogue: &mut Catalogue,
+    catalogue: &mut Common,
     rows: &CatalogueRows,
     by_oid: &HashMap<u32, usize>,
 ) -> Result<(), CatalogueError> {
@@ -336,7 +337,7 @@ fn inheritance(
     Ok(())
 }
 
-fn types(catalogue: &mut Catalogue, rows: &CatalogueRows, names: &mut Names) -> Result<(), CatalogueError> {
+fn types(catalogue: &mut Common, rows: &CatalogueRows, names: &mut Names) -> Result<(), CatalogueError> {
     each(rows, CatalogueQuery::Types, |row| {
         let oid = number(row, 0)?;
         let element: u32 = number(row, 4)?;

@@ -59,7 +59,7 @@ fn every_query_has_a_text_for_every_version() {
 fn relations_know_their_kin_and_what_their_columns_are_made_of() {
     for catalogue in captured() {
         let names = |places: &[usize]| {
-            let mut names: Vec<&str> = places.iter().map(|place| &*catalogue.relations[*place].name).collect();
+            let mut names: Vec<&str> = places.iter().map(|place| &*catalogue.at(*place).unwrap().name).collect();
             names.sort_unstable();
             names
         };
