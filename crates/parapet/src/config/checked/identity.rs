@@ -11,7 +11,7 @@ use kernel::workload::{Name, Person, Workload, WorkloadKind, WorkloadStatus};
 
 use crate::config::checked::templates;
 use crate::config::checked::{
-    Issuer, JwksSource, PersonEntry, SignatureAlgorithm, TrustDomain, choose, choose_entry, must_be_file, name, parse,
+    BundleSource, Issuer, JwksSource, PersonEntry, SignatureAlgorithm, TrustDomain, WorkloadApi, choose, choose_entry, must_be_file, name, parse,
     parse_name, parse_timestamp, read,
 };
 use crate::config::layers::Place;
@@ -173,7 +173,7 @@ fn jwks(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) -> Opti
 }
 
 /// HTTPS, or plain HTTP that stays on this machine.
-fn is_safe_url(text: &str) -> bool {
+pub(super) fn is_safe_url(text: &str) -> bool {
     let loopback = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
     text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty())
         || loopback.iter().any(|prefix| text.starts_with(prefix))
@@ -207,17 +207,58 @@ fn trust_domain(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>)
         problems.push(problem.help("lower-case letters, digits, `.`, `-` and `_`, such as `example.org`"));
         return None;
     }
-    let entry = section.get("bundle")?;
-    let Some(path) = entry.text.strip_prefix("file://") else {
-        let problem = Problem::new("PAR0426", &entry.place, "`bundle` must be `file:///…`");
-        problems.push(problem.help("write the bundle there: `spire-server bundle show -format spiffe`"));
-        return None;
-    };
-    let path = section.raw().resolve(&entry.place, path);
-    must_be_file(&path, &entry, "bundle", problems);
+    let bundle = bundle(section, problems);
     let audience = section.get("audience").map(|entry| entry.text).filter(|audience| !audience.is_empty());
     let max_age = read(section, "max_age", value::duration, problems)?;
-    Some(TrustDomain { name: label.to_owned(), bundle: path, audience, max_age })
+    Some(TrustDomain { name: label.to_owned(), bundle: bundle?, audience, max_age })
+}
+
+fn bundle(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<BundleSource> {
+    let entry = section.get("bundle")?;
+    if entry.text == "workload-api" {
+        return Some(BundleSource::WorkloadApi);
+    }
+    if let Some(path) = entry.text.strip_prefix("file://") {
+        let path = section.raw().resolve(&entry.place, path);
+        must_be_file(&path, &entry, "bundle", problems);
+        return Some(BundleSource::File(path));
+    }
+    if is_safe_url(&entry.text) {
+        return Some(BundleSource::Url(entry.text));
+    }
+    let problem = Problem::new("PAR0426", &entry.place, "`bundle` must be `https://…`, `file:///…` or `workload-api`");
+    problems.push(problem.help("write the bundle to a file: `spire-server bundle show -format spiffe`"));
+    None
+}
+
+/// The agent of SPIFFE. `Some(None)`: none is configured, and nothing needs one. `None`: something is wrong.
+pub(super) fn workload_api(root: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<WorkloadApi>> {
+    let section = root.section("workload_api");
+    let Some(entry) = section.get("socket") else {
+        let needing = root.section("spiffe").named().into_iter().filter_map(|(_, domain)| domain.get("bundle"));
+        let needing = needing.filter(|entry| entry.text == "workload-api");
+        let listener = root.section("postgres");
+        let shown = if listener.section("tls").is_table() { None } else { listener.get("tls") };
+        let shown = shown.filter(|entry| entry.text == "spiffe");
+        let mut place = needing.chain(shown).map(|entry| entry.place);
+        let place = place.next().or_else(|| section.exists().then(|| section.place()));
+        let Some(place) = place else { return Some(None) };
+        let problem = Problem::new("PAR0403", &place, "`workload_api.socket` is missing");
+        problems.push(problem.help("the socket of the SPIFFE agent, such as `unix:///run/spire/agent/public/api.sock`"));
+        return None;
+    };
+    let Some(path) = entry.text.strip_prefix("unix://").filter(|path| path.starts_with('/')) else {
+        let problem = Problem::new("PAR0405", &entry.place, "`socket` must be `unix:///…`");
+        problems.push(problem.help("such as `unix:///run/spire/agent/public/api.sock`"));
+        return None;
+    };
+    let id = section.get("id");
+    if let Some(id) = id.as_ref().filter(|id| gateway::login::spiffe::SpiffeId::parse(&id.text).is_none()) {
+        let problem = Problem::new("PAR0405", &id.place, format!("`{}` is no SPIFFE id of a workload", id.text));
+        problems.push(problem.help("such as `spiffe://example.org/parapet`"));
+        return None;
+    }
+    Some(Some(WorkloadApi { socket: path.into(), id: id.map(|id| id.text) }))
 }
 
 pub(super) fn trust(root: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Vec<TrustRule>> {

@@ -54,7 +54,15 @@ pub(super) fn postgres(section: &Section<'_>, problems: &mut Vec<Problem>) -> Op
         problems.push(without_tls(&entry.place, listen));
         return None;
     }
-    Some(Some(PostgresListener { listen, tls }))
+    let names = section.list("oauthbearer");
+    if let Some(first) = names.first().filter(|_| tls == ListenerTls::Off) {
+        // The mechanism has no protection of its own (RFC 7628, section 4).
+        let problem = Problem::new("PAR0410", &first.place, "OAUTHBEARER needs TLS");
+        problems.push(problem.help("set `tls` to `self-signed`, `spiffe` or a table with `certificate` and `key`"));
+        return None;
+    }
+    let oauthbearer = names.into_iter().map(|entry| entry.text).collect();
+    Some(Some(PostgresListener { listen, tls, oauthbearer }))
 }
 
 fn without_tls(place: &Place, listen: SocketAddr) -> Problem {
@@ -77,7 +85,8 @@ fn listener_tls(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Li
         |text| match text {
             "off" => Ok(ListenerTls::Off),
             "self-signed" => Ok(ListenerTls::SelfSigned),
-            _ => Err("it takes `self-signed`, `off` (loopback only), or a table with `certificate` and `key`"),
+            "spiffe" => Ok(ListenerTls::Spiffe),
+            _ => Err("it takes `self-signed`, `spiffe`, `off` (loopback only), or a table with `certificate` and `key`"),
         },
         problems,
     )

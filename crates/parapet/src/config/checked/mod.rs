@@ -48,6 +48,8 @@ pub(crate) struct Configuration {
     pub(crate) issuers: Vec<Issuer>,
     /// Trust domains of SPIFFE whose SVIDs are accepted.
     pub(crate) spiffe: Vec<TrustDomain>,
+    /// The agent of SPIFFE, if there is one.
+    pub(crate) workload_api: Option<WorkloadApi>,
     /// The people who approve and administer.
     pub(crate) people: Vec<PersonEntry>,
     /// SHA-256, in hexadecimal, of the texts that were read, for the audit log.
@@ -79,6 +81,8 @@ pub(crate) struct PostgresListener {
     pub(crate) listen: SocketAddr,
     /// How connections are protected.
     pub(crate) tls: ListenerTls,
+    /// Names that log in by OAUTHBEARER instead of a password; `*` is every name.
+    pub(crate) oauthbearer: Vec<String>,
 }
 
 /// How a listener's connections are protected.
@@ -88,6 +92,8 @@ pub(crate) enum ListenerTls {
     Off,
     /// With a certificate that Parapet makes and keeps in the state folder.
     SelfSigned,
+    /// With the gateway's own X.509-SVID, from the Workload API.
+    Spiffe,
     /// With a certificate from a file.
     Certificate {
         /// PEM file of the chain, leaf first.
@@ -241,12 +247,32 @@ pub(crate) enum JwksSource {
 pub(crate) struct TrustDomain {
     /// Its name, without `spiffe://`.
     pub(crate) name: String,
-    /// The file of its bundle, a JWK set.
-    pub(crate) bundle: PathBuf,
+    /// Where its bundle is.
+    pub(crate) bundle: BundleSource,
     /// The `aud` that JWT-SVIDs must have; without it none is accepted.
     pub(crate) audience: Option<String>,
     /// The longest that a JWT-SVID may still be valid for.
     pub(crate) max_age: Duration,
+}
+
+/// Where a trust domain's bundle is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BundleSource {
+    /// In a file, as a JWK set.
+    File(PathBuf),
+    /// At its bundle endpoint, of the profile `https_web`.
+    Url(String),
+    /// The Workload API brings it.
+    WorkloadApi,
+}
+
+/// The agent of SPIFFE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WorkloadApi {
+    /// Its Unix socket.
+    pub(crate) socket: PathBuf,
+    /// Which of its SVIDs is the gateway's own; the first unless set.
+    pub(crate) id: Option<String>,
 }
 
 /// A person who approves or administers.
@@ -273,6 +299,7 @@ pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configurat
     let workloads = identity::workloads(&root.section("workloads"), problems);
     let issuers = identity::issuers(&root.section("issuers"), problems);
     let spiffe = identity::spiffe(&root.section("spiffe"), problems);
+    let workload_api = identity::workload_api(&root, problems);
     let trust = identity::trust(&root, problems);
     let people = identity::people(&root.section("people"), problems);
     if let (Some(admin), Some(Some(postgres))) = (admin, &postgres)
@@ -296,6 +323,7 @@ pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configurat
         trust: trust?,
         issuers: issuers?,
         spiffe: spiffe?,
+        workload_api: workload_api?,
         people: people?,
         digest: digest(raw),
     })

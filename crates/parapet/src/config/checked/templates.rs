@@ -33,7 +33,7 @@ pub(super) struct Template {
 }
 
 /// Every template.
-pub(super) const ALL: [Template; 7] = [
+pub(super) const ALL: [Template; 8] = [
     Template {
         name: "github-actions",
         issuer: Some("https://token.actions.githubusercontent.com"),
@@ -167,6 +167,17 @@ pub(super) const ALL: [Template; 7] = [
             ("instance_arn", "/https:~1~1sts.amazonaws.com~1/ec2_instance_source_instance_arn"),
         ],
         lasting: &[&["sub", "account"]],
+        place: &[],
+        barred: &[],
+        equal: &[],
+    },
+    Template {
+        name: "spiffe",
+        issuer: None,
+        looks: "`spiffe://` and a trust domain of `[spiffe.…]`",
+        fits: |issuer| issuer.starts_with("spiffe://"),
+        claims: &[("spiffe_id", "sub")],
+        lasting: &[&["spiffe_id"]],
         place: &[],
         barred: &[],
         equal: &[],
@@ -310,7 +321,7 @@ impl Template {
             ("aws", "sub") if !text.starts_with("arn:aws") => {
                 "the ARN of a role, such as `arn:aws:iam::123456789012:role/x`"
             }
-            ("spiffe-jwt", "spiffe_id") if gateway::login::spiffe::SpiffeId::parse(text).is_none() => {
+            ("spiffe" | "spiffe-jwt", "spiffe_id") if gateway::login::spiffe::SpiffeId::parse(text).is_none() => {
                 "a SPIFFE id, such as `spiffe://example.org/ns/shop/sa/deploy`"
             }
             ("github-actions", "ref") if !text.starts_with("refs/") => "a full ref, such as `refs/heads/main`",
