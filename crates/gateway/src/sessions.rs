@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use kernel::circumstances::Circumstances;
 use kernel::id::{DecisionId, SessionId, TaskId};
+use kernel::policy::Snapshot;
 use kernel::ports::{Clock, LiveSessions, SessionView, Snapshots};
 use kernel::time::Timestamp;
 use kernel::workload::{Name, Standing};
@@ -229,20 +230,24 @@ impl Sessions {
         loop {
             let snapshot = snapshots.current();
             seen = snapshot.epoch().max(seen);
-            let now = clock.now();
-            for live in self.locked().values() {
-                let before = snapshot.revocations().before(&live.start.workload);
-                if before.is_some_and(|before| live.start.counts_from.is_none_or(|from| from <= before)) {
-                    live.cut(Cut::Revoked);
-                }
-                let standing = snapshot.workload(&live.start.workload).map(|workload| workload.standing(now));
-                match standing {
-                    Some(Standing::Good) if snapshot.upstream(&live.start.upstream).is_some() => {}
-                    Some(Standing::Quarantined) => live.cut(Cut::Quarantined),
-                    _ => live.cut(Cut::Revoked),
-                }
-            }
+            self.cut_ended(&snapshot, clock.now());
             snapshots.changed(seen).await;
+        }
+    }
+
+    /// Cuts the sessions of workloads that may no longer act in this snapshot, and those whose proof a signal revoked.
+    pub fn cut_ended(&self, snapshot: &Snapshot, now: Timestamp) {
+        for live in self.locked().values() {
+            let before = snapshot.revocations().before(&live.start.workload);
+            if before.is_some_and(|before| live.start.counts_from.is_none_or(|from| from <= before)) {
+                live.cut(Cut::Revoked);
+            }
+            let standing = snapshot.workload(&live.start.workload).map(|workload| workload.standing(now));
+            match standing {
+                Some(Standing::Good) if snapshot.upstream(&live.start.upstream).is_some() => {}
+                Some(Standing::Quarantined) => live.cut(Cut::Quarantined),
+                _ => live.cut(Cut::Revoked),
+            }
         }
     }
 

@@ -155,6 +155,11 @@ impl VerifiedAttestation {
         &self.claims
     }
 
+    /// When it ends.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
     /// Is it bound to who shows it?
     pub fn sender(&self) -> Sender {
         self.sender

@@ -27,7 +27,12 @@ pub enum Delivered {
 }
 
 /// Pushes one SET.
-pub async fn push(fetcher: &Fetcher, location: &Location, authorization: Option<&Secret<String>>, set: &str) -> Delivered {
+pub async fn push(
+    fetcher: &Fetcher,
+    location: &Location,
+    authorization: Option<&Secret<String>>,
+    set: &str,
+) -> Delivered {
     let body = set.to_owned().into();
     let posted = fetcher.post(location, "application/secevent+jwt", authorization, body, LONGEST, PATIENCE).await;
     match posted {

@@ -3,6 +3,7 @@
 //!
 //! Whether an event is genuine is `login/security_event.rs`; what follows from it the kernel says, and the store remembers it.
 
+pub mod accept;
 pub mod deliver;
 pub mod lists;
 pub mod poll;

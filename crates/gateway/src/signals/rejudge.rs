@@ -30,12 +30,7 @@ pub async fn follow(sessions: &Sessions, snapshots: &dyn Snapshots, containment:
 }
 
 /// Looks at every open session once.
-pub(crate) async fn look(
-    sessions: &Sessions,
-    snapshot: &Snapshot,
-    containment: &dyn Containment,
-    clock: &dyn Clock,
-) {
+pub(crate) async fn look(sessions: &Sessions, snapshot: &Snapshot, containment: &dyn Containment, clock: &dyn Clock) {
     let quarantines = |policy: &kernel::policy::LoadedPolicy| matches!(policy.remedy(), Remedy::Quarantine);
     if !snapshot.policies().iter().any(quarantines) {
         return;

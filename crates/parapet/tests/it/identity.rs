@@ -1,9 +1,12 @@
 //! Who may connect: tokens that prove nothing, workloads that may not act, and quarantine in the middle of a session.
 
+mod bearer;
 mod bound;
 mod hostile;
 mod issuers;
 mod native;
+mod signals;
+mod spire;
 
 use std::time::{Duration, Instant};
 

@@ -12,7 +12,9 @@ pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod shapes;
 pub(crate) mod shop;
+pub(crate) mod spire;
 pub(crate) mod superuser;
+pub(crate) mod transmitter;
 pub(crate) mod wait;
 
 use std::time::Duration;
@@ -40,8 +42,17 @@ impl Bed {
 
     /// A bed whose configuration `change` adapts.
     pub(crate) fn start_with(name: &str, change: impl FnOnce(Setup) -> Setup) -> Option<Self> {
+        Self::start_on(postgres::Server::System, name, change)
+    }
+
+    /// The same on one of the servers.
+    pub(crate) fn start_on(
+        server: postgres::Server,
+        name: &str,
+        change: impl FnOnce(Setup) -> Setup,
+    ) -> Option<Self> {
         let folder = Folder::new(name);
-        let postgres = Postgres::start(&folder)?;
+        let postgres = Postgres::start_on(server, &folder)?;
         let issuer = Issuer::new(&folder);
         let setup = change(Setup::new(&folder, &postgres, &issuer));
         let gateway = Gateway::start(setup);

@@ -1,0 +1,327 @@
+//! Joins what signals are made of: threat lists, the streams of security events, how risky workloads are, and what follows for
+//! the snapshot and for open sessions.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use control::ssf::{Accept, Connection, PushRefusal, SsfParts};
+use control::{SignalParts, StreamView};
+use gateway::login::jwks::JwksSource;
+use gateway::login::security_event::{StreamSettings, Streams, discovery};
+use gateway::signals::accept;
+use gateway::signals::lists::{ListSettings, Place, ThreatLists};
+use gateway::signals::poll::{Asking, Poller};
+use gateway::signals::receive::{NotTaken, Receiver};
+use gateway::signals::rejudge;
+use gateway::tasks::Tasks;
+use gateway::tls::{self, ServerTls, UpstreamTls};
+use gateway::upstream::dial::Dialler;
+use gateway::upstream::fetch::Fetcher;
+use kernel::ports::{AuditLog, Clock, Snapshots as _};
+use kernel::signal::{Effects, Mapping, SecurityEvent};
+use store::database::Database;
+use store::risk::Risks;
+use store::signals::{OLDEST, Signals, Taken};
+use store::tokens::Tokens;
+use store::workloads::StandingError;
+use tokio::net::TcpListener;
+
+use crate::config::Configuration;
+use crate::config::checked::{self, ListPlace, SignalListener, StreamEntry, ThreatEntry};
+use crate::parts;
+use crate::wiring::{House, background};
+
+/// How often it is looked whether risks have faded so far that a score changes.
+const FADING: Duration = Duration::from_secs(30);
+
+/// What the house keeps of signals.
+pub(crate) struct SignalHouse {
+    /// How risky workloads are.
+    pub(crate) risks: Arc<Risks>,
+    /// The events that were taken.
+    pub(crate) signals: Arc<Signals>,
+    streams: Arc<Streams>,
+    entries: Vec<StreamEntry>,
+    fetcher: Fetcher,
+}
+
+impl SignalHouse {
+    /// Reads what is stored.
+    pub(crate) async fn open(
+        configuration: &Configuration,
+        database: &Database,
+        log: &Arc<dyn AuditLog>,
+        clock: &Arc<dyn Clock>,
+        tokens: &Arc<Tokens>,
+        dialler: &Dialler,
+    ) -> anyhow::Result<Self> {
+        let risks = Arc::new(Risks::open(database.clone(), Arc::clone(log), Arc::clone(clock)).await?);
+        let signals =
+            Signals::new(database.clone(), Arc::clone(log), Arc::clone(clock), Arc::clone(&risks), Arc::clone(tokens));
+        let fetcher = fetcher(configuration, dialler)?;
+        let entries = configuration.signals.streams.clone();
+        let settings = entries.iter().map(stream_settings).collect::<anyhow::Result<Vec<_>>>()?;
+        let streams = Arc::new(Streams::new(settings, &fetcher, Arc::clone(clock)));
+        Ok(Self { risks, signals: Arc::new(signals), streams, entries, fetcher })
+    }
+
+    /// What the admin API works on.
+    pub(crate) fn control(&self) -> SignalParts {
+        let (streams, entries) = (Arc::clone(&self.streams), self.entries.clone());
+        let views = move || {
+            let health = streams.health();
+            let view = |entry: &StreamEntry| {
+                let keys = health.iter().find(|(name, _)| *name == entry.name).map(|(_, keys)| keys);
+                StreamView {
+                    name: entry.name.clone(),
+                    issuer: entry.issuer.clone(),
+                    delivery: if entry.poll.is_some() { "poll" } else { "push" },
+                    silent_after: entry.silent_after,
+                    failed: keys.and_then(|keys| keys.failed.as_ref()).map(ToString::to_string),
+                }
+            };
+            entries.iter().map(view).collect()
+        };
+        SignalParts { risks: Arc::clone(&self.risks), signals: Arc::clone(&self.signals), streams: Arc::new(views) }
+    }
+}
+
+/// Fetches lists, keys and events. What needs authorities is only asked for where something is behind HTTPS.
+fn fetcher(configuration: &Configuration, dialler: &Dialler) -> anyhow::Result<Fetcher> {
+    let signals = &configuration.signals;
+    let remote = configuration.threats.iter().any(|list| matches!(list.place, ListPlace::Url(_)))
+        || !signals.streams.is_empty()
+        || !signals.receivers.is_empty();
+    let tls = if remote { Some(UpstreamTls::system()?) } else { None };
+    Ok(Fetcher::new(dialler.clone(), tls))
+}
+
+fn stream_settings(entry: &StreamEntry) -> anyhow::Result<StreamSettings> {
+    let jwks = match &entry.jwks {
+        checked::JwksSource::Url(url) => JwksSource::Url(url.parse()?),
+        checked::JwksSource::Discovery(issuer) => discovery(issuer)?,
+        checked::JwksSource::File(path) => JwksSource::File(path.clone()),
+    };
+    Ok(StreamSettings {
+        name: entry.name.clone(),
+        issuer: entry.issuer.clone(),
+        audience: entry.audience.clone(),
+        jwks,
+        critical: entry.critical_members.clone(),
+        oldest: OLDEST,
+    })
+}
+
+/// Reads the threat lists. One that cannot be had stops the start: a gateway that knows a threat by name only would let it in.
+pub(crate) async fn threat_lists(
+    configuration: &Configuration,
+    dialler: &Dialler,
+    log: &Arc<dyn AuditLog>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<ThreatLists> {
+    let state = &configuration.gateway.state;
+    let settings =
+        configuration.threats.iter().map(|entry| list_settings(entry, state)).collect::<anyhow::Result<Vec<_>>>()?;
+    let fetcher = fetcher(configuration, dialler)?;
+    Ok(ThreatLists::open(settings, fetcher, Arc::clone(clock), Arc::clone(log)).await?)
+}
+
+fn list_settings(entry: &ThreatEntry, state: &Path) -> anyhow::Result<ListSettings> {
+    let place = match &entry.place {
+        ListPlace::File(path) => Place::File(path.clone()),
+        ListPlace::Url(url) => Place::Url {
+            location: url.parse()?,
+            // A query could hold a key of the list's provider.
+            shown: url.split(['?', '#']).next().unwrap_or_default().into(),
+            every: entry.refresh,
+            cache: state.join("threats").join(entry.name.as_str()),
+        },
+    };
+    Ok(ListSettings {
+        name: entry.name.clone(),
+        place,
+        format: entry.format.clone(),
+        max_age: entry.max_age,
+        most: entry.max_networks,
+        time: |text| crate::config::timestamp(text).ok(),
+    })
+}
+
+/// Puts into force what is known of risks and revocations.
+pub(crate) fn hear(house: &House) {
+    let heard = || {
+        let book = house.signals.risks.book();
+        (book.scores(house.clock.now()), book.revocations())
+    };
+    house.publisher.hear(|| house.workloads.standings(), heard);
+}
+
+/// Starts what keeps signals in force.
+pub(crate) fn follow(tasks: &Tasks, house: &Arc<House>, lists: ThreatLists) {
+    let fading = Arc::clone(house);
+    background(tasks, "risk", async move {
+        let mut book = fading.signals.risks.watch();
+        loop {
+            // Whatever wakes it, what is known is put into force.
+            drop(tokio::time::timeout(FADING, book.changed()).await);
+            hear(&fading);
+        }
+    });
+    let publisher = Arc::clone(&house.publisher);
+    background(tasks, "threat lists", lists.follow(move |threats| publisher.threaten(threats)));
+    let looking = Arc::clone(house);
+    background(tasks, "second look", async move {
+        rejudge::follow(&looking.sessions, &*looking.publisher, &*looking.workloads, &*looking.clock).await;
+    });
+    if house.signals.entries.is_empty() {
+        return;
+    }
+    let keys = Arc::clone(&house.signals.streams);
+    background(tasks, "stream keys", async move { keys.keep_fresh().await });
+    for entry in &house.signals.entries {
+        match asking(entry) {
+            Ok(asking) => poll(tasks, house, asking),
+            Err(error) => tracing::error!(stream = %entry.name, %error, "a stream cannot be asked"),
+        }
+    }
+}
+
+fn asking(entry: &StreamEntry) -> anyhow::Result<Asking> {
+    let endpoint = match &entry.poll {
+        Some((url, _)) => Some(url.parse()?),
+        None => None,
+    };
+    let verification = match &entry.verification {
+        Some((url, every)) => Some((url.parse()?, *every)),
+        None => None,
+    };
+    Ok(Asking {
+        stream: entry.name.clone(),
+        endpoint,
+        every: entry.poll.as_ref().map_or(FADING, |(_, every)| *every),
+        verification,
+        stream_id: entry.stream_id.clone(),
+        authorization: entry.authorization.as_ref().map(parts::secret),
+    })
+}
+
+fn poll(tasks: &Tasks, house: &Arc<House>, asking: Asking) {
+    let noting = Arc::clone(house);
+    let note_asked = Arc::new(move |stream| {
+        let house = Arc::clone(&noting);
+        let noted: kernel::ports::PortFuture<'static, ()> = Box::pin(async move {
+            if let Err(error) = house.signals.signals.note_asked(&stream).await {
+                tracing::error!(%stream, %error, "it is not noted that a stream was asked");
+            }
+        });
+        noted
+    });
+    let fetcher = house.signals.fetcher.clone();
+    let poller = Arc::new(Poller::new(asking, fetcher, receiver(house), Arc::clone(&house.clock), note_asked));
+    let polling = Arc::clone(&poller);
+    background(tasks, "stream", async move { polling.follow().await });
+    background(tasks, "stream verification", async move { poller.verify().await });
+}
+
+fn receiver(house: &Arc<House>) -> Receiver {
+    let (taking, refusing) = (Arc::clone(house), Arc::clone(house));
+    Receiver::new(
+        Arc::clone(&house.signals.streams),
+        Arc::new(move |event| {
+            let house = Arc::clone(&taking);
+            Box::pin(async move { take(&house, event).await })
+        }),
+        Arc::new(move |stream, why| {
+            let house = Arc::clone(&refusing);
+            Box::pin(async move {
+                if let Err(error) = house.signals.signals.note_refused(&stream, &why).await {
+                    tracing::error!(%stream, %error, "a refused security event is not noted");
+                }
+            })
+        }),
+    )
+}
+
+/// Makes an event effective: durable first, then in force, then acknowledged.
+async fn take(house: &House, event: SecurityEvent) -> Result<(), NotTaken> {
+    let entry = house.signals.entries.iter().find(|entry| entry.name == event.stream).ok_or(NotTaken)?;
+    let mapping = Mapping { subjects: entry.subjects.clone(), owner_domains: entry.owner_domains.clone() };
+    let workloads = mapping.workloads(&house.publisher.current(), &event);
+    let effects = Effects::of(&event, house.clock.now());
+    if effects.quarantine {
+        let why = format!("{} by stream {}", event.kind.as_str(), event.stream);
+        for workload in &workloads {
+            match house.workloads.quarantine(workload, None, &why).await {
+                Ok(()) | Err(StandingError::QuarantinedAlready | StandingError::Retired) => {}
+                Err(StandingError::NotQuarantined | StandingError::Unavailable) => return Err(NotTaken),
+            }
+        }
+    }
+    match house.signals.signals.take(&event, &workloads, &effects).await {
+        Ok(Taken::Effective { tokens }) => {
+            hear(house);
+            // The transmitter may count on it: after the acknowledgement nothing more is asked by what it ended.
+            house.publisher.restand(&house.workloads.standings());
+            house.sessions.cut_ended(&house.publisher.current(), house.clock.now());
+            for token in &tokens {
+                house.native.cut(token);
+            }
+            Ok(())
+        }
+        Ok(Taken::Repeated) => Ok(()),
+        Err(error) => {
+            tracing::error!(stream = %event.stream, %error, "a security event is not taken");
+            Err(NotTaken)
+        }
+    }
+}
+
+/// Takes the port of security events, and serves it; where it listens.
+pub(crate) async fn serve(
+    tasks: &Tasks,
+    house: &Arc<House>,
+    listener: Option<&SignalListener>,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let Some(settings) = listener else { return Ok(None) };
+    let address = settings.listen;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("`signals.listen`: {address}"))?;
+    let bound = listener.local_addr()?;
+    let accept = accept_by(settings).await?;
+    let receiver = receiver(house);
+    let receive = Arc::new(move |stream, set: String| {
+        let receiver = receiver.clone();
+        let received: kernel::ports::PortFuture<'static, Result<(), PushRefusal>> = Box::pin(async move {
+            receiver
+                .receive(&stream, &set)
+                .await
+                .map_err(|error| error.code().map_or(PushRefusal::Later, PushRefusal::Refused))
+        });
+        received
+    });
+    let streams = house.signals.entries.iter().filter_map(|entry| Some((entry.name.clone(), entry.token_hash?)));
+    let parts = SsfParts { streams: streams.collect(), receive };
+    let mut stopping = tasks.stopping();
+    tasks.spawn("security events", async move {
+        control::ssf::serve(listener, accept, parts, async move { stopping.begun().await }).await;
+    });
+    Ok(Some(bound))
+}
+
+async fn accept_by(settings: &SignalListener) -> anyhow::Result<Accept> {
+    let Some((certificate, key)) = &settings.certificate else {
+        return Ok(Arc::new(|stream| Box::pin(std::future::ready(Some(Box::new(stream) as Box<dyn Connection>)))));
+    };
+    let key = parts::secret(key).read().await.context("`signals.key`")?;
+    let chain = tls::read_certificates(certificate).context("`signals.certificate`")?;
+    let config = ServerTls::new(chain, tls::private_key(key.expose().as_bytes())?, None)?;
+    let config = accept::for_http(&config);
+    Ok(Arc::new(move |stream| {
+        let config = Arc::clone(&config);
+        Box::pin(async move {
+            accept::handshake(stream, config).await.map(|stream| Box::new(stream) as Box<dyn Connection>)
+        })
+    }))
+}

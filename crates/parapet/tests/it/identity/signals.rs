@@ -1,0 +1,382 @@
+//! Signals against the real gateway: security events, risk, threat lists, retirement, and owners who leave. Each reaches a live
+//! session within a second, and refuses the next login (hazards ID12, ID21, ID22).
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::bed::Bed;
+use crate::bed::clients::{environment_with, psql_command};
+use crate::bed::folder::Folder;
+use crate::bed::gateway::Setup;
+use crate::bed::issuer;
+use crate::bed::raw::{self, Raw};
+use crate::bed::transmitter::{self, Polled, TOKEN, Transmitter, header, opaque, push};
+use crate::bed::wait;
+
+const SECOND: Duration = Duration::from_secs(1);
+const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type";
+
+/// The table of a stream by which the transmitter pushes.
+fn stream(transmitter: &Transmitter, more: &str) -> String {
+    format!(
+        "\n[signals]\nlisten = \"127.0.0.1:0\"\n\n[signals.streams.idp]\nissuer = \"{}\"\naudience = \"{}\"\n\
+         jwks = \"file://{}\"\ntoken_hash = \"sha256:{}\"\nowner_domains = [\"example.com\"]\n{more}\n\
+         [signals.streams.idp.subjects]\nreporting-7 = \"reporting\"\n",
+        transmitter::NAME,
+        transmitter::AUDIENCE,
+        transmitter.jwks().display(),
+        sha256(TOKEN),
+    )
+}
+
+fn sha256(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bed(name: &str, more: &str, change: impl FnOnce(Setup) -> Setup) -> Option<(Bed, Transmitter)> {
+    let transmitter = Transmitter::new(&Folder::new(&format!("{name}-transmitter")));
+    let also = stream(&transmitter, more);
+    let bed = Bed::start_with(name, |setup| change(setup.also(also)))?;
+    Some((bed, transmitter))
+}
+
+/// Where the gateway takes security events.
+fn port(bed: &Bed) -> u16 {
+    let ports: Value = serde_json::from_str(&fs::read_to_string(bed.folder.join("state/ports.json")).unwrap()).unwrap();
+    ports["signals"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap()
+}
+
+fn refused(bed: &Bed, token: &str) -> String {
+    Raw::try_log_in(bed.gateway.postgres(), "reporting", token).map(drop).unwrap_err().field(b'C')
+}
+
+/// Ends within a second of `since`, and says so.
+fn assert_cut(mut live: Raw, since: Instant) {
+    assert_eq!(raw::errors(&live.until_closed()), ["57P01"]);
+    assert!(since.elapsed() < SECOND, "it took {:?}", since.elapsed());
+}
+
+#[test]
+fn a_revoked_session_is_cut_within_a_second_and_its_token_counts_no_more() {
+    let Some((bed, transmitter)) = bed("signals-revoked", "", |setup| setup) else { return };
+    let token = bed.token("reporting");
+    let mut live = Raw::log_in(bed.gateway.postgres(), "reporting", &token);
+    let mut other = bed.raw("auditor");
+    assert_eq!(raw::tags(&live.query("select 1")), "TDCZ");
+    // A stock psql that waits for an answer.
+    let mut command = psql_command(&bed, "reporting", &["-c", "select pg_sleep(60)"]);
+    let mut psql = environment_with(bed.gateway.postgres(), "reporting", &token, &mut command)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait::until("psql's statement to run", Duration::from_secs(10), || {
+        bed.postgres
+            .sql("select count(*) from pg_stat_activity where query = 'select pg_sleep(60)'")
+            .ne("0")
+            .then_some(())
+    });
+    let set = transmitter.caep("session-revoked", &json!({"event_timestamp": issuer::now()}), &opaque("reporting-7"));
+    let since = Instant::now();
+    let (status, body) = push(port(&bed), "idp", Some(TOKEN), &set);
+    assert_eq!((status, body.as_str()), (202, ""));
+    assert_cut(live, since);
+    let ended = psql.wait_with_output().unwrap();
+    assert!(since.elapsed() < SECOND, "psql ended after {:?}", since.elapsed());
+    assert!(!ended.status.success() && String::from_utf8_lossy(&ended.stderr).contains("FATAL"), "{ended:?}");
+    assert_eq!(refused(&bed, &token), "28000");
+    assert_eq!(raw::tags(&other.query("select 1")), "TDCZ", "somebody else was cut");
+    // What is issued later counts; the same event again has no effect a second time.
+    let mut claims = issuer::claims("reporting", Duration::from_secs(600));
+    claims["iat"] = json!(issuer::now() + 2);
+    let later = bed.issuer.sign(&issuer::header(), &claims);
+    let mut again = Raw::log_in(bed.gateway.postgres(), "reporting", &later);
+    assert_eq!(push(port(&bed), "idp", Some(TOKEN), &set).0, 202);
+    assert_eq!(raw::tags(&again.query("select 1")), "TDCZ");
+    // It stands in the log, outlives a crash, and a person can take it back.
+    let entries = bed.gateway.entries();
+    let entry = entries.iter().find(|entry| entry["action"] == "signals session-revoked").unwrap();
+    assert_eq!(entry["object"], "stream idp: reporting");
+    let mut bed = bed;
+    bed.gateway.kill();
+    bed.gateway.restart();
+    assert_eq!(refused(&bed, &token), "28000");
+    let shown: Value = serde_json::from_str(&bed.gateway.cli(&["signals", "list", "--json"]).out).unwrap();
+    assert_eq!(
+        (&shown["items"][0]["outcome"], &shown["items"][0]["workloads"][0]),
+        (&"revoked".into(), &"reporting".into())
+    );
+    bed.gateway.cli(&["workloads", "risk", "clear", "reporting", "--reason", "it was a test"]).assert_done();
+    wait::until("the token to count again", SECOND, || {
+        Raw::try_log_in(bed.gateway.postgres(), "reporting", &token).ok()
+    });
+}
+
+/// An event of risk trips `@quarantine`, also for a session that asks nothing.
+#[test]
+fn a_risk_level_quarantines_an_idle_session() {
+    let hot = "@id(\"hot\") @quarantine forbid (principal, action, resource) when { principal.risk >= 80 };";
+    let Some((bed, transmitter)) = bed("signals-risk", "", |setup| {
+        let folder = setup.own_policies();
+        fs::write(folder.join("hot.cedar"), hot).unwrap();
+        setup.policies(&folder)
+    }) else {
+        return;
+    };
+    let risk = |level: &str| {
+        let payload = json!({"principal": "WORKLOAD", "current_level": level, "previous_level": "LOW"});
+        let set = transmitter.caep("risk-level-change", &payload, &opaque("reporting-7"));
+        assert_eq!(push(port(&bed), "idp", Some(TOKEN), &set).0, 202, "{level}");
+    };
+    let mut live = bed.raw("reporting");
+    risk("MEDIUM");
+    assert_eq!(raw::tags(&live.query("select 1")), "TDCZ", "50 is not 80");
+    let shown = bed.gateway.cli(&["workloads", "show", "reporting", "--json"]);
+    let shown: Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(shown["risk_reasons"]["score"], 50);
+    assert_eq!(shown["risk_why"][0], "stream idp: risk level MEDIUM (50)");
+    let since = Instant::now();
+    risk("HIGH");
+    assert_cut(live, since);
+    assert_eq!(refused(&bed, &bed.token("reporting")), "28000");
+    let entries = bed.gateway.entries();
+    let contained = entries.iter().find(|entry| entry["action"] == "workloads quarantine").unwrap();
+    assert_eq!(contained["reason"], "policy \"hot\"");
+    // A release forgets the risk, or the policy would trip again at once.
+    bed.gateway.cli(&["workloads", "release", "reporting", "--reason", "looked into"]).assert_done();
+    let mut live = wait::until("the workload to be let in", SECOND, || {
+        Raw::try_log_in(bed.gateway.postgres(), "reporting", &bed.token("reporting")).ok()
+    });
+    assert_eq!(raw::tags(&live.query("select 1")), "TDCZ");
+    // A person's word does the same.
+    let since = Instant::now();
+    bed.gateway.cli(&["workloads", "risk", "set", "reporting", "85", "--reason", "seen on a screen"]).assert_done();
+    assert_cut(live, since);
+}
+
+/// Retired for good, and an owner who has left, in the file or by a signal.
+#[test]
+fn retirement_and_owners_who_leave_cut_within_a_second() {
+    let Some((bed, transmitter)) = bed("signals-owner", "", |setup| setup) else { return };
+    let live = bed.raw("auditor");
+    let since = Instant::now();
+    bed.gateway.cli(&["workloads", "retire", "auditor", "--reason", "a test"]).assert_done();
+    assert_cut(live, since);
+    let token = bed.token("auditor");
+    Raw::try_log_in(bed.gateway.postgres(), "auditor", &token).map(drop).unwrap_err();
+
+    let file = bed.folder.join("parapet.toml");
+    let good = fs::read_to_string(&file).unwrap();
+    let live = bed.raw("reporting");
+    let mara = "[people.\"mara@example.com\"]\n";
+    fs::write(&file, good.replace(mara, &format!("{mara}left = true\n"))).unwrap();
+    let loads = || bed.gateway.entries().iter().filter(|entry| entry["result"] == "loaded").count();
+    wait::until("the file to be read", Duration::from_secs(10), || (loads() > 1).then_some(()));
+    assert_cut(live, Instant::now());
+    assert_eq!(refused(&bed, &bed.token("reporting")), "28000");
+    let shown = bed.gateway.cli(&["workloads", "show", "reporting", "--json"]);
+    assert!(shown.out.contains("\"unowned\""), "{shown:?}");
+    fs::write(&file, &good).unwrap();
+    let live = wait::until("its owner to be back", Duration::from_secs(10), || {
+        Raw::try_log_in(bed.gateway.postgres(), "reporting", &bed.token("reporting")).ok()
+    });
+
+    let disabled = "https://schemas.openid.net/secevent/risc/event-type/account-disabled";
+    let claims = transmitter.claims(disabled, &json!({}), &json!({"format": "email", "email": "mara@example.com"}));
+    let since = Instant::now();
+    assert_eq!(push(port(&bed), "idp", Some(TOKEN), &transmitter.sign(&header(), &claims)).0, 202);
+    assert_cut(live, since);
+    assert_eq!(refused(&bed, &bed.token("reporting")), "28000");
+}
+
+/// Forged and replayed events, and those about others' subjects, end nothing (hazard ID22).
+#[test]
+fn hostile_events_end_nothing() {
+    let Some((bed, transmitter)) = bed("signals-hostile", "critical_members = [\"tenant\"]", |setup| setup) else {
+        return;
+    };
+    let stranger = Transmitter::with_key(&Folder::new("signals-hostile-stranger"), "jwks.json");
+    let mut live = bed.raw("reporting");
+    let revoked = format!("{CAEP}/session-revoked");
+    let good = || transmitter.claims(&revoked, &json!({}), &opaque("reporting-7"));
+    let with = |change: &[(&str, Value)]| {
+        let mut claims = good();
+        for (member, value) in change {
+            match value {
+                Value::Null => drop(claims.as_object_mut().unwrap().remove(*member)),
+                value => claims[*member] = value.clone(),
+            }
+        }
+        transmitter.sign(&header(), &claims)
+    };
+    let head = |member: &str, value: Value| {
+        let mut head = header();
+        head[member] = value;
+        transmitter.sign(&head, &good())
+    };
+    let now = issuer::now();
+    let sound = with(&[]);
+    let (message, signature) = sound.rsplit_once('.').unwrap();
+    let flipped = format!("{message}.{}{}", if signature.starts_with('A') { 'B' } else { 'A' }, &signature[1..]);
+    for (what, set, err) in [
+        ("empty", String::new(), "invalid_request"),
+        ("signed by another", stranger.sign(&header(), &good()), "invalid_key"),
+        ("a changed signature", flipped, "invalid_key"),
+        ("without a signature", format!("{message}."), "invalid_key"),
+        ("alg none", head("alg", json!("none")), "invalid_key"),
+        ("alg ES256", head("alg", json!("ES256")), "invalid_key"),
+        ("alg PS256", head("alg", json!("PS256")), "invalid_key"),
+        ("an unknown key", head("kid", json!("another")), "invalid_key"),
+        ("typ JWT", head("typ", json!("JWT")), "invalid_request"),
+        ("a key in the header", head("jwk", json!({})), "invalid_request"),
+        ("crit", head("crit", json!(["b64"])), "invalid_request"),
+        ("another issuer", with(&[("iss", json!("https://else.example"))]), "invalid_issuer"),
+        ("a trailing slash", with(&[("iss", json!(format!("{}/", transmitter::NAME)))]), "invalid_issuer"),
+        ("another audience", with(&[("aud", json!("https://else.example"))]), "invalid_audience"),
+        ("several audiences", with(&[("aud", json!([transmitter::AUDIENCE, "else"]))]), "invalid_audience"),
+        ("with exp", with(&[("exp", json!(now + 600))]), "invalid_request"),
+        ("with sub", with(&[("sub", json!("reporting"))]), "invalid_request"),
+        ("without jti", with(&[("jti", Value::Null)]), "invalid_request"),
+        ("without a subject", with(&[("sub_id", Value::Null)]), "invalid_request"),
+        ("from the future", with(&[("iat", json!(now + 3600))]), "invalid_request"),
+        ("very old", with(&[("iat", json!(now - 30 * 86_400))]), "invalid_request"),
+        ("a fractional time", with(&[("iat", json!(1.5))]), "invalid_request"),
+        (
+            "two events",
+            with(&[("events", json!({ revoked.clone(): {}, format!("{CAEP}/credential-change"): {} }))]),
+            "invalid_request",
+        ),
+        ("no event", with(&[("events", json!({}))]), "invalid_request"),
+    ] {
+        let (status, body) = push(port(&bed), "idp", Some(TOKEN), &set);
+        assert_eq!(status, 400, "{what}: {body}");
+        assert!(body.contains(&format!("\"{err}\"")), "{what}: {body}");
+    }
+    for token in [None, Some("a guess"), Some("")] {
+        assert_eq!(push(port(&bed), "idp", token, &sound).0, 401, "{token:?}");
+    }
+    assert_eq!(push(port(&bed), "other", Some(TOKEN), &sound).0, 401);
+    // Well-formed, but about nobody whom the stream may speak of: taken, counted, and without effect.
+    for subject in [
+        opaque("reporting"),
+        json!({"format": "iss_sub", "iss": issuer::NAME, "sub": "workload:reporting"}),
+        json!({"format": "iss_sub", "iss": transmitter::NAME, "sub": "workload:reporting"}),
+        json!({"format": "email", "email": "mara@example.org"}),
+        json!({"format": "phone_number", "phone_number": "+12065550100"}),
+        json!({"format": "opaque", "id": "reporting-7", "tenant": {"format": "opaque", "id": "t"}}),
+    ] {
+        let set = transmitter.caep("session-revoked", &json!({}), &subject);
+        assert_eq!(push(port(&bed), "idp", Some(TOKEN), &set).0, 202, "{subject}");
+    }
+    assert_eq!(raw::tags(&live.query("select 1")), "TDCZ", "a hostile event cut a session");
+    let streams: Value = serde_json::from_str(&bed.gateway.cli(&["signals", "streams", "--json"]).out).unwrap();
+    let known = &streams["items"][0];
+    assert_eq!((&known["unmatched"], &known["refused"]), (&json!(6), &json!(24)), "{known}");
+    let written = bed.gateway.entries().iter().filter(|entry| entry["action"] == "signals refused").count();
+    assert_eq!(written, 24);
+}
+
+/// What is polled is acknowledged once it is durable, and a stream is asked to prove that it lives.
+#[test]
+fn a_polled_stream_is_acknowledged_and_asked_whether_it_lives() {
+    let folder = Folder::new("signals-poll-transmitter");
+    let (transmitter, polled) = (Transmitter::new(&folder), Polled::start());
+    let authorization = folder.write("token", "what we show");
+    let at = polled.port();
+    let also = format!(
+        "\n[signals.streams.idp]\nissuer = \"{}\"\naudience = \"{}\"\njwks = \"file://{}\"\ndelivery = \"poll\"\n\
+         endpoint = \"http://127.0.0.1:{at}/poll\"\npoll_every = \"50ms\"\nverification = \"http://127.0.0.1:{at}/verify\"\n\
+         stream_id = \"s-1\"\nauthorization = \"file://{}\"\n[signals.streams.idp.subjects]\nreporting-7 = \"reporting\"\n",
+        transmitter::NAME,
+        transmitter::AUDIENCE,
+        transmitter.jwks().display(),
+        authorization.display(),
+    );
+    let Some(bed) = Bed::start_with("signals-poll", |setup| setup.also(also)) else { return };
+    let live = bed.raw("reporting");
+    wait::until("a verification event to be asked for", Duration::from_secs(10), || {
+        polled.asked().first().map(|asked| assert_eq!(asked["stream_id"], "s-1"))
+    });
+    let verification = "https://schemas.openid.net/secevent/ssf/event-type/verification";
+    let verified = transmitter.claims(verification, &json!({"state": "x"}), &opaque("s-1"));
+    polled.offer("v", &transmitter.sign(&header(), &verified));
+    let forged = Transmitter::with_key(&folder, "other.json");
+    polled.offer("f", &forged.caep("session-revoked", &json!({}), &opaque("reporting-7")));
+    let since = Instant::now();
+    polled.offer("r", &transmitter.caep("session-revoked", &json!({}), &opaque("reporting-7")));
+    assert_cut(live, since);
+    wait::until("everything to be acknowledged", Duration::from_secs(5), || polled.waiting().is_empty().then_some(()));
+    assert_eq!(polled.refused(), ["invalid_key"]);
+    let streams: Value = serde_json::from_str(&bed.gateway.cli(&["signals", "streams", "--json"]).out).unwrap();
+    assert!(streams["items"][0]["verified_at"].is_string() && streams["items"][0]["state"] == "live", "{streams}");
+}
+
+/// A list that changes bites in the middle of a connection; one that cannot be read replaces nothing and is told.
+#[test]
+fn a_threat_list_bites_in_the_middle_of_a_connection() {
+    let folder = Folder::new("signals-threats-lists");
+    let list = folder.write("tor.txt", "# exits\n192.0.2.0/24\n");
+    let also = format!("\n[threats.tor]\nsource = \"file://{}\"\nmax_age = \"1h\"\n", list.display());
+    let rules = "@id(\"no-tor\") forbid (principal, action in Action::\"read\", resource) \
+                 when { context.source.threats.contains(\"tor\") };\n\
+                 @id(\"fresh\") forbid (principal, action in Action::\"read\", resource) \
+                 when { context.source.stale.contains(\"tor\") };";
+    let Some(bed) = Bed::start_with("signals-threats", |setup| {
+        let policies = setup.own_policies();
+        fs::write(policies.join("threats.cedar"), rules).unwrap();
+        setup.policies(&policies).also(also)
+    }) else {
+        return;
+    };
+    let mut live = bed.raw("reporting");
+    let mut answers = |what: &str| {
+        let patience = Duration::from_secs(5);
+        wait::until(what, patience, || {
+            let code = raw::errors(&live.query("select id from customers")).first().cloned();
+            match (what, code) {
+                ("an answer", None) => Some(()),
+                ("a refusal", Some(code)) => Some(assert_eq!(code, "42501")),
+                _ => None,
+            }
+        });
+    };
+    answers("an answer");
+    let check = |address: &str| bed.gateway.cli(&["threats", "check", address]).code;
+    assert_eq!((check("127.0.0.1"), check("192.0.2.9")), (0, 5));
+    fs::write(&list, "192.0.2.0/24\n127.0.0.0/8\n").unwrap();
+    answers("a refusal");
+    assert_eq!(check("127.0.0.1"), 5);
+    // An error page in the place of a list: the old one stays, and doctor says so.
+    fs::write(&list, "<html>\n").unwrap();
+    wait::until("the bad list to be told", Duration::from_secs(5), || {
+        bed.gateway.cli(&["threats", "list", "--json"]).out.contains("line 1").then_some(())
+    });
+    answers("a refusal");
+    let doctor = bed.gateway.cli(&["doctor"]);
+    assert!(doctor.out.contains("threat list tor") && doctor.out.contains("line 1"), "{}", doctor.out);
+    fs::write(&list, "192.0.2.0/24\n").unwrap();
+    answers("an answer");
+    // Too old is a fact of its own.
+    let old = std::time::SystemTime::now() - Duration::from_secs(7200);
+    fs::File::options().write(true).open(&list).unwrap().set_modified(old).unwrap();
+    answers("a refusal");
+    let doctor = bed.gateway.cli(&["doctor"]);
+    assert!(doctor.out.contains("too old since"), "{}", doctor.out);
+    let actions: Vec<Value> = bed.gateway.entries().iter().map(|entry| entry["action"].clone()).collect();
+    assert!(actions.contains(&json!("threats load")) && actions.contains(&json!("threats refuse")), "{actions:?}");
+    // What stops the reading of a list stops a start.
+    fs::write(&list, "<html>\n").unwrap();
+    let mut bed = bed;
+    bed.gateway.kill();
+    let ran = crate::bed::clients::run(
+        std::process::Command::new(crate::bed::gateway::BINARY).current_dir(bed.folder.join("")).args([
+            "serve",
+            "-c",
+            "parapet.toml",
+        ]),
+    );
+    assert!(ran.code != 0 && ran.err.contains("threat list `tor`: line 1"), "{ran:?}");
+}
