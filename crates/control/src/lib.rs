@@ -14,8 +14,10 @@ mod people;
 mod problem;
 mod routes;
 mod serve;
+pub mod ssf;
 mod tlog;
 mod token;
+pub mod token_endpoint;
 
 pub use parts::{
     ControlParts, Decide, DecideRefusal, Explain, Foresee, ForeseeRefusal, Foreseen, Hypothetical, ListenerView,
@@ -23,6 +25,7 @@ pub use parts::{
 };
 pub use parts::{ClassList, ClassScan, ClassView, EndToken, IssuerViews, KnowsColumn, SampleRefusal};
 pub use parts::{SignalParts, StreamView, StreamViews};
+pub use parts::{IssueTask, TaskAsked, TaskGiven, TaskParts};
 pub use people::{Caller, People, PersonEntry};
 pub use problem::{CODES, CodeText};
 pub use routes::{ROUTES, Right, RouteView};

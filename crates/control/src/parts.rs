@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kernel::approval::ApprovalTerms;
+use kernel::id::TaskId;
 use kernel::policy::Mode;
 use kernel::ports::{Clock, LiveSessions, PortFuture, Snapshots, UpstreamProbe};
+use kernel::secret::Secret;
+use kernel::task::Details;
 use kernel::time::Timestamp;
-use kernel::workload::Name;
+use kernel::workload::{Name, Person};
 use serde::Serialize;
 use serde_json::Value;
 use store::approvals::Desk;
@@ -16,6 +19,7 @@ use store::classes::ClassDecisions;
 use store::log::DiskLog;
 use store::risk::Risks;
 use store::signals::Signals;
+use store::tasks::Tasks;
 use store::tokens::Tokens;
 use store::workloads::Workloads;
 use tokio::sync::watch;
@@ -146,6 +150,85 @@ pub type EndToken = Arc<dyn Fn(&str) + Send + Sync>;
 /// How the keys of each issuer are: objects with `issuer`, `keys`, `since`, `until` and `failed`.
 pub type IssuerViews = Arc<dyn Fn() -> Vec<Value> + Send + Sync>;
 
+/// A stream that security events come by, as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamView {
+    /// Its name.
+    pub name: Name,
+    /// Its `iss`.
+    pub issuer: String,
+    /// `push` or `poll`.
+    pub delivery: &'static str,
+    /// After so long without anything it is silent.
+    pub silent_after: std::time::Duration,
+    /// Why its keys cannot be had; none if they can.
+    pub failed: Option<String>,
+}
+
+/// The streams.
+pub type StreamViews = Arc<dyn Fn() -> Vec<StreamView> + Send + Sync>;
+
+/// What the API works on of signals.
+#[derive(Clone)]
+pub struct SignalParts {
+    /// How risky workloads are.
+    pub risks: Arc<Risks>,
+    /// The events that were taken.
+    pub signals: Arc<Signals>,
+    /// The streams that they come by.
+    pub streams: StreamViews,
+}
+
+impl std::fmt::Debug for SignalParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignalParts").field("signals", &self.signals).finish_non_exhaustive()
+    }
+}
+
+/// A task that a person asks for a workload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskAsked {
+    /// Who asks.
+    pub person: Person,
+    /// For whom.
+    pub workload: Name,
+    /// For what.
+    pub details: Details,
+    /// How long its token lives.
+    pub life: std::time::Duration,
+    /// The thumbprint of the key that the token is bound to.
+    pub jkt: Option<String>,
+}
+
+/// A token for a task.
+#[derive(Debug)]
+pub struct TaskGiven {
+    /// The task.
+    pub task: TaskId,
+    /// The token.
+    pub token: Secret<String>,
+}
+
+/// Issues a token for a task, or says why not.
+pub type IssueTask = Arc<dyn Fn(TaskAsked) -> PortFuture<'static, Result<TaskGiven, String>> + Send + Sync>;
+
+/// What the API works on of tasks.
+#[derive(Clone)]
+pub struct TaskParts {
+    /// The tasks that were issued.
+    pub tasks: Arc<Tasks>,
+    /// Issues one.
+    pub issue: IssueTask,
+    /// Cuts the sessions of one that was ended.
+    pub end: Arc<dyn Fn(TaskId) + Send + Sync>,
+}
+
+impl std::fmt::Debug for TaskParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TaskParts").field("tasks", &self.tasks).finish_non_exhaustive()
+    }
+}
+
 /// The upstreams as they are configured now.
 pub type Upstreams = Arc<dyn Fn() -> Vec<UpstreamView> + Send + Sync>;
 
@@ -179,6 +262,10 @@ pub struct ControlParts {
     pub tokens: Arc<Tokens>,
     /// Cuts the sessions of a native token that was revoked.
     pub end_token: EndToken,
+    /// Signals and risk.
+    pub signals: SignalParts,
+    /// Tasks.
+    pub tasks: TaskParts,
     /// The issuers.
     pub issuers: IssuerViews,
     /// The upstreams.

@@ -9,6 +9,8 @@ use kernel::ports::DeskError;
 use serde_json::{Value, json};
 use store::approvals::ActError;
 use store::log::{FindError, SearchError};
+use store::risk::RiskError;
+use store::signals::SignalError;
 use store::tokens::TokenError;
 use store::workloads::StandingError;
 
@@ -60,6 +62,8 @@ pub(crate) enum Problem {
     NothingToApprove(&'static str),
     #[error("too many requests of the workload wait for an answer")]
     TooManyWait,
+    #[error("no token is issued for the task: {0}")]
+    NoTask(String),
     #[error("the configuration has mistakes, so nothing was changed")]
     Configuration(Vec<Value>),
     #[error("the request took too long")]
@@ -86,7 +90,7 @@ const fn text(code: &'static str, meaning: &'static str, hint: &'static str) -> 
 }
 
 /// The codes that only the admin API has. Those that it shares with the command line have the meaning that they have there.
-pub const CODES: [CodeText; 11] = [
+pub const CODES: [CodeText; 12] = [
     text("PAR0320", "nobody approves their own request", "ask another member of the group"),
     text("PAR0321", "the person is in none of the groups that must approve", "ask a member of the named groups"),
     text("PAR0322", "the person has approved already", "a quorum counts distinct people: ask another"),
@@ -98,6 +102,11 @@ pub const CODES: [CodeText; 11] = [
     text("PAR0328", "too many searches of the audit log run", "try again in a moment, or narrow the search"),
     text("PAR0329", "there is nothing to approve", "`parapet decide` says what would be decided, and why"),
     text("PAR0330", "too many requests of the workload wait for an answer", "let people answer them, or withdraw some"),
+    text(
+        "PAR0331",
+        "no token is issued for the task",
+        "ask for upstreams and actions that some policy permits to the workload, and for an hour at most",
+    ),
 ];
 
 impl Problem {
@@ -128,12 +137,23 @@ impl Problem {
             Self::CannotDecide => (StatusCode::SERVICE_UNAVAILABLE, "PAR0208", "cannot decide now"),
             Self::NothingToApprove(_) => (StatusCode::CONFLICT, "PAR0329", "nothing to approve"),
             Self::TooManyWait => (StatusCode::CONFLICT, "PAR0330", "too many wait"),
+            Self::NoTask(_) => (StatusCode::CONFLICT, "PAR0331", "no token for the task"),
             Self::Configuration(_) => (StatusCode::UNPROCESSABLE_ENTITY, "PAR0327", "mistakes in the configuration"),
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "PAR0305", "timed out"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "PAR0328", "busy"),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "PAR0301", "failed"),
         }
     }
+}
+
+/// For listeners beside the admin API, whose callers are no people.
+pub(crate) fn not_found() -> Response {
+    Problem::NoRoute.into_response()
+}
+
+/// The same for a method that a route does not have.
+pub(crate) fn no_method() -> Response {
+    Problem::NoMethod.into_response()
 }
 
 impl IntoResponse for Problem {
@@ -197,6 +217,24 @@ impl From<StandingError> for Problem {
         match error {
             StandingError::Unavailable => Self::StoreUnavailable,
             other => Self::Standing(other),
+        }
+    }
+}
+
+impl From<RiskError> for Problem {
+    fn from(error: RiskError) -> Self {
+        match error {
+            RiskError::None => Self::Missing("risk to take back"),
+            RiskError::Unavailable => Self::StoreUnavailable,
+        }
+    }
+}
+
+impl From<SignalError> for Problem {
+    fn from(error: SignalError) -> Self {
+        match error {
+            SignalError::None => Self::Missing("signal"),
+            SignalError::Unavailable | SignalError::Full => Self::StoreUnavailable,
         }
     }
 }

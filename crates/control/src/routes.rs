@@ -10,7 +10,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use tokio::sync::Semaphore;
 
-use crate::api::{approvals, audit, classes, decisions, reload, sessions, signals, status, tokens, upstreams, workloads};
+use crate::api::{
+    approvals, audit, classes, decisions, reload, sessions, signals, status, tasks, tokens, upstreams, workloads,
+};
 use crate::context::{authenticate, authorize};
 use crate::parts::ControlParts;
 use crate::problem::Problem;
@@ -44,15 +46,27 @@ const fn route(method: &'static str, path: &'static str, right: Right, action: &
 use Right::{Administrator, Anyone};
 
 /// Every route.
-pub const ROUTES: [RouteView; 27] = [
+pub const ROUTES: [RouteView; 43] = [
     route("GET", "/v1/status", Anyone, "status"),
     route("GET", "/v1/workloads", Anyone, "workloads list"),
     route("GET", "/v1/workloads/{name}", Anyone, "workloads show"),
     route("POST", "/v1/workloads/{name}/quarantine", Administrator, "workloads quarantine"),
     route("POST", "/v1/workloads/{name}/release", Administrator, "workloads release"),
+    route("POST", "/v1/workloads/{name}/retire", Administrator, "workloads retire"),
+    route("POST", "/v1/workloads/{name}/risk", Administrator, "workloads risk set"),
+    route("POST", "/v1/workloads/{name}/risk/clear", Administrator, "workloads risk clear"),
+    route("GET", "/v1/signals", Administrator, "signals list"),
+    route("GET", "/v1/streams", Administrator, "signals streams"),
+    route("POST", "/v1/signals/{number}/ack", Administrator, "signals ack"),
+    route("GET", "/v1/threats", Anyone, "threats list"),
+    route("GET", "/v1/threats/{address}", Anyone, "threats check"),
     route("POST", "/v1/workloads/{name}/tokens", Administrator, "workloads token issue"),
     route("GET", "/v1/tokens", Administrator, "workloads token list"),
     route("POST", "/v1/tokens/{id}/revoke", Administrator, "workloads token revoke"),
+    route("GET", "/v1/tasks", Anyone, "tasks list"),
+    route("GET", "/v1/tasks/{id}", Anyone, "tasks show"),
+    route("POST", "/v1/workloads/{name}/tasks", Anyone, "tasks issue"),
+    route("POST", "/v1/tasks/{id}/revoke", Anyone, "tasks revoke"),
     route("GET", "/v1/upstreams", Anyone, "upstreams list"),
     route("POST", "/v1/upstreams/{name}/test", Administrator, "upstreams test"),
     route("GET", "/v1/upstreams/{name}/classes", Administrator, "upstreams classes"),
@@ -86,9 +100,21 @@ fn handler(route: &RouteView) -> MethodRouter<Arc<ControlParts>> {
         "workloads show" => get(workloads::show),
         "workloads quarantine" => post(workloads::quarantine),
         "workloads release" => post(workloads::release),
+        "workloads retire" => post(workloads::retire),
+        "workloads risk set" => post(signals::set_risk),
+        "workloads risk clear" => post(signals::clear_risk),
+        "signals list" => get(signals::list),
+        "signals streams" => get(signals::streams),
+        "signals ack" => post(signals::acknowledge),
+        "threats list" => get(signals::threats),
+        "threats check" => get(signals::check),
         "workloads token issue" => post(tokens::issue),
         "workloads token list" => get(tokens::list),
         "workloads token revoke" => post(tokens::revoke),
+        "tasks list" => get(tasks::list),
+        "tasks show" => get(tasks::show),
+        "tasks issue" => post(tasks::issue),
+        "tasks revoke" => post(tasks::revoke),
         "upstreams list" => get(upstreams::list),
         "upstreams test" => post(upstreams::test),
         "upstreams classes" => get(classes::list),

@@ -23,6 +23,8 @@ use store::classes::ClassDecisions;
 use store::database::Database;
 use store::log::{DiskLog, LogOptions, verify};
 use store::memory::StoppedClock;
+use store::risk::Risks;
+use store::signals::Signals;
 use store::tokens::Tokens;
 use store::workloads::Workloads;
 use tokio::sync::watch;
@@ -194,7 +196,8 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
         log,
         desk: Arc::new(desk),
         workloads: Arc::new(workloads),
-        tokens: Arc::new(given),
+        tokens: given,
+        signals: SignalParts { risks, signals: Arc::new(signals), streams: Arc::new(Vec::new) },
         end_token: Arc::new(|_| {}),
         issuers: Arc::new(|| vec![json!({ "issuer": "https://issuer.example", "keys": 1 })]),
         upstreams: Arc::new(|| {

@@ -77,6 +77,7 @@ fn control_parts(house: &Arc<House>, configuration: &Configuration, postgres: Op
         workloads: Arc::clone(&house.workloads),
         tokens: Arc::clone(&house.tokens),
         signals: house.signals.control(),
+        tasks: crate::task_house::parts(house),
         end_token: Arc::new({
             let native = Arc::clone(&house.native);
             move |id: &str| native.cut(id)

@@ -60,7 +60,9 @@ impl Publisher {
         Ok(Self {
             current: ArcSwap::from_pointee(snapshot),
             epoch: watch::Sender::new(1),
-            configured: Mutex::new(configuration.workloads.clone()),
+            configured: Mutex::new(owned(configuration)),
+            declared: Mutex::default(),
+            scores: Mutex::default(),
         })
     }
 
@@ -83,7 +85,7 @@ impl Publisher {
     /// Applies new standings to the current policies.
     pub(crate) fn restand(&self, standings: &Standings) {
         let configured = self.configured.lock().unwrap_or_else(PoisonError::into_inner);
-        let workloads = configured.iter().map(|workload| standing(workload, standings)).collect();
+        let workloads = self.standing(&configured, standings);
         let snapshot = self.current.load().with_workloads(self.next_epoch(), workloads);
         self.publish(snapshot);
     }
@@ -198,11 +200,21 @@ fn build(epoch: u64, configuration: &Configuration, standings: &Standings) -> Re
     let parts = SnapshotParts {
         epoch,
         policies: policy_files(configuration)?,
-        workloads: configuration.workloads.iter().map(|workload| standing(workload, standings)).collect(),
+        workloads: owned(configuration).iter().map(|workload| standing(workload, standings)).collect(),
         upstreams: configuration.upstreams.iter().map(|entry| entry.upstream.clone()).collect(),
         trust: Trust::new(configuration.trust.clone()),
     };
     Snapshot::build(parts).map_err(LoadError::Problems)
+}
+
+/// The configured workloads; for those whose owner has left nobody answers (NHI1).
+fn owned(configuration: &Configuration) -> Vec<Workload> {
+    let left: Vec<&Person> = configuration.people.iter().filter(|entry| entry.left).map(|entry| &entry.person).collect();
+    let mut workloads = configuration.workloads.clone();
+    for workload in workloads.iter_mut().filter(|workload| left.contains(&&workload.owner)) {
+        workload.status = WorkloadStatus::Unowned;
+    }
+    workloads
 }
 
 /// A configured workload, as it stands.

@@ -40,6 +40,7 @@ use crate::clock::SystemClock;
 use crate::config::checked::ListenerTls;
 use crate::config::{Configuration, Problems};
 use crate::signals::SignalHouse;
+use crate::task_house::{self, TaskHouse};
 use crate::snapshots::{Publisher, Teller};
 use crate::{WORKER_STACK, admin, audit, descriptors, dev_issuer, logs, parts, signals};
 
@@ -65,6 +66,8 @@ pub(crate) struct Ready {
     pub(crate) admin: SocketAddr,
     /// Where PostgreSQL clients connect.
     pub(crate) postgres: Option<SocketAddr>,
+    /// Where workloads exchange attestations for tokens.
+    pub(crate) tokens: Option<SocketAddr>,
     /// Where security events are pushed, and ours are read.
     pub(crate) signals: Option<SocketAddr>,
     /// Where the audit log is shown to strangers.
@@ -95,6 +98,7 @@ pub(crate) struct House {
     pub(crate) workloads: Arc<Workloads>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) native: Arc<NativeLogins>,
+    pub(crate) tasks: TaskHouse,
     pub(crate) signals: SignalHouse,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) sessions: Arc<Sessions>,
@@ -252,7 +256,17 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         domains: Arc::clone(issuers.trust_domains()),
     };
     let certificates = Certificates::open(configuration.postgres.as_ref(), &state, svids).await?;
+    let joined = task_house::Joined {
+        configuration: &configuration,
+        database: &database,
+        log: &as_log,
+        clock: &clock,
+        issuers: &issuers,
+        publisher: &publisher,
+    };
+    let own_tokens = TaskHouse::open(joined).await?;
     let house = Arc::new(House {
+        tasks: own_tokens,
         clock: Arc::clone(&clock),
         log: Arc::clone(&log),
         desk: Arc::clone(&desk),
@@ -300,7 +314,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
             let bearer = Arc::new(parts::bearer_logins(&configuration));
             let tls = house.certificates.as_ref().map(Certificates::offer);
             let gateway = PostgresGateway::new(parts, issuers, dialler.clone(), tls, upstreams);
-            let gateway = Arc::new(gateway.with_native_tokens(Arc::clone(&house.native)).with_bearer_logins(bearer));
+            let gateway = Arc::new(gateway.with_native_tokens(Arc::clone(&house.native)).with_task_tokens(Arc::clone(&house.tasks.tokens)).with_bearer_logins(bearer));
             let host = Host { tasks: tasks.clone(), lanes: Arc::clone(&lanes) };
             Some(listen_postgres(host, gateway, listener.listen).await?)
         }
@@ -311,9 +325,17 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     }
     let tlog = audit::follow(&tasks, &configuration, &log, &clock, &dialler).await?;
     let signals = signals::serve(&tasks, &house, configuration.signals.listener.as_ref()).await?;
+    let tokens = match &configuration.tokens {
+        None => None,
+        Some(listener) => {
+            let host = Host { tasks: tasks.clone(), lanes: Arc::clone(&lanes) };
+            let offer = house.certificates.as_ref().map(Certificates::offer);
+            Some(task_house::serve(host, &house, listener, offer).await?)
+        }
+    };
     let admin = admin::serve(&tasks, &house, admin, postgres)?;
     let policies = publisher.current().policies().len();
-    let ready = Ready { admin, postgres, signals, tlog, policies };
+    let ready = Ready { admin, postgres, tokens, signals, tlog, policies };
     announce(&state, &ready)?;
     tracing::info!(%admin, ?postgres, policies, "ready");
     Ok(Running {
@@ -431,6 +453,7 @@ fn announce(state: &Path, ready: &Ready) -> anyhow::Result<()> {
     let ports = serde_json::json!({
         "admin": ready.admin.to_string(),
         "postgres": ready.postgres.map(|address| address.to_string()),
+        "tokens": ready.tokens.map(|address| address.to_string()),
         "signals": ready.signals.map(|address| address.to_string()),
         "tlog": ready.tlog.map(|address| address.to_string()),
     });

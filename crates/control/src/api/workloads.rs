@@ -19,6 +19,10 @@ pub(crate) async fn quarantine(context: Context, Path(name): Path<String>, Body(
     app::workloads::quarantine(&context, &name, body.checked()?).await.map(Json)
 }
 
+pub(crate) async fn retire(context: Context, Path(name): Path<String>, Body(body): Body<WithReason>) -> Answer {
+    app::workloads::retire(&context, &name, body.checked()?).await.map(Json)
+}
+
 pub(crate) async fn release(context: Context, Path(name): Path<String>, Body(body): Body<WithReason>) -> Answer {
     app::workloads::release(&context, &name, body.checked()?).await.map(Json)
 }

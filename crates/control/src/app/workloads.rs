@@ -2,6 +2,7 @@
 
 use kernel::workload::{Name, Workload, WorkloadStatus};
 use serde_json::{Value, json};
+use store::risk::RiskError;
 
 use super::{list as list_of, object, time};
 use crate::context::Context;
@@ -25,8 +26,19 @@ pub(crate) async fn quarantine(context: &Context, name: &str, reason: &str) -> R
     Ok(object("parapet.workload/v1", json!({ "name": name, "status": "quarantined", "reason": reason })))
 }
 
+pub(crate) async fn retire(context: &Context, name: &str, reason: &str) -> Result<Value, Problem> {
+    let name = known(context, name)?;
+    context.parts.workloads.retire(&name, &context.caller.person, reason).await?;
+    Ok(object("parapet.workload/v1", json!({ "name": name, "status": "retired", "reason": reason })))
+}
+
 pub(crate) async fn release(context: &Context, name: &str, reason: &str) -> Result<Value, Problem> {
     let name = known(context, name)?;
+    // First, so that the policy that its risk tripped does not trip again at once.
+    match context.parts.signals.risks.clear(&name, &context.caller.person, reason).await {
+        Ok(()) | Err(RiskError::None) => {}
+        Err(error) => return Err(error.into()),
+    }
     context.parts.workloads.release(&name, &context.caller.person, reason).await?;
     Ok(object("parapet.workload/v1", json!({ "name": name, "status": "released", "reason": reason })))
 }
@@ -54,6 +66,8 @@ fn view(context: &Context, workload: &Workload) -> Value {
         "expires": workload.expires.map(time),
         "status": if expired && status == WorkloadStatus::Active { json!("expired") } else { json!(status) },
         "risk": workload.risk,
+        "risk_reasons": super::signals::risk(context, &workload.name),
+        "risk_why": super::signals::risk_why(context, &workload.name),
         "native_tokens": static_keys,
         // OWASP's risks of non-human identities that show here: NHI7, secrets that live long.
         "flags": if static_keys > 0 { json!(["NHI7"]) } else { json!([]) },

@@ -7,11 +7,14 @@ pub mod bearer;
 mod bundle;
 pub mod certificate;
 mod claims;
+pub mod dpop;
 mod json;
 pub mod jwks;
 pub mod native;
 pub mod oidc;
+pub mod security_event;
 pub mod spiffe;
+pub mod task;
 pub mod trust_domains;
 pub mod workload_api;
 

@@ -287,6 +287,24 @@ impl Snapshot {
         Self { upstreams, ..self.again(epoch, self.workloads.clone()) }
     }
 
+    /// Could policy ever permit the workload an action, or any action of a group, on something of an upstream? False is sure;
+    /// true only says that some permit is about it. On an observing upstream nothing is ruled out.
+    pub fn may_ever(&self, workload: &Name, upstream: &Name, word: &str) -> bool {
+        let (Some(workload), Some(known)) = (self.workloads.get(workload), self.upstreams.get(upstream)) else {
+            return false;
+        };
+        if known.upstream.mode == Mode::Observe {
+            return true;
+        }
+        let actions = Action::ALL.iter().filter(|action| action.as_str() == word || action.group().as_str() == word);
+        actions.copied().any(|action| {
+            ResourceKind::ALL.into_iter().any(|kind| {
+                let cut = Cut { workload, upstream: &known.upstream, action, kind };
+                self.slice(&cut).is_some_and(|slice| !slice.permits.is_empty())
+            })
+        })
+    }
+
     pub(crate) fn known_upstream(&self, name: &Name) -> Option<&Arc<KnownUpstream>> {
         self.upstreams.get(name)
     }

@@ -2,6 +2,7 @@
 //! mends, and writes nothing but what `--bundle` names; each test of an upstream is entered in the audit log.
 
 mod bundle;
+mod signals;
 mod certificates;
 
 use std::net::SocketAddr;
@@ -241,6 +242,7 @@ async fn gateway(globals: &Globals, configuration: Option<&Configuration>, lines
         Ok(answer) => lines.extend(output::items(&answer).iter().filter_map(static_keys)),
         Err(failure) => lines.push(from_failure("workloads", &failure)),
     }
+    lines.extend(signals::lines(&client).await);
     let upstreams = match client.get("/v1/upstreams").await {
         Ok(answer) => output::items(&answer),
         Err(failure) => return lines.push(from_failure("upstreams", &failure)),

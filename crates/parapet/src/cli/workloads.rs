@@ -38,6 +38,19 @@ enum Verb {
         #[command(subcommand)]
         verb: super::tokens::Verb,
     },
+    /// Say how risky a workload is, or take back what was said
+    Risk {
+        #[command(subcommand)]
+        verb: super::risk::Verb,
+    },
+    /// End a workload for good, and cut its live sessions
+    Retire {
+        /// Its name
+        workload: String,
+        /// Why, for the audit log and its owner
+        #[arg(long)]
+        reason: String,
+    },
     /// End a quarantine
     Release {
         /// Its name
@@ -62,6 +75,8 @@ pub(super) const LISTING: Listing = Listing {
         Column::new("EXPIRES", &["/expires"]).shape(Shape::Time).wide(),
         Column::new("GROUPS", &["/groups"]).shape(Shape::List).wide(),
         Column::new("RISK", &["/risk"]).wide(),
+        Column::new("RISK WHY", &["/risk_why"]).shape(Shape::List).wide(),
+        Column::new("REVOKED UNTIL", &["/risk_reasons/revoked_before"]).shape(Shape::Time).wide(),
         Column::new("TOKENS", &["/native_tokens"]).wide(),
         Column::new("FLAGS", &["/flags"]).shape(Shape::List).wide(),
         Column::new("PURPOSE", &["/purpose"]).wide(),
@@ -93,6 +108,19 @@ impl Workloads {
                 );
             }
             Verb::Token { verb } => super::tokens::execute(verb, globals).await?,
+            Verb::Risk { verb } => super::risk::execute(verb, globals).await?,
+            Verb::Retire { workload, reason } => {
+                let name = id::read(&workload)?;
+                let client = Client::new(globals)?;
+                output::confirm(globals, &format!("This ends {name} for good, and cuts its live sessions."))?;
+                WORKLOADS.act(&client, &name, "retire", &reason).await?;
+                changed(
+                    globals,
+                    style::Tone::Bad,
+                    &format!("{name} is retired"),
+                    &format!("parapet workloads show {name}"),
+                );
+            }
             Verb::Release { workload, reason } => {
                 let name = id::read(&workload)?;
                 let client = Client::new(globals)?;

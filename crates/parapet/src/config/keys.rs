@@ -124,6 +124,9 @@ pub(crate) const ALL: &[Key] = &[
     ),
     defaulted("gateway.drain", Kind::Text, "30s", "how long running requests may go on after a stop was asked for"),
     defaulted("admin.listen", Kind::Text, "127.0.0.1:18000", "address of the admin API; loopback only"),
+    key("tokens.listen", Kind::Text, "address on which workloads exchange attestations for tokens; without it there is no such listener"),
+    defaulted("tokens.tls", Kind::Text, "postgres", "`postgres`: the certificate of the PostgreSQL listener; or `off` (loopback only)"),
+    key("tokens.url", Kind::Text, "what workloads call it, and the `iss` of its tokens; unless set, `gateway.public_url` is the `iss`"),
     key("postgres.listen", Kind::Text, "address on which PostgreSQL clients connect; without it there is no listener"),
     defaulted(
         "postgres.tls",
@@ -189,12 +192,6 @@ pub(crate) const ALL: &[Key] = &[
         Kind::ListMap,
         "for each class, such as `pii`, globs over `schema.table.column` or `schema.table`",
     ),
-    defaulted(
-        "upstreams.*.hold",
-        Kind::Text,
-        "5m",
-        "how long a request may wait for its approval with the client attached",
-    ),
     key(
         "upstreams.*.label_providers",
         Kind::List,
@@ -205,6 +202,12 @@ pub(crate) const ALL: &[Key] = &[
         Kind::Text,
         "signal",
         "values that look sensitive in columns without a class: `off`, `signal`, or `mask` (each row is looked at)",
+    ),
+    defaulted(
+        "upstreams.*.hold",
+        Kind::Text,
+        "5m",
+        "how long a request may wait for its approval with the client attached",
     ),
     defaulted(
         "upstreams.*.max_message",
@@ -259,7 +262,7 @@ pub(crate) const ALL: &[Key] = &[
     required(
         "spiffe.*.bundle",
         Kind::Text,
-        "`file:///…`: the trust domain's bundle, as SPIRE shows it in SPIFFE format",
+        "the trust domain's bundle: `https://…` (its bundle endpoint), `file:///…`, or `workload-api`",
     ),
     key(
         "spiffe.*.audience",
@@ -300,5 +303,6 @@ pub(crate) const ALL: &[Key] = &[
     secret("signals.receivers.*.authorization", "the bearer token that we show when we push: `file:///…`, `env://NAME` or `command:///…`"),
     key("people.*.groups", Kind::List, "groups that `@approve` may name"),
     defaulted("people.*.admin", Kind::Boolean, "false", "may use the administrative verbs"),
+    defaulted("people.*.left", Kind::Boolean, "false", "they have left: the workloads that they own are denied until they have another owner"),
     secret("people.*.token_hash", "`sha256:` and the SHA-256 of their API token in hexadecimal"),
 ];

@@ -386,12 +386,13 @@ pub(super) fn people(section: &Section<'_>, problems: &mut Vec<Problem>) -> Opti
         };
         let groups = groups(&section, problems);
         let admin = choose(&section, "admin", &[("true", true), ("false", false)], problems);
+        let left = choose(&section, "left", &[("true", true), ("false", false)], problems).unwrap_or(false);
         let token_hash = match section.get("token_hash") {
             Some(entry) => token_hash(&entry, &people, problems),
             None => None,
         };
         if let (Some(person), Some(groups), Some(admin)) = (person, groups, admin) {
-            people.push(PersonEntry { person, groups, admin, token_hash });
+            people.push(PersonEntry { person, groups, admin, left, token_hash });
         }
     }
     (problems.len() == before).then_some(people)
@@ -412,7 +413,7 @@ fn token_hash(entry: &Entry, others: &[PersonEntry], problems: &mut Vec<Problem>
     Some(hash)
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
     let mut hash = [0; 32];
     if text.len() != 64 || !text.is_ascii() {
         return None;

@@ -6,6 +6,7 @@
 mod audit;
 mod identity;
 mod listeners;
+mod signals;
 mod templates;
 mod upstreams;
 
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use self::signals::{ListPlace, SignalListener, SignalsPart, StreamEntry, ThreatEntry};
 use kernel::policy::Upstream;
 use kernel::time::Timestamp;
 use kernel::trust::TrustRule;
@@ -34,6 +36,8 @@ pub(crate) struct Configuration {
     pub(crate) admin: AdminListener,
     /// The PostgreSQL listener, if there is one.
     pub(crate) postgres: Option<PostgresListener>,
+    /// The token endpoint, if there is one.
+    pub(crate) tokens: Option<TokenListener>,
     /// The audit log.
     pub(crate) audit: AuditPart,
     /// Folders of policies, all of which exist.
@@ -52,6 +56,10 @@ pub(crate) struct Configuration {
     pub(crate) workload_api: Option<WorkloadApi>,
     /// The people who approve and administer.
     pub(crate) people: Vec<PersonEntry>,
+    /// The threat lists.
+    pub(crate) threats: Vec<ThreatEntry>,
+    /// Security events, from others and to others.
+    pub(crate) signals: SignalsPart,
     /// SHA-256, in hexadecimal, of the texts that were read, for the audit log.
     pub(crate) digest: String,
 }
@@ -83,6 +91,17 @@ pub(crate) struct PostgresListener {
     pub(crate) tls: ListenerTls,
     /// Names that log in by OAUTHBEARER instead of a password; `*` is every name.
     pub(crate) oauthbearer: Vec<String>,
+}
+
+/// Where workloads exchange attestations for tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TokenListener {
+    /// The address.
+    pub(crate) listen: SocketAddr,
+    /// Does it offer what the PostgreSQL listener does? If not, only on loopback.
+    pub(crate) tls: bool,
+    /// What workloads call it, without a slash at the end.
+    pub(crate) url: Option<String>,
 }
 
 /// How a listener's connections are protected.
@@ -284,6 +303,8 @@ pub(crate) struct PersonEntry {
     pub(crate) groups: BTreeSet<Name>,
     /// May they use the administrative verbs?
     pub(crate) admin: bool,
+    /// Have they left? Then nobody answers for what they own.
+    pub(crate) left: bool,
     /// SHA-256 of their API token.
     pub(crate) token_hash: Option<[u8; 32]>,
 }
@@ -294,6 +315,7 @@ pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configurat
     let gateway = listeners::gateway(&root.section("gateway"), problems);
     let admin = listeners::admin(&root.section("admin"), problems);
     let postgres = listeners::postgres(&root.section("postgres"), problems);
+    let tokens = listeners::tokens(&root.section("tokens"), problems);
     let upstreams = upstreams::all(&root.section("upstreams"), problems);
     let policy_folders = listeners::policy_folders(&root.section("policies"), problems);
     let workloads = identity::workloads(&root.section("workloads"), problems);
@@ -302,6 +324,8 @@ pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configurat
     let workload_api = identity::workload_api(&root, problems);
     let trust = identity::trust(&root, problems);
     let people = identity::people(&root.section("people"), problems);
+    let threats = signals::threats(&root.section("threats"), problems);
+    let signals = signals::all(&root.section("signals"), problems);
     if let (Some(admin), Some(Some(postgres))) = (admin, &postgres)
         && admin.listen == postgres.listen
         && admin.listen.port() != 0
@@ -316,6 +340,7 @@ pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configurat
         gateway,
         admin: admin?,
         postgres: postgres?,
+        tokens: tokens?,
         audit: audit?,
         policy_folders: policy_folders?,
         upstreams: upstreams?,
@@ -325,6 +350,8 @@ pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configurat
         spiffe: spiffe?,
         workload_api: workload_api?,
         people: people?,
+        threats: threats?,
+        signals: signals?,
         digest: digest(raw),
     })
 }
