@@ -58,6 +58,8 @@ pub(crate) struct Setup {
     max_sessions: u32,
     workloads: &'static [Registered],
     classes: String,
+    /// Further keys of the upstream.
+    upstream_also: String,
     also: String,
 }
 
@@ -84,6 +86,7 @@ impl Setup {
             max_sessions: 1000,
             workloads: WORKLOADS,
             classes: CLASSES.to_owned(),
+            upstream_also: String::new(),
             also: String::new(),
         }
     }
@@ -136,6 +139,11 @@ impl Setup {
     /// With these classes instead: lines of `[upstreams.*.classes]`.
     pub(crate) fn classes(self, classes: String) -> Self {
         Self { classes, ..self }
+    }
+
+    /// With these keys of the upstream besides.
+    pub(crate) fn upstream_also(self, upstream_also: String) -> Self {
+        Self { upstream_also, ..self }
     }
 
     /// With these tables besides.
@@ -193,6 +201,7 @@ mode = "{mode}"
 disclosure = "{disclosure}"
 hold = "{hold}"
 max_sessions = {max_sessions}
+{upstream_also}
 
 [upstreams.shop-db.classes]
 {classes}
@@ -212,6 +221,7 @@ jwks = "file://{jwks}"
             disclosure = self.disclosure,
             hold = self.hold,
             max_sessions = self.max_sessions,
+            upstream_also = self.upstream_also,
             issuer = issuer::NAME,
             audience = issuer::AUDIENCE,
             jwks = self.jwks.display(),

@@ -46,11 +46,7 @@ impl Bed {
     }
 
     /// The same on one of the servers.
-    pub(crate) fn start_on(
-        server: postgres::Server,
-        name: &str,
-        change: impl FnOnce(Setup) -> Setup,
-    ) -> Option<Self> {
+    pub(crate) fn start_on(server: postgres::Server, name: &str, change: impl FnOnce(Setup) -> Setup) -> Option<Self> {
         let folder = Folder::new(name);
         let postgres = Postgres::start_on(server, &folder)?;
         let issuer = Issuer::new(&folder);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::bed::Bed;
 use crate::bed::clients::{Driver, environment, psql, run_with, skip_without_driver};
+use crate::bed::postgres::Server;
 use crate::bed::raw::{self, message};
 
 /// Each mask has a table of its own: `kept_…` is the same table without one.
@@ -43,8 +44,8 @@ fn nulls(mask: &str) -> Vec<&'static str> {
     }
 }
 
-fn start(name: &str) -> Option<Bed> {
-    let bed = Bed::start_with(name, |setup| {
+fn start(server: Server, name: &str) -> Option<Bed> {
+    let bed = Bed::start_on(server, &format!("{name}-{server:?}").to_lowercase(), |setup| {
         let folder = setup.own_policies();
         let mut policies = String::new();
         let mut classes = String::new();
@@ -129,7 +130,11 @@ type Read = BTreeMap<String, BTreeMap<String, Vec<Vec<(String, String)>>>>;
 
 #[test]
 fn drivers_see_their_types_and_no_values_mk11_mk12() {
-    let Some(bed) = start("masks-drivers") else { return };
+    [Server::System, Server::Second].map(drivers);
+}
+
+fn drivers(server: Server) {
+    let Some(bed) = start(server, "masks-drivers") else { return };
     let canaries = canaries(&bed);
     let tables: Vec<String> = MASKS.iter().chain(&["clear"]).map(|mask| format!("kept_{mask}")).collect();
     let input = serde_json::to_string(&tables).unwrap();
@@ -171,7 +176,11 @@ fn drivers_see_their_types_and_no_values_mk11_mk12() {
 /// The server itself takes every masked value as one of the column's type, declared length included.
 #[test]
 fn masked_text_is_valid_for_its_type() {
-    let Some(bed) = start("masks-valid") else { return };
+    [Server::System, Server::Second].map(valid);
+}
+
+fn valid(server: Server) {
+    let Some(bed) = start(server, "masks-valid") else { return };
     let canaries = canaries(&bed);
     for mask in MASKS {
         let sql = format!("select * from kept_{mask} where id = 1");
@@ -197,7 +206,11 @@ fn masked_text_is_valid_for_its_type() {
 /// Simple and extended queries, described and not, in both formats, by row counts and by SQL cursors; and COPY.
 #[test]
 fn no_planted_byte_leaves_mk06_mk11_mk12_mk13_mk16() {
-    let Some(bed) = start("masks-bytes") else { return };
+    [Server::System, Server::Second].map(bytes);
+}
+
+fn bytes(server: Server) {
+    let Some(bed) = start(server, "masks-bytes") else { return };
     let canaries = canaries(&bed);
     let mut raw = bed.raw("reporting");
     for mask in MASKS {

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod catalogue;
+mod classes;
 mod copy;
 mod holds;
 mod limits;
