@@ -133,6 +133,10 @@ impl Approvals {
                 let query = if matches!(state, State::All) { String::new() } else { format!("?state={word}") };
                 let answer = Client::new(globals)?.get(&format!("/v1/approvals{query}")).await?;
                 output::data(&LISTING.render(&answer, globals));
+                if output::items(&answer).is_empty() && !globals.for_programs() {
+                    let asks = "  one stands here when a policy with `@approve` holds a statement";
+                    output::note(globals, &format!("{asks}; those of before: {LIST_ALL}"));
+                }
             }
             Verb::Show { approval } => {
                 let approval = id::read(&approval)?;
@@ -172,13 +176,31 @@ impl Ahead {
                 if !globals.for_programs() {
                     output::message(&format!("{approval} waits for people: parapet approvals approve {approval}"));
                 }
-                let answer = tokio::time::timeout(patience, until_answered(globals, &approval)).await;
-                answer.unwrap_or(Ok(asked))?
+                let answered = tokio::time::timeout(patience, until_answered(globals, &approval));
+                telling(globals, &approval, answered).await.unwrap_or(Ok(asked))?
             }
         };
         answered(globals, &approval, &answer);
         let granted = answer.get("state").and_then(Value::as_str) == Some("granted");
         Ok(if granted || self.wait.is_none() { Exit::Done } else { Exit::NotApproved })
+    }
+}
+
+/// Says every 15 s for what it still waits.
+async fn telling<T>(globals: &Globals, approval: &str, answered: impl Future<Output = T>) -> T {
+    const EVERY: Duration = Duration::from_secs(15);
+    let mut answered = std::pin::pin!(answered);
+    let mut waited = Duration::ZERO;
+    loop {
+        tokio::select! {
+            answer = &mut answered => return answer,
+            () = tokio::time::sleep(EVERY) => {
+                waited += EVERY;
+                if !globals.for_programs() {
+                    output::note(globals, &format!("{} s: {approval} waits for an answer", waited.as_secs()));
+                }
+            }
+        }
     }
 }
 

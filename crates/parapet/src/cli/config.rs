@@ -121,12 +121,15 @@ pub(super) fn accepted(globals: &Globals, configuration: &Configuration) -> Stri
         );
     }
     format!(
-        "{}: {}, {}, {}, {} people\n",
+        "{}: {}, {}, {}, {}\n",
         crate::cli::style::Styled(Tone::Good, "✓ the configuration is valid"),
         output::count(configuration.upstreams.len(), "upstream"),
         output::count(configuration.workloads.len(), "workload"),
         output::count(configuration.trust.len(), "trust rule"),
-        configuration.people.len(),
+        match configuration.people.len() {
+            1 => "1 person".to_owned(),
+            number => format!("{number} people"),
+        },
     )
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Noun {
     pub(super) one: &'static str,
     /// How they are shown.
     pub(super) listing: &'static Listing,
+    /// Where there are none: when there will be some, and the command for that.
+    pub(super) empty: &'static str,
 }
 
 impl Noun {
@@ -23,6 +25,9 @@ impl Noun {
     pub(super) async fn list(&self, globals: &Globals) -> Result<(), Failure> {
         let answer = Client::new(globals)?.get(&format!("/v1/{}s", self.one)).await?;
         output::data(&self.listing.render(&answer, globals));
+        if output::items(&answer).is_empty() && !globals.for_programs() {
+            output::note(globals, &format!("  {}", self.empty));
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ mod suggest;
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum as _};
 use kernel::policy::{Bundle, PolicyFile, Problem};
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::cli::globals::Globals;
 use crate::cli::output;
 use crate::cli::serve::Layers;
 use crate::cli::style::{Styled, Tone, plain};
-use crate::policy_test::{self, TestFileError, policy_files};
+use crate::policy_test::{self, ReportForm, TestFileError, policy_files};
 
 /// Check, test, format and propose policies; needs no gateway
 #[derive(Debug, Args)]
@@ -39,6 +39,12 @@ enum Verb {
         /// Only tests whose name contains this
         #[arg(short = 'k', long = "only", value_name = "TEXT")]
         only: Option<String>,
+        /// Exit 3, too, if fewer than so many percent of the policies had a part in a verdict
+        #[arg(long, value_name = "PERCENT", conflicts_with = "only", value_parser = clap::value_parser!(u8).range(1..=100))]
+        min: Option<u8>,
+        /// Also write a report for CI, such as junit=report.xml; can be given again
+        #[arg(long = "report", value_name = "FORM=FILE", value_parser = report_file)]
+        reports: Vec<(ReportForm, PathBuf)>,
         #[command(flatten)]
         layers: Layers,
     },
@@ -63,8 +69,8 @@ impl Policy {
                 Ok(paths) => check(&paths, globals),
                 Err(exit) => Ok(exit),
             },
-            Verb::Test { paths, only, layers } => match folders(paths, &layers, globals)? {
-                Ok(paths) => test(&paths, only.as_deref(), globals),
+            Verb::Test { paths, only, min, reports, layers } => match folders(paths, &layers, globals)? {
+                Ok(paths) => test(&paths, &Wanted { only: only.as_deref(), min, reports: &reports }, globals),
                 Err(exit) => Ok(exit),
             },
             Verb::Fmt { paths, check, layers } => match folders(paths, &layers, globals)? {
@@ -89,7 +95,7 @@ fn folders(paths: Vec<PathBuf>, layers: &Layers, globals: &Globals) -> Result<Re
 
 fn read(paths: &[PathBuf]) -> Result<Vec<PolicyFile>, Failure> {
     let files = policy_files(paths).map_err(|error| {
-        let failure = Failure::new(Exit::Failed, "PAR0301", format!("the policies cannot be read: {}", error.kind()));
+        let failure = Failure::new(Exit::Failed, "PAR0301", format!("the policies cannot be read: {error}"));
         failure.help("name folders that hold `*.cedar`, or such files")
     })?;
     if files.is_empty() {
@@ -200,12 +206,30 @@ fn run_tests(paths: &[PathBuf], only: Option<&str>) -> Result<policy_test::Repor
     })
 }
 
-fn test(paths: &[PathBuf], only: Option<&str>, globals: &Globals) -> Result<Exit, Failure> {
+/// Which tests are run, and what is wanted of them.
+struct Wanted<'a> {
+    only: Option<&'a str>,
+    min: Option<u8>,
+    reports: &'a [(ReportForm, PathBuf)],
+}
+
+/// `junit=report.xml`.
+fn report_file(text: &str) -> Result<(ReportForm, PathBuf), String> {
+    let (form, file) = text.split_once('=').unwrap_or((text, ""));
+    if file.is_empty() {
+        return Err("it is FORM=FILE, such as junit=report.xml".to_owned());
+    }
+    let form =
+        ReportForm::from_str(form, false).map_err(|_| "the forms are junit, sarif, github, tap and md".to_owned())?;
+    Ok((form, PathBuf::from(file)))
+}
+
+fn test(paths: &[PathBuf], wanted: &Wanted<'_>, globals: &Globals) -> Result<Exit, Failure> {
     let files = read(paths)?;
     if let Err(problems) = Bundle::load(&files) {
         return Ok(invalid(&problems, &files, globals));
     }
-    let report = run_tests(paths, only)?;
+    let report = run_tests(paths, wanted.only)?;
     if report.outcomes.is_empty() {
         // Nothing was proved: that must not look like success.
         let failure = Failure::new(Exit::Invalid, "PAR0311", "no test was run");
@@ -215,6 +239,16 @@ fn test(paths: &[PathBuf], only: Option<&str>, globals: &Globals) -> Result<Exit
         output::data(&output::object("parapet.policy-test/v1", &report.json()));
     } else {
         output::data(&report.text(globals.verbose));
+    }
+    for (form, file) in wanted.reports {
+        std::fs::write(file, form.render(&report))
+            .map_err(|error| Failure::new(Exit::Failed, "PAR0301", format!("{}: {}", file.display(), error.kind())))?;
+    }
+    if let (Some(min), Some(covered)) = (wanted.min, report.covered())
+        && covered < usize::from(min)
+    {
+        let message = format!("{covered} % of the policies are exercised, and {min} % are wanted");
+        return Err(Failure::new(Exit::Invalid, "PAR0311", message).help("write a test for each that is named above"));
     }
     Ok(if report.failed() == 0 { Exit::Done } else { Exit::Invalid })
 }

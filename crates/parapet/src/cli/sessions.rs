@@ -54,7 +54,11 @@ pub(super) const LISTING: Listing = Listing {
     ],
 };
 
-const SESSIONS: Noun = Noun { one: "session", listing: &LISTING };
+const SESSIONS: Noun = Noun {
+    one: "session",
+    listing: &LISTING,
+    empty: "one stands here while a client is connected: parapet run --as WORKLOAD -- psql",
+};
 
 impl Sessions {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {

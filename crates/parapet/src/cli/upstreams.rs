@@ -50,7 +50,11 @@ pub(super) const LISTING: Listing = Listing {
     ],
 };
 
-const UPSTREAMS: Noun = Noun { one: "upstream", listing: &LISTING };
+const UPSTREAMS: Noun = Noun {
+    one: "upstream",
+    listing: &LISTING,
+    empty: "they are configured as `[upstreams.NAME]`: parapet config explain upstreams",
+};
 
 impl Upstreams {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {

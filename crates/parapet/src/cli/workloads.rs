@@ -85,7 +85,11 @@ pub(super) const LISTING: Listing = Listing {
     ],
 };
 
-const WORKLOADS: Noun = Noun { one: "workload", listing: &LISTING };
+const WORKLOADS: Noun = Noun {
+    one: "workload",
+    listing: &LISTING,
+    empty: "they are configured as `[workloads.NAME]`, each with a trust rule: parapet config explain workloads",
+};
 
 impl Workloads {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {

@@ -15,8 +15,8 @@ use kernel::time::Timestamp;
 use crate::cli::exit::Exit;
 use crate::cli::{output, time};
 use crate::config::{Sources, load};
-use crate::dev_issuer;
 use crate::wiring::{self, Origin, Ready};
+use crate::{dev_issuer, policy_test};
 
 pub(crate) use steps::{DemoStep, run as run_step};
 
@@ -200,7 +200,7 @@ fn banner(
          upstream   shop-db    {started}\n  \
          gateway    {postgres} postgres\n  \
          admin      http://{}   (token in {})\n  \
-         policies   pack \"starter\": {} policies   (parapet policy test runs their tests)\n\n  \
+         policies   pack \"starter\": {}\n\n  \
          1 mask        parapet demo run mask        select name, email, card from customers\n  \
          2 block       parapet demo run block       drop table orders\n  \
          3 approve     parapet demo run approve     alter table orders add column note text\n  \
@@ -212,8 +212,21 @@ fn banner(
         folder.display(),
         ready.admin,
         folder.join("admin.token").display(),
-        ready.policies,
+        pack(folder).unwrap_or_else(|| format!("{} policies", ready.policies)),
     ));
+}
+
+/// How many guardrails enforce and observe, and how their tests went.
+fn pack(folder: &Path) -> Option<String> {
+    let folders = [folder.join("policies")];
+    let bundle = kernel::policy::Bundle::load(&policy_test::policy_files(&folders).ok()?).ok()?;
+    let forbids = || bundle.policies().iter().filter(|policy| policy.forbids());
+    let observed = forbids().filter(|policy| policy.observed()).count();
+    let report = policy_test::run(&folders, None).ok()?;
+    let (enforced, failed) = (forbids().count() - observed, report.failed());
+    let failed = if failed == 0 { String::new() } else { format!(", {failed} failed") };
+    let passed = report.outcomes.len() - report.failed();
+    Some(format!("{enforced} enforced, {observed} observed, {}{failed}", output::count(passed, "test") + " passed"))
 }
 
 /// Is there exactly one demo running? Its state folder.

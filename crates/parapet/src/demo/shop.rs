@@ -31,7 +31,9 @@ impl Upstream {
             place.split_once('/').context("an upstream's URL names a database: `postgres://user@host/database`")?;
         let (host, port) = host.rsplit_once(':').unwrap_or((host, "5432"));
         if !["localhost", "127.0.0.1"].contains(&host) {
-            bail!("`{host}` is another machine: the demo guards databases on this one alone; use `parapet serve`");
+            bail!(
+                "`{host}` is another machine: `demo` and `dev` guard databases on this one alone; use `parapet serve`"
+            );
         }
         let password = match password {
             "" => crate::config::variable("PGPASSWORD").unwrap_or_default(),

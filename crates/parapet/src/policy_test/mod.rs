@@ -8,6 +8,7 @@
 mod catalogue;
 mod ddl;
 mod file;
+mod formats;
 mod report;
 
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ use wire::sql::Catalogue;
 
 use crate::dry_run;
 use crate::policy_test::file::{Expected, Fixtures, Test};
+pub(crate) use crate::policy_test::formats::ReportForm;
 pub(crate) use crate::policy_test::report::Report;
 
 /// The name of a folder's tests.
@@ -93,9 +95,13 @@ pub(crate) struct Difference {
 pub(crate) fn policy_files(paths: &[PathBuf]) -> std::io::Result<Vec<PolicyFile>> {
     let mut files = Vec::new();
     for path in paths {
+        // The operating system does not say which path it means.
+        let at = |path: &Path, error: std::io::Error| {
+            std::io::Error::new(error.kind(), format!("{}: {}", path.display(), error.kind()))
+        };
         let mut found = Vec::new();
         if path.is_dir() {
-            for entry in std::fs::read_dir(path)? {
+            for entry in std::fs::read_dir(path).map_err(|error| at(path, error))? {
                 let path = entry?.path();
                 if path.extension().is_some_and(|extension| extension == "cedar") {
                     found.push(path);
@@ -106,7 +112,7 @@ pub(crate) fn policy_files(paths: &[PathBuf]) -> std::io::Result<Vec<PolicyFile>
             found.push(path.clone());
         }
         for path in found {
-            let text = std::fs::read_to_string(&path)?;
+            let text = std::fs::read_to_string(&path).map_err(|error| at(&path, error))?;
             files.push(PolicyFile { name: path.display().to_string().into(), text: text.into() });
         }
     }

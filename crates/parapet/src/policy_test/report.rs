@@ -51,6 +51,12 @@ impl Report {
         unused.map(|(id, place)| (id.as_str(), place.as_str())).collect()
     }
 
+    /// How many of a hundred policies had a part in some test's verdict; none where only some tests were run.
+    pub(crate) fn covered(&self) -> Option<usize> {
+        let unused = self.never_exercised().len();
+        (!self.partial && !self.policies.is_empty()).then(|| (self.policies.len() - unused) * 100 / self.policies.len())
+    }
+
     /// For programs.
     pub(crate) fn json(&self) -> Value {
         let test = |outcome: &Outcome| {
@@ -69,6 +75,7 @@ impl Report {
             "failed": self.failed(),
             "tests": self.outcomes.iter().map(test).collect::<Vec<_>>(),
             "never_exercised": unused,
+            "covered_percent": self.covered(),
         })
     }
 
