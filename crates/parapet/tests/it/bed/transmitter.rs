@@ -33,22 +33,26 @@ pub(crate) struct Transmitter {
     key: RsaKeyPair,
     jwks: PathBuf,
     issued: AtomicU64,
+    /// Its own folder, if it has one: it goes with it.
+    _folder: Option<Folder>,
 }
 
 impl Transmitter {
-    /// Makes a key and writes its public half into the folder.
-    pub(crate) fn new(folder: &Folder) -> Self {
-        Self::with_key(folder, "set-jwks.json")
+    /// One with a folder of its own.
+    pub(crate) fn new(name: &str) -> Self {
+        let folder = Folder::new(name);
+        let transmitter = Self::within(&folder, "set-jwks.json");
+        Self { _folder: Some(folder), ..transmitter }
     }
 
-    /// The same with the public half in this file.
-    pub(crate) fn with_key(folder: &Folder, file: &str) -> Self {
+    /// Makes a key and writes its public half into a file of the folder.
+    pub(crate) fn within(folder: &Folder, file: &str) -> Self {
         let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let public = key.public_key();
         let n = URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero());
         let e = URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero());
         let keys = json!({"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": KEY_ID, "n": n, "e": e}]});
-        Self { key, jwks: folder.write(file, &keys.to_string()), issued: AtomicU64::new(0) }
+        Self { key, jwks: folder.write(file, &keys.to_string()), issued: AtomicU64::new(0), _folder: None }
     }
 
     /// The file with its public keys.

@@ -18,6 +18,9 @@ use crate::bed::wait;
 const SECOND: Duration = Duration::from_secs(1);
 const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type";
 
+/// Counts for longer than any test, and holds nothing.
+const LONG: &str = "select count(*) from generate_series(1, 100000000000)";
+
 /// The table of a stream by which the transmitter pushes.
 fn stream(transmitter: &Transmitter, more: &str) -> String {
     format!(
@@ -37,7 +40,7 @@ fn sha256(text: &str) -> String {
 }
 
 fn bed(name: &str, more: &str, change: impl FnOnce(Setup) -> Setup) -> Option<(Bed, Transmitter)> {
-    let transmitter = Transmitter::new(&Folder::new(&format!("{name}-transmitter")));
+    let transmitter = Transmitter::new(&format!("{name}-transmitter"));
     let also = stream(&transmitter, more);
     let bed = Bed::start_with(name, |setup| change(setup.also(also)))?;
     Some((bed, transmitter))
@@ -67,17 +70,14 @@ fn a_revoked_session_is_cut_within_a_second_and_its_token_counts_no_more() {
     let mut other = bed.raw("auditor");
     assert_eq!(raw::tags(&live.query("select 1")), "TDCZ");
     // A stock psql that waits for an answer.
-    let mut command = psql_command(&bed, "reporting", &["-c", "select pg_sleep(60)"]);
+    let mut command = psql_command(&bed, "reporting", &["-c", LONG]);
     let mut psql = environment_with(bed.gateway.postgres(), "reporting", &token, &mut command)
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
     wait::until("psql's statement to run", Duration::from_secs(10), || {
-        bed.postgres
-            .sql("select count(*) from pg_stat_activity where query = 'select pg_sleep(60)'")
-            .ne("0")
-            .then_some(())
+        bed.postgres.sql(&format!("select count(*) from pg_stat_activity where query = '{LONG}'")).ne("0").then_some(())
     });
     let set = transmitter.caep("session-revoked", &json!({"event_timestamp": issuer::now()}), &opaque("reporting-7"));
     let since = Instant::now();
@@ -198,7 +198,7 @@ fn hostile_events_end_nothing() {
     let Some((bed, transmitter)) = bed("signals-hostile", "critical_members = [\"tenant\"]", |setup| setup) else {
         return;
     };
-    let stranger = Transmitter::with_key(&Folder::new("signals-hostile-stranger"), "jwks.json");
+    let stranger = Transmitter::new("signals-hostile-stranger");
     let mut live = bed.raw("reporting");
     let revoked = format!("{CAEP}/session-revoked");
     let good = || transmitter.claims(&revoked, &json!({}), &opaque("reporting-7"));
@@ -283,7 +283,7 @@ fn hostile_events_end_nothing() {
 #[test]
 fn a_polled_stream_is_acknowledged_and_asked_whether_it_lives() {
     let folder = Folder::new("signals-poll-transmitter");
-    let (transmitter, polled) = (Transmitter::new(&folder), Polled::start());
+    let (transmitter, polled) = (Transmitter::within(&folder, "set-jwks.json"), Polled::start());
     let authorization = folder.write("token", "what we show");
     let at = polled.port();
     let also = format!(
@@ -303,7 +303,7 @@ fn a_polled_stream_is_acknowledged_and_asked_whether_it_lives() {
     let verification = "https://schemas.openid.net/secevent/ssf/event-type/verification";
     let verified = transmitter.claims(verification, &json!({"state": "x"}), &opaque("s-1"));
     polled.offer("v", &transmitter.sign(&header(), &verified));
-    let forged = Transmitter::with_key(&folder, "other.json");
+    let forged = Transmitter::within(&folder, "other.json");
     polled.offer("f", &forged.caep("session-revoked", &json!({}), &opaque("reporting-7")));
     let since = Instant::now();
     polled.offer("r", &transmitter.caep("session-revoked", &json!({}), &opaque("reporting-7")));
