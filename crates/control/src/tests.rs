@@ -25,6 +25,7 @@ use store::log::{DiskLog, LogOptions, verify};
 use store::memory::StoppedClock;
 use store::risk::Risks;
 use store::signals::Signals;
+use store::tasks::Tasks;
 use store::tokens::Tokens;
 use store::workloads::Workloads;
 use tokio::sync::watch;
@@ -151,16 +152,22 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
     let workloads = Workloads::open(database.clone(), Arc::<DiskLog>::clone(&log), Arc::<StoppedClock>::clone(&clock))
         .await
         .unwrap();
-    let decisions =
-        ClassDecisions::open(database.clone(), Arc::<DiskLog>::clone(&log), Arc::<StoppedClock>::clone(&clock), Box::new(|_, _| {}));
+    let decisions = ClassDecisions::open(
+        database.clone(),
+        Arc::<DiskLog>::clone(&log),
+        Arc::<StoppedClock>::clone(&clock),
+        Box::new(|_, _| {}),
+    );
     let decisions = decisions.await.unwrap();
     let as_clock = Arc::<StoppedClock>::clone(&clock);
+    let tasks = Arc::new(
+        Tasks::open(database.clone(), Arc::<DiskLog>::clone(&log), Arc::<StoppedClock>::clone(&clock)).await.unwrap(),
+    );
     let given = Tokens::open(database.clone(), Arc::<DiskLog>::clone(&log), as_clock.clone()).await.unwrap();
     let given = Arc::new(given);
     let risks = Risks::open(database.clone(), Arc::<DiskLog>::clone(&log), as_clock.clone()).await.unwrap();
     let risks = Arc::new(risks);
-    let signals =
-        Signals::new(database, Arc::<DiskLog>::clone(&log), as_clock, Arc::clone(&risks), Arc::clone(&given));
+    let signals = Signals::new(database, Arc::<DiskLog>::clone(&log), as_clock, Arc::clone(&risks), Arc::clone(&given));
     let snapshot = Snapshot::build(SnapshotParts {
         epoch: 7,
         workloads: vec![workload("triage", "mara@example.com"), workload("deploy", "bob@example.com")],
@@ -197,6 +204,14 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
         desk: Arc::new(desk),
         workloads: Arc::new(workloads),
         tokens: given,
+        tasks: TaskParts {
+            tasks: Arc::clone(&tasks),
+            issue: Arc::new(move |asked| {
+                let tasks = Arc::clone(&tasks);
+                Box::pin(async move { tasks::issue(&tasks, asked).await })
+            }),
+            end: Arc::new(|_| {}),
+        },
         signals: SignalParts { risks, signals: Arc::new(signals), streams: Arc::new(Vec::new) },
         end_token: Arc::new(|_| {}),
         issuers: Arc::new(|| vec![json!({ "issuer": "https://issuer.example", "keys": 1 })]),
@@ -343,6 +358,9 @@ fn sample(route: &RouteView, approval: &str) -> (String, Value) {
         "approvals approve" | "approvals withdraw" | "upstreams test" | "reload" | "workloads token revoke" => {
             json!({})
         }
+        "tasks issue" => json!({
+            "reason": "a test", "life_ms": 60_000, "authorization_details": [{ "type": "parapet_task" }],
+        }),
         "workloads token issue" => json!({ "reason": "a test", "life_ms": 86_400_000 }),
         _ if route.method == "POST" => json!({ "reason": "a test" }),
         _ => Value::Null,
@@ -390,7 +408,7 @@ async fn every_route_asks_for_a_token_and_its_right() {
                     &format!("eve@example.com refused {} -", route.action)
                 );
             }
-            (Right::Anyone, Some("request")) => assert_eq!(status, 403, "{route:?}"),
+            (Right::Anyone, Some("request" | "issue")) => assert_eq!(status, 403, "{route:?}"),
             (Right::Anyone, Some("approve" | "reject" | "withdraw" | "revoke")) => assert_eq!(status, 404, "{route:?}"),
             (Right::Anyone, _) => assert!(BEYOND_RIGHTS.contains(&status), "{route:?}: {status}"),
         }
@@ -482,4 +500,5 @@ async fn bodies_are_small_strict_json() {
     assert_eq!(house.entered().await, ["ann@example.com workloads quarantine triage odd hours"]);
 }
 
+mod tasks;
 mod verbs;

@@ -21,7 +21,7 @@ struct Used {
 
 /// The counts of every task that has limits and has not ended.
 #[derive(Debug, Default)]
-pub struct TaskUses {
+pub(crate) struct TaskUses {
     used: Mutex<HashMap<[u8; 32], Used>>,
 }
 

@@ -28,6 +28,10 @@ pub enum ResourceKind {
 }
 
 impl ResourceKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] =
+        [Self::Upstream, Self::Database, Self::Schema, Self::Table, Self::Column, Self::Function, Self::Object];
+
     /// The Cedar entity type.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -322,9 +322,7 @@ async fn classes_are_listed_sampled_and_decided() {
     assert_eq!(house.get("bob", &path("")).await.0, 403);
     assert_eq!(house.get("ann", "/v1/upstreams/other/classes").await.0, 404);
     assert_eq!(house.call("ann", "POST", &path("/scan"), json!({})).await.1["tables"], 3);
-    let decide = |column: &str, class: &str, reason: Value| {
-        json!({ "column": ["public", "customers", column], "class": class, "reason": reason })
-    };
+    let decide = |column: &str, class: &str, reason: Value| json!({ "column": ["public", "customers", column], "class": class, "reason": reason });
     for (verb, body, status) in [
         ("/confirm", decide("email", "pii", Value::Null), 200),
         ("/reject", decide("email", "pii", json!("test data")), 200),

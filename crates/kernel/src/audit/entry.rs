@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::id::{ApprovalId, DecisionId, GrantId, SessionId};
 use crate::provenance::Provenance;
+use crate::audit::content::ContentOf;
 use crate::time::Timestamp;
 use crate::trust::Evidence;
 use crate::verdict::Subject;
@@ -181,14 +182,16 @@ fn encode_exchange(exchange: &Exchange<'_>, out: &mut Vec<u8>) -> Result<(), ser
     }
 }
 
-/// Appends the canonical bytes of an entry.
-pub(super) fn encode(entry: &Entry<'_>, out: &mut Vec<u8>) {
+/// Appends the canonical bytes of an entry. Says where in `out` its content begins, if it has some: the last members, after
+/// their comma and up to the closing brace.
+pub(super) fn encode(entry: &Entry<'_>, out: &mut Vec<u8>) -> Option<(usize, ContentOf)> {
     // Writing to a Vec cannot fail; a member that cannot be serialized would leave the entry unreadable, and `verify`
     // would say so.
-    let _written: Result<(), serde_json::Error> = encode_members(entry, out);
+    encode_members(entry, out).ok().flatten()
 }
 
-fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<Option<(usize, ContentOf)>, serde_json::Error> {
+    let mut content = None;
     out.extend_from_slice(b"{\"v\":1,\"at\":\"");
     out.extend_from_slice(&entry.at.text());
     out.push(b'"');
@@ -221,7 +224,16 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json
                     out.extend_from_slice(&like.letters());
                     out.push(b'"');
                 }
-                (None, _) | (_, None) => out.extend_from_slice(subject.audit_body.text().as_bytes()),
+                (None, _) | (_, None) => {
+                    let (before, words) = subject.audit_body.parts();
+                    out.extend_from_slice(before.as_bytes());
+                    if !words.is_empty() {
+                        out.push(b',');
+                        let of = ContentOf::Session(subject.session, subject.workload.clone());
+                        content = Some((out.len(), of));
+                        out.extend_from_slice(words.as_bytes());
+                    }
+                }
             }
         }
         Event::Login { session, workload, evidence, claims, upstream, source, provenance } => {
@@ -262,6 +274,7 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json
             member(out, "approval", approval)?;
             member(out, "state", state)?;
             member(out, "by", by)?;
+            content = by.zip(*reason).map(|(by, _)| (out.len() + 1, ContentOf::Person(by.clone())));
             member(out, "reason", reason)?;
         }
         Event::Detected { session, workload, found } => {
@@ -280,6 +293,7 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json
             member(out, "by", by)?;
             member(out, "action", action)?;
             member(out, "object", object)?;
+            content = by.zip(*reason).map(|(by, _)| (out.len() + 1, ContentOf::Person(by.clone())));
             member(out, "reason", reason)?;
         }
         Event::Configuration { result, digest } => {
@@ -289,7 +303,7 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), serde_json
         }
     }
     out.push(b'}');
-    Ok(())
+    Ok(content)
 }
 
 pub(super) fn member<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T) -> Result<(), serde_json::Error> {

@@ -102,6 +102,9 @@ pub(super) async fn log_in(
     if let Some(native) = &gateway.native {
         native.watch(session.who().evidence(), session.live());
     }
+    if let Some(tasks) = &gateway.tasks {
+        tasks.watch(session.who(), session.live());
+    }
     let opened = Opening { session, receipt, guarded, place };
     welcome(gateway, opened, channel, request).await
 }

@@ -17,7 +17,6 @@ mod login;
 mod negotiate;
 mod prepared;
 mod prove;
-mod prove;
 mod refuse;
 mod request;
 mod sample;
@@ -41,7 +40,9 @@ use self::stream::ClientStream;
 use crate::login::bearer::BearerLogins;
 use crate::login::native::NativeLogins;
 use crate::login::oidc::Issuers;
+use crate::login::task::TaskTokens;
 use crate::session::Parts;
+use crate::tls::Offer;
 use crate::upstream::dial::Dialler;
 
 pub use self::catalogue::Guarded;
@@ -60,8 +61,9 @@ pub struct PostgresGateway {
     pub(crate) issuers: Arc<Issuers>,
     native: Option<Arc<NativeLogins>>,
     bearer: Option<Arc<BearerLogins>>,
+    tasks: Option<Arc<TaskTokens>>,
     pub(crate) dialler: Dialler,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Offer>,
     upstreams: Vec<Arc<Guarded>>,
     cancel_keys: Arc<CancelKeys>,
 }
@@ -73,10 +75,10 @@ impl PostgresGateway {
         parts: Parts,
         issuers: Arc<Issuers>,
         dialler: Dialler,
-        tls: Option<Arc<rustls::ServerConfig>>,
+        tls: Option<Offer>,
         upstreams: Vec<Arc<Guarded>>,
     ) -> Self {
-        Self { parts, issuers, native: None, bearer: None, dialler, tls, upstreams, cancel_keys: Arc::default() }
+        Self { parts, issuers, native: None, bearer: None, tasks: None, dialler, tls, upstreams, cancel_keys: Arc::default() }
     }
 
     /// The same, taking native tokens too. Without, each is refused.
@@ -89,6 +91,12 @@ impl PostgresGateway {
     #[must_use]
     pub fn with_bearer_logins(self, bearer: Arc<BearerLogins>) -> Self {
         Self { bearer: Some(bearer), ..self }
+    }
+
+    /// The same, taking Parapet's own tokens too. Without, each is refused.
+    #[must_use]
+    pub fn with_task_tokens(self, tasks: Arc<TaskTokens>) -> Self {
+        Self { tasks: Some(tasks), ..self }
     }
 
     /// The upstream that a client means by a database name: an upstream's name, or the database of exactly one.
@@ -105,7 +113,8 @@ impl PostgresGateway {
     pub async fn handle(&self, stream: TcpStream, peer: SocketAddr) {
         // Each phase in a box of its own that is gone before the next begins: thousands of idle sessions should not carry
         // the memory of their logins.
-        let greeted = Box::pin(negotiate::greet(stream, self.tls.as_ref(), GREETING)).await;
+        let tls = self.tls.as_ref().map(Offer::current);
+        let greeted = Box::pin(negotiate::greet(stream, tls.as_ref(), GREETING)).await;
         let greeting = match greeted {
             Ok(greeting) => greeting,
             Err(error) => {

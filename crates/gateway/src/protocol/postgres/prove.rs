@@ -12,6 +12,7 @@ use super::stream::ClientStream;
 use crate::login::bearer::{self, BearerLogins, BearerMessage};
 use crate::login::certificate::CertificateRefusal;
 use crate::login::native::NativeLogins;
+use crate::login::task::{ShownBeside, TaskTokens};
 use crate::session::Arrival;
 
 /// The longest password or SASL message: a token of 16 KiB and what is around it.
@@ -119,6 +120,11 @@ async fn attest_token(
     if NativeLogins::is_meant(token) {
         let native = gateway.native.as_ref().ok_or("no native tokens are taken")?;
         return native.verify(token, caller.arrival.source).map_err(|error| format!("token: {error}"));
+    }
+    if TaskTokens::is_meant(token) {
+        let tasks = gateway.tasks.as_ref().ok_or("no tokens of Parapet's own are taken")?;
+        let beside = ShownBeside { certificate: caller.certificates.first(), key: None };
+        return tasks.verify(token, beside).map_err(|error| format!("token: {error}"));
     }
     let verified = gateway.issuers.verify_beside(token, caller.certificates.first()).await;
     verified.map_err(|error| format!("token: {error}"))

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::config::checked::{AdminListener, GatewayPart, ListenerTls, PostgresListener, file, read, secret_source};
+use crate::config::checked::{
+    AdminListener, GatewayPart, ListenerTls, PostgresListener, TokenListener, choose, file, read, secret_source,
+};
 use crate::config::layers::Place;
 use crate::config::problem::Problem;
 use crate::config::raw::Section;
@@ -65,6 +67,30 @@ pub(super) fn postgres(section: &Section<'_>, problems: &mut Vec<Problem>) -> Op
     Some(Some(PostgresListener { listen, tls, oauthbearer }))
 }
 
+/// `Some(None)`: no token endpoint is configured. `None`: it is, and wrong.
+pub(super) fn tokens(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<TokenListener>> {
+    let Some(entry) = section.get("listen") else {
+        if section.exists() {
+            let problem = Problem::new("PAR0403", &section.place(), "`tokens.listen` is missing").key_only();
+            problems.push(problem.help("such as `listen = \"127.0.0.1:18001\"`"));
+            return None;
+        }
+        return Some(None);
+    };
+    let listen = read(section, "listen", value::listen, problems);
+    let tls = choose(section, "tls", &[("postgres", true), ("off", false)], problems);
+    let url = match section.get("url") {
+        Some(_) => Some(read(section, "url", public_url, problems)?),
+        None => None,
+    };
+    let (listen, tls) = (listen?, tls?);
+    if !tls && !listen.ip().is_loopback() {
+        problems.push(without_tls(&entry.place, listen));
+        return None;
+    }
+    Some(Some(TokenListener { listen, tls, url }))
+}
+
 fn without_tls(place: &Place, listen: SocketAddr) -> Problem {
     // A client sends its token as the password: off loopback that is never without TLS.
     Problem::new("PAR0410", place, format!("`{listen}` is reachable from other hosts and needs TLS"))
@@ -86,7 +112,9 @@ fn listener_tls(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Li
             "off" => Ok(ListenerTls::Off),
             "self-signed" => Ok(ListenerTls::SelfSigned),
             "spiffe" => Ok(ListenerTls::Spiffe),
-            _ => Err("it takes `self-signed`, `spiffe`, `off` (loopback only), or a table with `certificate` and `key`"),
+            _ => {
+                Err("it takes `self-signed`, `spiffe`, `off` (loopback only), or a table with `certificate` and `key`")
+            }
         },
         problems,
     )
