@@ -4,6 +4,8 @@
 //! log consumes it and yields a [`Receipt`], which holds the very bytes that may be sent: check and use cannot diverge.
 //! Entering a [`Deny`] yields a [`RefusalReceipt`], which admits only the protocol's fixed refusal probe.
 
+mod budget;
+
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -14,6 +16,8 @@ use crate::operation::Operation;
 use crate::provenance::Provenance;
 use crate::task::Bound;
 use crate::workload::Name;
+
+pub use budget::{Budget, Rate};
 
 /// How a masked value is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -66,26 +70,6 @@ pub struct Limits {
     /// Requests of one workload about one resource, over all its sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per: Option<Rate>,
-}
-
-/// So many requests in so much time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct Rate {
-    /// How many.
-    pub count: u32,
-    /// In how many seconds, from the first of them on.
-    pub window_s: u32,
-}
-
-/// A budget that a request draws on, once for the operation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Budget {
-    /// Which operation: its resource is what is counted.
-    pub operation: usize,
-    /// How much there is.
-    pub rate: Rate,
-    /// The policy that sets it.
-    pub by: Deciding,
 }
 
 impl Limits {
