@@ -25,7 +25,7 @@ pub use parts::{
 };
 pub use parts::{ClassList, ClassScan, ClassView, EndToken, IssuerViews, KnowsColumn, SampleRefusal};
 pub use parts::{SignalParts, StreamView, StreamViews};
-pub use parts::{IssueTask, TaskAsked, TaskGiven, TaskParts};
+pub use parts::{ExchangeForTask, IssueTask, TaskAsked, TaskGiven, TaskParts};
 pub use people::{Caller, People, PersonEntry};
 pub use problem::{CODES, CodeText};
 pub use routes::{ROUTES, Right, RouteView};

@@ -212,6 +212,10 @@ pub struct TaskGiven {
 /// Issues a token for a task, or says why not.
 pub type IssueTask = Arc<dyn Fn(TaskAsked) -> PortFuture<'static, Result<TaskGiven, String>> + Send + Sync>;
 
+/// Exchanges an attestation for a token for a task, or says why not.
+pub type ExchangeForTask =
+    Arc<dyn Fn(Secret<String>, Details) -> PortFuture<'static, Result<TaskGiven, String>> + Send + Sync>;
+
 /// What the API works on of tasks.
 #[derive(Clone)]
 pub struct TaskParts {
@@ -219,6 +223,8 @@ pub struct TaskParts {
     pub tasks: Arc<Tasks>,
     /// Issues one.
     pub issue: IssueTask,
+    /// Exchanges an attestation for one.
+    pub exchange: ExchangeForTask,
     /// Cuts the sessions of one that was ended.
     pub end: Arc<dyn Fn(TaskId) + Send + Sync>,
 }

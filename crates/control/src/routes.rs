@@ -46,7 +46,7 @@ const fn route(method: &'static str, path: &'static str, right: Right, action: &
 use Right::{Administrator, Anyone};
 
 /// Every route.
-pub const ROUTES: [RouteView; 43] = [
+pub const ROUTES: [RouteView; 47] = [
     route("GET", "/v1/status", Anyone, "status"),
     route("GET", "/v1/workloads", Anyone, "workloads list"),
     route("GET", "/v1/workloads/{name}", Anyone, "workloads show"),
@@ -64,6 +64,7 @@ pub const ROUTES: [RouteView; 43] = [
     route("GET", "/v1/tokens", Administrator, "workloads token list"),
     route("POST", "/v1/tokens/{id}/revoke", Administrator, "workloads token revoke"),
     route("GET", "/v1/tasks", Anyone, "tasks list"),
+    route("POST", "/v1/tasks", Anyone, "tasks exchange"),
     route("GET", "/v1/tasks/{id}", Anyone, "tasks show"),
     route("POST", "/v1/workloads/{name}/tasks", Anyone, "tasks issue"),
     route("POST", "/v1/tasks/{id}/revoke", Anyone, "tasks revoke"),
@@ -89,6 +90,9 @@ pub const ROUTES: [RouteView; 43] = [
     route("GET", "/v1/audit", Administrator, "audit search"),
     route("GET", "/v1/audit/head", Administrator, "audit head"),
     route("POST", "/v1/audit/rotate", Administrator, "audit rotate"),
+    route("POST", "/v1/audit/shred", Administrator, "audit shred"),
+    route("POST", "/v1/workloads/{name}/shred", Administrator, "workloads shred"),
+    route("POST", "/v1/sessions/{id}/shred", Administrator, "sessions shred"),
     route("POST", "/v1/reload", Administrator, "reload"),
 ];
 
@@ -112,6 +116,7 @@ fn handler(route: &RouteView) -> MethodRouter<Arc<ControlParts>> {
         "workloads token list" => get(tokens::list),
         "workloads token revoke" => post(tokens::revoke),
         "tasks list" => get(tasks::list),
+        "tasks exchange" => post(tasks::exchange),
         "tasks show" => get(tasks::show),
         "tasks issue" => post(tasks::issue),
         "tasks revoke" => post(tasks::revoke),
@@ -137,6 +142,9 @@ fn handler(route: &RouteView) -> MethodRouter<Arc<ControlParts>> {
         "audit search" => get(audit::search),
         "audit head" => get(audit::head),
         "audit rotate" => post(audit::rotate),
+        "audit shred" => post(audit::shred),
+        "workloads shred" => post(audit::shred_workload),
+        "sessions shred" => post(audit::shred_session),
         "reload" => post(reload::reload),
         _ => get(no_route),
     }

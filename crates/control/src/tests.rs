@@ -210,6 +210,7 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
                 let tasks = Arc::clone(&tasks);
                 Box::pin(async move { tasks::issue(&tasks, asked).await })
             }),
+            exchange: Arc::new(|_, _| Box::pin(std::future::ready(Err("not accepted".to_owned())))),
             end: Arc::new(|_| {}),
         },
         signals: SignalParts { risks, signals: Arc::new(signals), streams: Arc::new(Vec::new) },
@@ -358,6 +359,9 @@ fn sample(route: &RouteView, approval: &str) -> (String, Value) {
         "approvals approve" | "approvals withdraw" | "upstreams test" | "reload" | "workloads token revoke" => {
             json!({})
         }
+        "tasks exchange" => json!({
+            "subject_token": "none", "authorization_details": [{ "type": "parapet_task" }],
+        }),
         "tasks issue" => json!({
             "reason": "a test", "life_ms": 60_000, "authorization_details": [{ "type": "parapet_task" }],
         }),

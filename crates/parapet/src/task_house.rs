@@ -89,12 +89,32 @@ fn issuer(configuration: &Configuration) -> &str {
 
 /// What the admin API works on.
 pub(crate) fn parts(house: &Arc<House>) -> TaskParts {
-    let (issuing, ending) = (Arc::clone(house), Arc::clone(&house.sessions));
+    let (issuing, exchanging, ending) = (Arc::clone(house), Arc::clone(house), Arc::clone(&house.sessions));
     TaskParts {
         tasks: Arc::clone(&house.tasks.records),
         issue: Arc::new(move |asked| {
             let house = Arc::clone(&issuing);
             Box::pin(async move { issue(&house, asked).await })
+        }),
+        exchange: Arc::new(move |subject, details| {
+            let house = Arc::clone(&exchanging);
+            Box::pin(async move {
+                let source = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+                let request = ExchangeRequest {
+                    subject,
+                    actor: None,
+                    audience: Vec::new(),
+                    details: Some(details),
+                    life: None,
+                    key: None,
+                    certificate: None,
+                    source,
+                };
+                match house.tasks.exchanges.exchange(&request).await {
+                    Ok(given) => Ok(TaskGiven { task: given.task, token: given.issued.token }),
+                    Err((error, decision)) => Err(format!("{} [{decision}]", error.told())),
+                }
+            })
         }),
         end: Arc::new(move |task| ending.cut_task(task)),
     }

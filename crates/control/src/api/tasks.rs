@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::Path;
+use kernel::secret::Secret;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -49,6 +50,19 @@ pub(crate) async fn issue(context: Context, Path(name): Path<String>, Body(wante
         jkt: wanted.jkt,
     };
     app::tasks::issue(&context, &name, wanted).await.map(Json)
+}
+
+/// An attestation that is exchanged for a token.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shown {
+    subject_token: String,
+    authorization_details: Value,
+}
+
+pub(crate) async fn exchange(context: Context, Body(shown): Body<Shown>) -> Answer {
+    let subject = Secret::new(shown.subject_token);
+    app::tasks::exchange(&context, subject, &shown.authorization_details).await.map(Json)
 }
 
 pub(crate) async fn revoke(context: Context, Path(id): Path<String>, Body(why): Body<WithReason>) -> Answer {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use kernel::id::TaskId;
+use kernel::secret::Secret;
 use kernel::task::Details;
 use serde_json::{Value, json};
 use store::tasks::{RevokeError, TaskRecord};
@@ -54,6 +55,16 @@ pub(crate) async fn issue(context: &Context, name: &str, wanted: Wanted) -> Resu
     let given = (context.parts.tasks.issue)(asked).await.map_err(Problem::NoTask)?;
     let record = find(context, &given.task.to_string())?;
     let mut answer = view(context, &record);
+    set(&mut answer, "token", given.token.expose().as_str());
+    Ok(object("parapet.task/v1", answer))
+}
+
+/// Exchanges an attestation, which alone says whose token it becomes: the person who calls needs no right to the workload.
+pub(crate) async fn exchange(context: &Context, subject: Secret<String>, details: &Value) -> Result<Value, Problem> {
+    let details = Details::read(details).map_err(|_| Problem::Unreadable("its task has not the form of one"))?;
+    let given = (context.parts.tasks.exchange)(subject, details).await.map_err(Problem::NoTask)?;
+    let known = context.parts.tasks.tasks.list().into_iter().find(|record| record.task.id == given.task);
+    let mut answer = known.map(|record| view(context, &record)).unwrap_or_else(|| json!({ "id": given.task }));
     set(&mut answer, "token", given.token.expose().as_str());
     Ok(object("parapet.task/v1", answer))
 }

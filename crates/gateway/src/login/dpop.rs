@@ -15,8 +15,8 @@ use kernel::time::Timestamp;
 use kernel::trust::OnceToken;
 use serde::Deserialize;
 
-use super::task::PublicKey;
 use super::task::jose::{self, Signed};
+use super::task::{KeyError, KeyPair, PublicKey};
 
 /// The `typ` of a proof.
 const TYP: &str = "dpop+jwt";
@@ -158,6 +158,35 @@ impl DpopProofs {
             }
         }
     }
+}
+
+/// A proof to be signed, by who holds a key.
+#[derive(Clone, Copy, Debug)]
+pub struct NewProof<'a> {
+    /// The method of the request.
+    pub method: &'a str,
+    /// Where it goes, without query and fragment.
+    pub place: &'a str,
+    /// The nonce that was given out.
+    pub nonce: Option<&'a str>,
+    /// The token that is used to get in.
+    pub token: Option<&'a str>,
+    /// Its `jti`, which nobody can guess.
+    pub id: &'a str,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Signs a proof.
+pub fn prove(pair: &KeyPair, new: &NewProof<'_>) -> Result<String, KeyError> {
+    let mut claims =
+        serde_json::json!({ "htm": new.method, "htu": new.place, "iat": new.at.millis() / 1000, "jti": new.id });
+    if let Some(members) = claims.as_object_mut() {
+        members.extend(new.nonce.map(|nonce| ("nonce".to_owned(), nonce.into())));
+        let hash = |token: &str| URL_SAFE_NO_PAD.encode(jose::sha256(token.as_bytes()));
+        members.extend(new.token.map(|token| ("ath".to_owned(), hash(token).into())));
+    }
+    pair.sign(TYP, true, &claims)
 }
 
 #[cfg(test)]

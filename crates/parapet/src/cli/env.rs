@@ -3,13 +3,15 @@
 use clap::Args;
 use kernel::secret::Secret;
 use kernel::workload::Name;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cli::client::{Client, named, state_folder};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::output;
+use crate::cli::tasks::{self, scope::Scope};
 use crate::config::variable;
 use crate::wiring;
 
@@ -32,6 +34,11 @@ pub(super) struct Access {
     /// Upstream to open, if there are several
     #[arg(long = "on", value_name = "UPSTREAM")]
     upstream: Option<String>,
+    /// What it is for: the credential is then a token for this task alone
+    #[arg(long, value_name = "GOAL")]
+    task: Option<String>,
+    #[command(flatten)]
+    scope: Scope,
 }
 
 impl Env {
@@ -57,7 +64,7 @@ impl Access {
         let client = Client::new(globals)?;
         let status = client.get("/v1/status").await?;
         let listener = listener(&status)?;
-        let token = self.token(workload, &client, globals).await?;
+        let token = self.credential(workload, &client, globals).await?;
         let plain = |text: String| Secret::new(text);
         let mut variables = vec![
             ("PGHOST", plain(listener.host)),
@@ -79,6 +86,29 @@ impl Access {
         // The token is the password: the client must not look for another, or offer a Kerberos ticket.
         variables.push(("PGGSSENCMODE", plain("disable".to_owned())));
         Ok(Variables(variables))
+    }
+
+    /// The credential: a token for the task, if one is named, or else the workload's own.
+    async fn credential(&self, workload: &Name, client: &Client, globals: &Globals) -> Result<Secret<String>, Failure> {
+        if self.task.is_none() && self.scope.is_empty() {
+            return self.token(workload, client, globals).await;
+        }
+        const REASON: &str = "asked for by `run` or `env`";
+        let details = self.scope.details(self.task.as_deref())?;
+        // Who has an attestation exchanges it; who has none must answer for the workload.
+        let answer = match self.token(workload, client, globals).await {
+            Ok(attestation) => {
+                let wanted = json!({ "subject_token": attestation.expose(), "authorization_details": details });
+                client.post("/v1/tasks", &wanted).await
+            }
+            Err(_none) => {
+                let wanted = tasks::wanted(REASON, Duration::from_secs(15 * 60), &details, None);
+                let answer = client.post(&format!("/v1/workloads/{workload}/tasks"), &wanted).await;
+                named(answer, "workload", workload.as_str(), "parapet workloads list")
+            }
+        }?;
+        let token = answer.get("token").and_then(Value::as_str).map(|token| Secret::new(token.to_owned()));
+        token.ok_or_else(|| Failure::new(Exit::Failed, "PAR0301", "the gateway gave no token"))
     }
 
     async fn token(&self, workload: &Name, client: &Client, globals: &Globals) -> Result<Secret<String>, Failure> {

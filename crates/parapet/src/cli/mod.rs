@@ -35,6 +35,7 @@ mod signals;
 pub(crate) mod style;
 pub(crate) mod time;
 mod threats;
+mod tasks;
 mod tokens;
 mod trust;
 mod upstreams;
@@ -80,6 +81,7 @@ enum Command {
     Workloads(workloads::Workloads),
     Trust(trust::Trust),
     Upstreams(upstreams::Upstreams),
+    Tasks(tasks::Tasks),
     Sessions(sessions::Sessions),
     Signals(signals::Signals),
     Threats(threats::Threats),
@@ -118,11 +120,12 @@ impl Command {
             Self::Env(command) => command.execute(globals).await,
             Self::Explain(command) => command.execute(globals).await,
             Self::Decide(command) => command.execute(globals).await,
-            Self::Policy(command) => command.execute(globals),
+            Self::Policy(command) => command.execute(globals).await,
             Self::Masks(command) => command.execute(globals).await,
             Self::Workloads(command) => command.execute(globals).await,
             Self::Trust(command) => command.execute(globals).await,
             Self::Upstreams(command) => command.execute(globals).await,
+            Self::Tasks(command) => command.execute(globals).await,
             Self::Sessions(command) => command.execute(globals).await,
             Self::Signals(command) => command.execute(globals).await,
             Self::Threats(command) => command.execute(globals).await,

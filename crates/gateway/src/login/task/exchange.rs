@@ -513,6 +513,3 @@ fn within_rights(snapshot: &Snapshot, workload: &Name, mut details: Details) -> 
     }
     Ok(details)
 }
-
-#[cfg(test)]
-mod tests;
