@@ -13,7 +13,7 @@ use gateway::upstream::dial::Dialler;
 use gateway::upstream::fetch::{Fetcher, Location};
 use kernel::audit::VerifierKey;
 use kernel::ports::Clock;
-use store::log::{DiskLog, LogOptions, MasterKey, Opened, ProveError, SigningKeys, Witness, submission};
+use store::log::{ContentReader, DiskLog, LogOptions, MasterKey, Opened, ProveError, SigningKeys, Witness, submission};
 use tokio::net::TcpListener;
 
 use crate::config::Configuration;
@@ -23,6 +23,22 @@ use crate::{dev_issuer, parts};
 /// Where the log's signing keys stand, closed under the master key.
 pub(crate) fn keys_path(state: &Path) -> PathBuf {
     state.join("audit.keys")
+}
+
+/// Reads the content beside a log where the key over its keys stands in the state folder around it, as it does unless it was
+/// configured otherwise.
+pub(crate) fn contents_beside(log: &Path) -> Option<ContentReader> {
+    let text = zeroize::Zeroizing::new(std::fs::read_to_string(log.parent()?.join("master.key")).ok()?);
+    Some(ContentReader::new(log, MasterKey::from_text(&text).ok()?))
+}
+
+/// Reads the content beside a log of this configuration; none where the key over its keys cannot be had. It makes no key.
+pub(crate) async fn contents(configuration: &Configuration, log: &Path) -> Option<ContentReader> {
+    let part = &configuration.audit;
+    if part.master_key.is_none() {
+        return contents_beside(log);
+    }
+    Some(ContentReader::new(log, master_key(part, &configuration.gateway.state).await.ok()?))
 }
 
 /// Opens the log and what signs it. True if its key is new, so that the log must name it.

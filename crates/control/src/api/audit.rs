@@ -1,10 +1,11 @@
 //! `/v1/audit`.
 
 use axum::Json;
+use axum::extract::Path;
 use serde::Deserialize;
-use store::log::{Filter, Order, parse_time};
+use store::log::{Filter, Order, Shred, parse_time};
 
-use super::{Answer, Body, Nothing, Parameters};
+use super::{Answer, Body, Nothing, Parameters, WithReason};
 use crate::app;
 use crate::context::Context;
 use crate::problem::Problem;
@@ -79,6 +80,30 @@ pub(crate) struct Rotation {
 pub(crate) async fn rotate(context: Context, Body(wanted): Body<Rotation>) -> Answer {
     let overlap = std::time::Duration::from_millis(wanted.overlap_ms);
     app::audit::rotate(&context, app::said(&wanted.reason)?, overlap).await.map(Json)
+}
+
+/// What a person wrote.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PersonShred {
+    person: String,
+    reason: String,
+}
+
+pub(crate) async fn shred(context: Context, Body(wanted): Body<PersonShred>) -> Answer {
+    let person = kernel::workload::Person(wanted.person.as_str().into());
+    app::audit::shred(&context, Shred::Person(person), app::said(&wanted.reason)?).await.map(Json)
+}
+
+pub(crate) async fn shred_workload(context: Context, Path(name): Path<String>, Body(why): Body<WithReason>) -> Answer {
+    // A workload that is gone from the configuration has left content all the same.
+    let name = name.parse().map_err(|_| Problem::Missing("workload"))?;
+    app::audit::shred(&context, Shred::Workload(name), why.checked()?).await.map(Json)
+}
+
+pub(crate) async fn shred_session(context: Context, Path(id): Path<String>, Body(why): Body<WithReason>) -> Answer {
+    let id = id.parse().map_err(|_| Problem::Missing("session"))?;
+    app::audit::shred(&context, Shred::Session(id), why.checked()?).await.map(Json)
 }
 
 /// RFC 3339 in UTC, or milliseconds since the epoch.

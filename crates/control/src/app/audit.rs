@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
-use store::log::{Filter, Found, Order, RotateError};
+use store::log::{Filter, Found, Order, RotateError, Shred};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{list as list_of, object, time};
@@ -30,9 +30,10 @@ pub(crate) async fn search(context: &Context, filter: Filter, order: Order, limi
     let turn = turn(context)?;
     let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
     let (dir, stopped) = (context.parts.log.dir().to_owned(), Arc::clone(&stop.0));
+    let contents = context.parts.log.contents();
     let blocking = tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        let found = store::log::search(&dir, filter, order)?.stopping(stopped);
+        let found = store::log::search(&dir, filter, order)?.with_contents(contents).stopping(stopped);
         found.take(limit.min(1000)).collect::<Result<Vec<Found>, _>>()
     });
     let found = blocking.await.map_err(|_| Problem::Failed)??;
@@ -79,6 +80,29 @@ pub(crate) async fn rotate(context: &Context, reason: &str, overlap: std::time::
         Err(RotateError::Append(_)) => Err(Problem::LogUnavailable),
         Err(RotateError::NoKeys | RotateError::Keys(_)) => Err(Problem::StoreUnavailable),
     }
+}
+
+/// Erases content for good; the log's leaves stay as they are.
+pub(crate) async fn shred(context: &Context, what: Shred, reason: &str) -> Result<Value, Problem> {
+    let (action, object) = match &what {
+        Shred::Workload(name) => ("workloads shred", name.to_string()),
+        Shred::Session(id) => ("sessions shred", id.to_string()),
+        Shred::Person(person) => ("audit shred", person.0.to_string()),
+    };
+    context.enter(action, &object, Some(reason)).await?;
+    let log = Arc::clone(&context.parts.log);
+    let blocking = tokio::task::spawn_blocking(move || log.shred(&what));
+    match blocking.await.map_err(|_| Problem::Failed)? {
+        Ok(pieces) => Ok(object_of_shredded(&object, pieces)),
+        Err(error) => {
+            tracing::error!(kind = ?error.kind(), "content of the audit log could not be erased");
+            Err(Problem::StoreUnavailable)
+        }
+    }
+}
+
+fn object_of_shredded(of: &str, pieces: u64) -> Value {
+    object("parapet.shredded/v1", json!({ "of": of, "pieces": pieces }))
 }
 
 /// An entry's own members, with its place in the log.

@@ -12,10 +12,11 @@ use crate::problem::Problem;
 /// An administrator sees each decision, an owner those of their workloads. What one may not see is not there.
 pub(crate) async fn show(context: &Context, named: &str) -> Result<Value, Problem> {
     let (dir, named) = (context.parts.log.dir().to_owned(), named.to_owned());
+    let contents = context.parts.log.contents();
     let turn = super::audit::turn(context)?;
     let blocking = tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        find_decision(&dir, &named)
+        find_decision(&dir, &named, contents)
     });
     let found = blocking.await.map_err(|_| Problem::Failed)??;
     let workload = found.entry.get("workload").and_then(Value::as_str);

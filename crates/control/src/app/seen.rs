@@ -42,9 +42,11 @@ pub(super) async fn before(context: &Context, found: &Found) -> Result<Option<Va
     };
     let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
     let (dir, stopped) = (context.parts.log.dir().to_owned(), Arc::clone(&stop.0));
+    let contents = context.parts.log.contents();
     let mut counting = tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        count(store::log::search(&dir, filter, Order::NewestFirst)?.stopping(stopped), &template, &workload)
+        let search = store::log::search(&dir, filter, Order::NewestFirst)?.with_contents(contents).stopping(stopped);
+        count(search, &template, &workload)
     });
     let counted = match tokio::time::timeout(LONGEST, &mut counting).await {
         Ok(counted) => counted,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::audit::body::DecisionBody;
+use crate::audit::content::ContentOf;
 use crate::audit::entry::{self, Entry};
 use crate::id::DecisionId;
 use crate::time::Timestamp;
@@ -13,14 +14,34 @@ use crate::verdict::{Ask, Deny, Permit};
 pub struct Batch {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// For some entries, by their index: where their content begins, and whose it is.
+    contents: Vec<(usize, usize, ContentOf)>,
     durable: bool,
 }
 
 impl Batch {
     /// Adds an entry that is no verdict: a login, an administrative action, a change of configuration.
     pub fn push(&mut self, entry: &Entry<'_>) {
-        entry::encode(entry, &mut self.bytes);
+        if let Some((at, of)) = entry::encode(entry, &mut self.bytes) {
+            self.contents.push((self.ends.len(), at, of));
+        }
         self.ends.push(self.bytes.len());
+    }
+
+    /// The entries with their content apart, in order.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let mut contents = self.contents.iter().peekable();
+        let mut start = 0;
+        self.ends.iter().enumerate().map(move |(index, end)| {
+            let entry = self.bytes.get(start..*end).unwrap_or_default();
+            let content = contents.next_if(|(of, ..)| *of == index).and_then(|(_, at, of)| {
+                let at = at.checked_sub(start)?;
+                let (before, words) = entry.split_at_checked(at)?;
+                Some(PartContent { before: before.strip_suffix(b",")?, words: words.strip_suffix(b"}")?, of })
+            });
+            start = *end;
+            Part { entry, content }
+        })
     }
 
     /// The entries' canonical bytes, in order.
@@ -57,6 +78,7 @@ impl Batch {
     pub(crate) fn clear(&mut self) {
         const KEEP: usize = 4096;
         self.durable = false;
+        self.contents.clear();
         self.ends.clear();
         self.bytes.clear();
         if self.bytes.capacity() > KEEP {
@@ -64,6 +86,26 @@ impl Batch {
             self.ends = Vec::new();
         }
     }
+}
+
+/// An entry of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'b> {
+    /// Its canonical bytes, content included.
+    pub entry: &'b [u8],
+    /// Its content, if it has some.
+    pub content: Option<PartContent<'b>>,
+}
+
+/// What of an entry is content, which a log may keep beside its leaves.
+#[derive(Clone, Copy, Debug)]
+pub struct PartContent<'b> {
+    /// The entry up to the comma before its content.
+    pub before: &'b [u8],
+    /// The last members, as they stand in the entry.
+    pub words: &'b [u8],
+    /// Whose it is.
+    pub of: &'b ContentOf,
 }
 
 /// Verdicts that wait to be entered, with their encoded entries. `Pending::enter` turns them into receipts.

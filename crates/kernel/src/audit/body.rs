@@ -23,6 +23,8 @@ pub struct DecisionBody {
     text: Box<str>,
     /// How long the part is that a short entry holds too; none for what is always written in full.
     short: Option<usize>,
+    /// Where the members begin that are content, after a comma: what the log keeps beside itself.
+    content: Option<usize>,
     /// The decision whose entry holds the body. Set when that entry stands in the log, and never before.
     entered: OnceLock<DecisionId>,
 }
@@ -31,6 +33,12 @@ impl DecisionBody {
     /// The members in full. Begins and ends without a comma.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The members before the content, and the content itself.
+    pub(super) fn parts(&self) -> (&str, &str) {
+        let at = self.content.unwrap_or(self.text.len());
+        (self.text.get(..at.saturating_sub(1)).unwrap_or(&self.text), self.text.get(at..).unwrap_or_default())
     }
 
     /// The members that a short entry holds: workload, upstream and verdict, which people search by.
@@ -107,20 +115,23 @@ pub fn decision_body(
     // Writing to a Vec cannot fail; a member that cannot be serialized would leave the entry unreadable, and `verify` would
     // say so.
     let written = write(&mut out, about, verdict, operations, template);
-    let text = written.ok().and_then(|short| Some((out.get(1..)?.to_vec(), short.saturating_sub(1))));
-    let (text, short) = text.and_then(|(text, short)| Some((String::from_utf8(text).ok()?, short))).unwrap_or_default();
+    let text = written.ok().and_then(|ends| Some((out.get(1..)?.to_vec(), ends)));
+    let (text, (short, content)) =
+        text.and_then(|(text, ends)| Some((String::from_utf8(text).ok()?, ends))).unwrap_or_default();
+    let short = short.saturating_sub(1);
     let permits = matches!(verdict, VerdictSummary::Permit { .. }) && !text.is_empty();
-    Arc::new(DecisionBody { text: text.into(), short: permits.then_some(short), entered: OnceLock::new() })
+    Arc::new(DecisionBody { text: text.into(), short: permits.then_some(short), content, entered: OnceLock::new() })
 }
 
-/// Appends the members, each after a comma, and says where those end that a short entry holds.
+/// Appends the members, each after a comma. Says where those end that a short entry holds, and where the content begins when
+/// the first comma is left out.
 fn write(
     out: &mut Vec<u8>,
     about: &About<'_>,
     verdict: &VerdictSummary<'_>,
     operations: &[Operation],
     template: &str,
-) -> Result<usize, serde_json::Error> {
+) -> Result<(usize, Option<usize>), serde_json::Error> {
     // An entry must fit a leaf, whatever the statement: what is cut says so.
     const LONGEST_STATEMENT: usize = 8192;
     let About { workload, upstream, bundle, provenance } = about;
@@ -146,10 +157,12 @@ fn write(
         end -= 1;
     }
     let statement = template.get(..end).unwrap_or_default();
-    if !statement.is_empty() {
-        member(out, "statement", statement)?;
+    if statement.is_empty() {
+        return Ok((short, None));
     }
-    Ok(short)
+    let content = out.len();
+    member(out, "statement", statement)?;
+    Ok((short, Some(content)))
 }
 
 /// From what run it comes, and for what task, where that is known.

@@ -10,9 +10,9 @@
 
 use serde::Serialize;
 
+use crate::audit::content::ContentOf;
 use crate::id::{ApprovalId, DecisionId, GrantId, SessionId};
 use crate::provenance::Provenance;
-use crate::audit::content::ContentOf;
 use crate::time::Timestamp;
 use crate::trust::Evidence;
 use crate::verdict::Subject;

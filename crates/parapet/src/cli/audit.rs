@@ -9,12 +9,37 @@ use crate::cli::client::{Client, encoded, state_folder};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::output::{self, Column, Listing, Shape};
+use crate::cli::style::{Styled, Tone};
 use crate::config::{Raw, Sources, variable};
 use crate::recorded::set;
 
 mod head;
 mod prove;
 mod verify;
+
+/// Asks the gateway to erase content, after the person has agreed.
+pub(super) async fn shred(
+    path: &str,
+    what: &str,
+    reason: &str,
+    person: Option<&str>,
+    globals: &Globals,
+) -> Result<(), Failure> {
+    let client = Client::new(globals)?;
+    output::confirm(globals, &format!("This erases what the audit log keeps of {what}. Nobody can bring it back."))?;
+    let mut wanted = json!({ "reason": reason });
+    if let Some(person) = person {
+        set(&mut wanted, "person", Value::from(person));
+    }
+    let answer = client.post(path, &wanted).await?;
+    if globals.for_programs() {
+        output::data(&output::object("parapet.shredded/v1", &answer));
+    } else {
+        let pieces = answer.get("pieces").map(output::scalar).unwrap_or_default();
+        output::message(&format!("{}: {pieces} pieces of {what}\n", Styled(Tone::Good, "✓ erased")));
+    }
+    Ok(())
+}
 
 fn overlap(text: &str) -> Result<std::time::Duration, &'static str> {
     crate::config::duration(text)
@@ -50,6 +75,15 @@ enum Verb {
     },
     /// Where the witnesses of this log stand, and the key by which this node witnesses others
     Witness,
+    /// Erase what a person wrote, their reasons, for good; the log goes on to verify
+    Shred {
+        /// The person
+        #[arg(long)]
+        person: String,
+        /// Why, for the audit log
+        #[arg(long)]
+        reason: String,
+    },
     /// Sign with a new key from now on; the old one signs along for a while
     Rotate {
         /// Why, for the audit log
@@ -143,6 +177,10 @@ impl Audit {
             Verb::Head { signed: true } => head::signed(globals),
             Verb::Head { signed: false } => head::head(globals).await,
             Verb::Witness => head::witness(globals).await,
+            Verb::Shred { person, reason } => {
+                shred("/v1/audit/shred", &person, &reason, Some(&person), globals).await?;
+                Ok(Exit::Done)
+            }
             Verb::Rotate { reason, overlap } => head::rotate(&reason, overlap, globals).await,
             Verb::Search(search) => {
                 let answer = Client::new(globals)?.get(&search.path()?).await?;

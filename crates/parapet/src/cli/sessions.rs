@@ -26,6 +26,14 @@ enum Verb {
         /// Its id
         session: String,
     },
+    /// Erase what the audit log keeps of a session's statements for good; the log goes on to verify
+    Shred {
+        /// Its id
+        session: String,
+        /// Why, for the audit log
+        #[arg(long)]
+        reason: String,
+    },
     /// Cut a session; its client is told so
     Kill {
         /// Its id
@@ -65,6 +73,11 @@ impl Sessions {
         match self.verb {
             Verb::List => SESSIONS.list(globals).await?,
             Verb::Show { session } => SESSIONS.show(globals, &session).await?,
+            Verb::Shred { session, reason } => {
+                // It may have ended long ago: its whole id is needed.
+                let session = id::read(&session)?;
+                super::audit::shred(&format!("/v1/sessions/{session}/shred"), &session, &reason, None, globals).await?;
+            }
             Verb::Kill { session, reason } => {
                 let client = Client::new(globals)?;
                 let found = SESSIONS.find(&client, &session).await?;

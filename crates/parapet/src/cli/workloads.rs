@@ -51,6 +51,14 @@ enum Verb {
         #[arg(long)]
         reason: String,
     },
+    /// Erase what the audit log keeps of a workload's statements for good; the log goes on to verify
+    Shred {
+        /// Its name
+        workload: String,
+        /// Why, for the audit log
+        #[arg(long)]
+        reason: String,
+    },
     /// End a quarantine
     Release {
         /// Its name
@@ -124,6 +132,10 @@ impl Workloads {
                     &format!("{name} is retired"),
                     &format!("parapet workloads show {name}"),
                 );
+            }
+            Verb::Shred { workload, reason } => {
+                let name = id::read(&workload)?;
+                super::audit::shred(&format!("/v1/workloads/{name}/shred"), &name, &reason, None, globals).await?;
             }
             Verb::Release { workload, reason } => {
                 let name = id::read(&workload)?;

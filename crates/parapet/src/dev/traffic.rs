@@ -69,7 +69,8 @@ async fn after(log: &Path, seen: Option<u64>) -> Vec<Found> {
 
 fn decisions(log: &Path) -> Option<store::log::Search> {
     let filter = Filter { kind: Some("decision".to_owned()), ..Filter::default() };
-    store::log::search(log, filter, Order::NewestFirst).ok()
+    let search = store::log::search(log, filter, Order::NewestFirst).ok()?;
+    Some(search.with_contents(crate::audit::contents_beside(log)))
 }
 
 /// What has passed so far.
@@ -90,9 +91,11 @@ impl Traffic {
         self.seen = Some(found.seq);
         let entry = &found.entry;
         let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str);
-        let statement = text("/statement")?;
+        if text("/operations/0/action") == Some("connect:session") {
+            return None;
+        }
         self.statements += 1;
-        if self.shapes.len() < MOST_SHAPES {
+        if let Some(statement) = text("/statement").filter(|_| self.shapes.len() < MOST_SHAPES) {
             self.shapes.insert(statement.to_owned());
         }
         for operation in entry.get("operations").and_then(Value::as_array).into_iter().flatten() {

@@ -190,7 +190,8 @@ impl Usage {
             ..Filter::default()
         };
         let mut usage = Self::default();
-        for found in store::log::search(log, filter, Order::OldestFirst)? {
+        let search = store::log::search(log, filter, Order::OldestFirst)?;
+        for found in search.with_contents(crate::audit::contents_beside(log)) {
             // What is not understood is not counted, and so not proposed.
             if let Ok(entry) = Entry::deserialize(&found?.entry) {
                 usage.add(&entry);

@@ -1,5 +1,10 @@
 //! The audit log: written before anything is forwarded, complete after a crash, and no byte of it can be changed unseen.
 
+mod crash;
+mod drill;
+mod outside;
+mod shred;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,10 +130,7 @@ fn every_change_is_found() {
     assert_eq!(verify(&audit).0, 0, "{}", verify(&audit).1);
     let name = bed.gateway.segments()[0].file_name().unwrap().to_owned();
     let sound = fs::read(bed.gateway.segments()[0].clone()).unwrap();
-    fs::create_dir(&copy).unwrap();
-    for entry in fs::read_dir(&audit).unwrap().flatten() {
-        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
-    }
+    drill::copy(&audit, &copy);
     let check = |what: String, bytes: &[u8]| {
         fs::write(copy.join(&name), bytes).unwrap();
         let (code, said) = verify(&copy);

@@ -13,13 +13,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kernel::audit::{
-    AppendError, Batch, ChainHash, Checkpoint, Entry, Event, LONGEST_ENTRY, LeafIndex, leaf_hash, next_chain_hash,
-    write_record,
+    AppendError, Batch, ChainHash, Checkpoint, Entry, Event, LONGEST_ENTRY, LeafIndex, commit, leaf_hash,
+    next_chain_hash, write_record,
 };
 use kernel::ports::{AuditLog, Clock, PortFuture};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use super::contents::{ContentReader, Contents, Shred, shred_pieces};
 use super::head::Head;
 use super::keys::SigningKeys;
 use super::open::{self, OpenError, Opened};
@@ -114,7 +115,11 @@ struct Writer {
     /// What is in `head.json`.
     head: u64,
     state: State,
+    /// Where content is kept that does not stand in the leaves.
+    contents: Option<Contents>,
     lines: Vec<u8>,
+    /// A leaf whose content stands elsewhere.
+    leaf: Vec<u8>,
 }
 
 /// How far records are forced to the disk, for those who wait for that.
@@ -179,10 +184,12 @@ impl DiskLog {
         let blocking = tokio::task::spawn_blocking(move || {
             let lock = open::lock(&dir)?;
             let ready = open::recover(&dir, now)?;
+            let contents = keys.as_ref().map(|keys| Contents::open(&dir, keys.master())).transpose()?;
             let sealer = keys.map(|keys| Sealer::open(&dir, keys, ready.size)).transpose()?;
-            Ok::<_, OpenError>((dir, lock, ready, sealer))
+            Ok::<_, OpenError>((dir, lock, ready, sealer, contents))
         });
-        let (dir, lock, ready, sealer) = blocking.await.map_err(|_| OpenError::Unusable(io::ErrorKind::Other))??;
+        let (dir, lock, ready, sealer, contents) =
+            blocking.await.map_err(|_| OpenError::Unusable(io::ErrorKind::Other))??;
         let opened = ready.opened;
         let writer = Writer {
             tail: options.tail(ready.file, ready.length),
@@ -192,7 +199,9 @@ impl DiskLog {
             durable: ready.size,
             head: ready.size,
             state: State::Open,
+            contents,
             lines: Vec::with_capacity(4096),
+            leaf: Vec::new(),
         };
         let durable = Durable { size: ready.size, chain: ready.chain, failing: None };
         let sealed = sealer.as_ref().and_then(|sealer| sealer.signed.clone());
@@ -259,6 +268,21 @@ impl DiskLog {
         if there.size >= size { Ok(()) } else { Err(there.failing.unwrap_or(AppendError::Unwritable)) }
     }
 
+    /// Reads the content that stands beside the log; none for a log that keeps none there.
+    pub fn contents(&self) -> Option<ContentReader> {
+        let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.contents.as_ref().map(Contents::reader)
+    }
+
+    /// Erases content for good, its keys first; leaves stay as they are. How many pieces. Blocks.
+    pub fn shred(&self, what: &Shred) -> io::Result<u64> {
+        let keys = {
+            let mut writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            writer.contents.as_mut().map_or(Ok(Vec::new()), |contents| contents.shred_keys(what))?
+        };
+        shred_pieces(&self.shared.dir, &keys)
+    }
+
     /// The head that was signed last; none for a log that signs none.
     pub fn checkpoint(&self) -> Option<Checkpoint> {
         self.shared.sealed.borrow().clone()
@@ -273,7 +297,8 @@ impl DiskLog {
     pub async fn close(&self) {
         if let Ok(mut writer) = self.shared.writer.lock() {
             writer.state = State::Over;
-            if let Err(error) = writer.tail.finish() {
+            let contents = writer.contents.as_mut().map_or(Ok(()), Contents::finish);
+            if let Err(error) = contents.and_then(|()| writer.tail.finish()) {
                 tracing::warn!(kind = ?error.kind(), "space that was reserved for the audit log is not given back");
             }
         }
@@ -306,6 +331,7 @@ impl Shared {
             return None;
         }
         let mut files = std::mem::take(&mut writer.full);
+        files.extend(writer.contents.iter().flat_map(Contents::files));
         files.push(writer.tail.file());
         Some(Unsynced { files, size: writer.size, chain: writer.chain })
     }
@@ -405,7 +431,17 @@ impl Writer {
         let mut chain = self.chain;
         let mut size = self.size;
         self.lines.clear();
-        for entry in batch.entries() {
+        for part in batch.parts() {
+            let entry = match (&mut self.contents, &part.content) {
+                (Some(contents), Some(content)) => {
+                    // Before the leaf that commits to it: what is left over after a failure is never referred to.
+                    let Ok((number, commitment)) = contents.put(content) else { return Err(self.break_off()) };
+                    self.leaf.clear();
+                    commit(content.before, number, &commitment, &mut self.leaf);
+                    &self.leaf
+                }
+                _ => part.entry,
+            };
             if entry.len() > LONGEST_ENTRY {
                 return Err(AppendError::TooLong);
             }

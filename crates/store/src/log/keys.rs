@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -87,7 +88,7 @@ pub struct KeyView {
 #[derive(Debug)]
 pub struct SigningKeys {
     path: PathBuf,
-    master: MasterKey,
+    master: Arc<MasterKey>,
     origin: Box<str>,
     held: Vec<Held>,
     fresh: bool,
@@ -96,6 +97,7 @@ pub struct SigningKeys {
 impl SigningKeys {
     /// Opens the keys in `path`, or makes them. `origin` is the log's name; without one a fresh log gets a name of its own.
     pub fn open(path: &Path, master: MasterKey, origin: Option<&str>, now: Timestamp) -> Result<Self, KeysError> {
+        let master = Arc::new(master);
         match fs::read(path) {
             Ok(bytes) => Self::read(path, master, origin, &bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(path, master, origin, now),
@@ -103,7 +105,7 @@ impl SigningKeys {
         }
     }
 
-    fn read(path: &Path, master: MasterKey, origin: Option<&str>, bytes: &[u8]) -> Result<Self, KeysError> {
+    fn read(path: &Path, master: Arc<MasterKey>, origin: Option<&str>, bytes: &[u8]) -> Result<Self, KeysError> {
         let file: File = serde_json::from_slice(bytes).map_err(|_| KeysError::Unreadable)?;
         if let Some(configured) = origin.filter(|origin| *origin != file.origin) {
             return Err(KeysError::OtherOrigin { kept: file.origin, configured: configured.to_owned() });
@@ -127,7 +129,7 @@ impl SigningKeys {
         if keys.current().is_none() { Err(KeysError::Unreadable) } else { Ok(keys) }
     }
 
-    fn make(path: &Path, master: MasterKey, origin: Option<&str>, now: Timestamp) -> Result<Self, KeysError> {
+    fn make(path: &Path, master: Arc<MasterKey>, origin: Option<&str>, now: Timestamp) -> Result<Self, KeysError> {
         let origin = match origin {
             Some(origin) => origin.to_owned(),
             None => format!("parapet-{}/audit", kernel::approval::hex(random_key()?.get(..5).unwrap_or_default())),
@@ -161,6 +163,11 @@ impl SigningKeys {
         let file = File { origin: self.origin.to_string(), keys: keys.collect() };
         let text = serde_json::to_vec(&file).map_err(|_| KeysError::Unreadable)?;
         Ok(replace(&self.path, &text)?)
+    }
+
+    /// The key over these and all others.
+    pub(super) fn master(&self) -> Arc<MasterKey> {
+        Arc::clone(&self.master)
     }
 
     /// The log's name.

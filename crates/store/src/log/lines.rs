@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use kernel::audit::LONGEST_RECORD;
+/// Longer lines are not kept: longer than any record, and any piece of content.
+pub(super) const LONGEST_LINE: usize = 128 * 1024;
 
 const CHUNK: usize = 64 * 1024;
 
@@ -15,7 +16,7 @@ pub(super) enum Line<'a> {
     Whole(&'a [u8]),
     /// The rest of the file, which has no newline.
     Unfinished(&'a [u8]),
-    /// Longer than any record.
+    /// Longer than any line.
     TooLong,
     /// Space that is reserved for records to come: it begins with a zero, as no record does.
     Reserved,
@@ -53,8 +54,8 @@ impl Forwards {
         if self.file.fill_buf()?.first() == Some(&0) {
             return Ok(Some(Line::Reserved));
         }
-        // One more byte than the longest record and its newline shows that there is more.
-        let most = LONGEST_RECORD as u64 + 2;
+        // One more byte than the longest line and its newline shows that there is more.
+        let most = LONGEST_LINE as u64 + 2;
         let read = (&mut self.file).take(most).read_until(b'\n', &mut self.line)?;
         if read == 0 {
             return Ok(None);
@@ -140,7 +141,7 @@ impl Backwards {
             if self.start == 0 {
                 return Ok(None);
             }
-            if self.held.len() > LONGEST_RECORD + 1 {
+            if self.held.len() > LONGEST_LINE + 1 {
                 return Err(io::Error::from(io::ErrorKind::InvalidData));
             }
             self.read_chunk()?;

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 
-use kernel::audit::{ChainHash, LONGEST_RECORD, Record};
+use kernel::audit::{ChainHash, Record};
 
-use super::lines::{Forwards, Line};
+use super::lines::{Forwards, LONGEST_LINE, Line};
 use super::segment::Segment;
 
 /// Where a record's line begins.
@@ -46,7 +46,7 @@ fn near(segment: &Segment, seq: u64) -> io::Result<u64> {
         file.seek(SeekFrom::Start(middle))?;
         chunk.clear();
         // The rest of one record, and the beginning of the next.
-        (&mut file).take(LONGEST_RECORD as u64 + 32).read_to_end(&mut chunk)?;
+        (&mut file).take(LONGEST_LINE as u64 + 32).read_to_end(&mut chunk)?;
         let next = memchr::memchr(b'\n', &chunk).map(|newline| newline + 1);
         let found = next.and_then(|next| Some((next, sequence(chunk.get(next..)?)?)));
         match found {

@@ -5,12 +5,13 @@
 //! - `lock`: held by the one process that writes
 //! - `*.torn`: a last record that a crash of the machine cut off, put aside when the log was opened
 //! - `tree/`: the Merkle tree's hashes; `checkpoint`: its signed head; `checkpoint.cosigned`: one that witnesses signed too
-//! - `keys`: the log's public keys
+//! - `keys`: the log's public keys; `content/`: what entries commit to and do not hold, and its keys
 //!
 //! `append.rs` writes, `open.rs` recovers, `sync.rs` makes durable, `seal.rs` signs, `verify.rs` and `prove.rs` prove,
 //! `search.rs` reads, `referred.rs` brings what short entries leave out.
 
 mod append;
+mod contents;
 mod envelope;
 mod filter;
 mod hashes;
@@ -31,6 +32,7 @@ mod verify;
 mod witness;
 
 pub use append::{DiskLog, Durability, LogOptions};
+pub use contents::{ContentReader, Shred};
 pub use envelope::{EnvelopeError, MasterKey};
 pub use filter::{Filter, Order, parse_time};
 pub use head::Head;

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kernel::audit::{ChainHash, Record, like};
+use kernel::audit::{ChainHash, Committed, Record, like};
 use kernel::id::DecisionId;
 use serde_json::Value;
 
+use super::contents::ContentReader;
 use super::filter::{Filter, Order};
 use super::lines::{Backwards, Forwards, Line};
 use super::referred::Referred;
@@ -23,7 +24,8 @@ pub struct Found {
     /// The chain after it.
     pub chain: ChainHash,
     /// What it says. An entry that is short in the log has the members of the one that it refers to, and keeps its `like`;
-    /// if that one is not there, `like_missing` is true.
+    /// if that one is not there, `like_missing` is true. Content that stands beside the log is put back in place of the
+    /// commitment to it; if it is gone, the commitment stays, and `shredded` is true.
     pub entry: Value,
 }
 
@@ -62,7 +64,16 @@ pub enum FindError {
 pub fn search(dir: &Path, filter: Filter, order: Order) -> Result<Search, SearchError> {
     let segments = segment::list(dir).map_err(|error| SearchError::Unreadable(error.kind()))?;
     let referred = Some(Referred::new(segments.as_slice().into()));
-    Ok(Search { segments: segments.into(), lines: None, filter, order, over: false, stop: None, referred })
+    Ok(Search {
+        segments: segments.into(),
+        lines: None,
+        filter,
+        order,
+        over: false,
+        stop: None,
+        referred,
+        contents: None,
+    })
 }
 
 /// An iterator over entries. It ends after the first error.
@@ -76,6 +87,7 @@ pub struct Search {
     stop: Option<Arc<AtomicBool>>,
     /// None for a search that leaves short entries as they are.
     referred: Option<Referred>,
+    contents: Option<ContentReader>,
 }
 
 #[derive(Debug)]
@@ -101,6 +113,11 @@ impl Search {
     /// Ends as soon as `stop` is true, also amid a stretch in which nothing fits.
     pub fn stopping(self, stop: Arc<AtomicBool>) -> Self {
         Self { stop: Some(stop), ..self }
+    }
+
+    /// With the content that stands beside the log, where it was not shredded.
+    pub fn with_contents(self, contents: Option<ContentReader>) -> Self {
+        Self { contents, ..self }
     }
 
     fn advance(&mut self) -> Result<Option<Found>, SearchError> {
@@ -150,6 +167,19 @@ impl Search {
                 text = referred.expanded(record.entry, first, self.stop.as_deref()).map_err(unreadable)?.into();
                 entry = serde_json::from_slice(&text).map_err(|_| not_a_record())?;
             }
+            if let (Some(contents), Some(committed)) = (&mut self.contents, Committed::read(&text)) {
+                match contents.restore(&committed).map_err(unreadable)? {
+                    Some(restored) => {
+                        entry = serde_json::from_slice(&restored).map_err(|_| not_a_record())?;
+                        text = restored.into();
+                    }
+                    None => {
+                        if let Some(members) = entry.as_object_mut() {
+                            members.insert("shredded".to_owned(), Value::Bool(true));
+                        }
+                    }
+                }
+            }
             if self.filter.matches_body(&entry, &text) {
                 return Ok(Some(Found { seq: record.seq.0, chain: record.chain, entry }));
             }
@@ -173,12 +203,12 @@ fn unreadable(error: io::Error) -> SearchError {
 }
 
 /// The newest entry of the decision that `named` names: `last`, an id, or the beginning of exactly one id.
-pub fn find_decision(dir: &Path, named: &str) -> Result<Found, FindError> {
+pub fn find_decision(dir: &Path, named: &str, contents: Option<ContentReader>) -> Result<Found, FindError> {
     if named == "last" {
-        return newest(dir, None);
+        return newest(dir, None, contents);
     }
     if named.parse::<DecisionId>().is_ok() {
-        return newest(dir, Some(named.to_owned()));
+        return newest(dir, Some(named.to_owned()), contents);
     }
     if named.len() <= DecisionId::PREFIX.len() || !named.starts_with(DecisionId::PREFIX) {
         return Err(FindError::NotAnId);
@@ -197,15 +227,16 @@ pub fn find_decision(dir: &Path, named: &str) -> Result<Found, FindError> {
             }
         }
     }
-    newest(dir, Some(one.ok_or(FindError::None)?))
+    newest(dir, Some(one.ok_or(FindError::None)?), contents)
 }
 
 fn decisions(decision: Option<String>) -> Filter {
     Filter { kind: Some("decision".to_owned()), decision, ..Filter::default() }
 }
 
-fn newest(dir: &Path, decision: Option<String>) -> Result<Found, FindError> {
-    Ok(search(dir, decisions(decision), Order::NewestFirst)?.next().ok_or(FindError::None)??)
+fn newest(dir: &Path, decision: Option<String>, contents: Option<ContentReader>) -> Result<Found, FindError> {
+    let all = search(dir, decisions(decision), Order::NewestFirst)?;
+    Ok(all.with_contents(contents).next().ok_or(FindError::None)??)
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ impl Prove {
         let seq = match entry.parse::<u64>() {
             Ok(seq) => seq,
             Err(_) => {
-                let found = find_decision(folder, entry);
+                let found = find_decision(folder, entry, None);
                 found.map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?.seq
             }
         };

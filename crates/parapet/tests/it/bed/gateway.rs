@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use store::log::{ContentReader, MasterKey};
 
 use super::clients::{Ran, run};
 use super::folder::Folder;
@@ -338,18 +339,25 @@ impl Gateway {
         command
     }
 
-    /// The entries of the audit log, in order, read from its files.
+    /// The entries of the audit log, in order, read from its files, with the content that stands beside them.
     pub(crate) fn entries(&self) -> Vec<Value> {
+        let mut contents = self.contents();
         let mut entries = Vec::new();
         for segment in self.segments() {
             // Space that is reserved behind the last record reads as zeros.
             for line in fs::read_to_string(segment).unwrap().trim_end_matches('\0').lines() {
                 // `SEQUENCE CHAIN ENTRY`
                 let entry = line.splitn(3, ' ').nth(2).unwrap();
-                entries.push(serde_json::from_str(entry).unwrap());
+                let restored = contents.as_mut().and_then(|contents| contents.entry(entry.as_bytes()).unwrap());
+                entries.push(serde_json::from_slice(restored.as_deref().unwrap_or(entry.as_bytes())).unwrap());
             }
         }
         entries
+    }
+
+    fn contents(&self) -> Option<ContentReader> {
+        let master = fs::read_to_string(self.setup.state().join("master.key")).ok()?;
+        Some(ContentReader::new(&self.audit(), MasterKey::from_text(&master).unwrap()))
     }
 
     /// The files of the audit log, in order.

@@ -140,11 +140,11 @@ fn short_entries_are_shown_in_full_in_both_directions_and_across_segments() {
         }
         for permit in &permits {
             let id = permit.decision.to_string();
-            assert_eq!(find_decision(scratch.path(), &id).unwrap().entry, permit.shown());
+            assert_eq!(find_decision(scratch.path(), &id, None).unwrap().entry, permit.shown());
         }
-        assert_eq!(find_decision(scratch.path(), "last").unwrap().entry, permits[7].shown());
+        assert_eq!(find_decision(scratch.path(), "last", None).unwrap().entry, permits[7].shown());
         let beginning: String = permits[7].decision.to_string().chars().take(12).collect();
-        assert_eq!(find_decision(scratch.path(), &beginning).unwrap().entry, permits[7].shown());
+        assert_eq!(find_decision(scratch.path(), &beginning, None).unwrap().entry, permits[7].shown());
     }
 }
 
@@ -162,7 +162,7 @@ fn what_is_not_there_is_marked() {
             let filter = Filter { decision: Some(short.decision.to_string()), ..Filter::default() };
             assert_eq!(found(scratch.path(), filter, order), [expected.clone()]);
         }
-        assert_eq!(find_decision(scratch.path(), "last").unwrap().entry, expected);
+        assert_eq!(find_decision(scratch.path(), "last", None).unwrap().entry, expected);
         // It says nothing of a policy, so a search for one does not find it.
         let filter = Filter {
             policy: Some("p1".to_owned()),

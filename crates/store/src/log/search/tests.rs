@@ -91,7 +91,7 @@ fn filters() {
 #[test]
 fn finds_one_decision() {
     let scratch = sample();
-    let find = |named: &str| find_decision(scratch.path(), named).map(|found| found.seq);
+    let find = |named: &str| find_decision(scratch.path(), named, None).map(|found| found.seq);
     assert_eq!(find("last"), Ok(3));
     assert_eq!(find(IDS[0]), Ok(0));
     assert_eq!(find(IDS[2]), Ok(3));

@@ -1,0 +1,306 @@
+//! Content beside the log: what entries commit to and do not hold. Each piece stands encrypted under the key of its session or
+//! person, and the keys, closed under the master key, in a file of their own. To shred is to overwrite the keys, and the
+//! content with them: the log's leaves stay as they are, and go on to verify.
+//!
+//! `content/content` has a line a piece, `<number> <key> <ciphertext>`; `content/keys` a line a key, `<key> <owner> <scope>
+//! <wrapped key>`. Lines are found by their first number, as records are.
+
+use std::collections::HashMap;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::aead::{AES_256_GCM, RandomizedNonceKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kernel::audit::{Committed, ContentOf, PartContent, commitment, restore};
+use kernel::id::SessionId;
+use kernel::workload::{Name, Person};
+use zeroize::Zeroizing;
+
+use super::envelope::{MasterKey, open, random_key, seal};
+use super::lines::{Backwards, Forwards, Line};
+use super::locate::From;
+use super::segment::Segment;
+use super::tail::Tail;
+
+/// What stands in place of what was shredded.
+const SHREDDED: u8 = b'-';
+/// How many keys are held ready. More sessions at a time get another key each time they come back.
+const MOST_KEYS: usize = 4096;
+
+fn other(_: impl std::error::Error) -> io::Error {
+    io::ErrorKind::Other.into()
+}
+
+/// Whose content is shredded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shred {
+    /// All of a workload's sessions.
+    Workload(Name),
+    /// One session's.
+    Session(SessionId),
+    /// What a person wrote.
+    Person(Person),
+}
+
+/// The owner and the scope of content, as they stand in the file of keys: without spaces.
+fn owner(of: &ContentOf) -> (String, String) {
+    match of {
+        ContentOf::Session(session, workload) => (format!("workload:{workload}"), session.to_string()),
+        ContentOf::Person(person) => (person_scope(person), person_scope(person)),
+    }
+}
+
+fn person_scope(person: &Person) -> String {
+    // A person's name is not ours to choose.
+    format!("person:{}", person.0.split_whitespace().collect::<Vec<_>>().join("\u{a0}"))
+}
+
+impl Shred {
+    fn takes(&self, owner: &str, scope: &str) -> bool {
+        match self {
+            Self::Workload(workload) => owner.strip_prefix("workload:") == Some(workload.as_str()),
+            Self::Session(session) => scope == session.to_string(),
+            Self::Person(person) => owner == person_scope(person),
+        }
+    }
+}
+
+/// The part of a log that writes content. Belongs to the writer of the log.
+#[derive(Debug)]
+pub(super) struct Contents {
+    dir: PathBuf,
+    master: Arc<MasterKey>,
+    content: Tail,
+    next: u64,
+    keys_file: Tail,
+    next_key: u64,
+    keys: HashMap<String, (u64, RandomizedNonceKey)>,
+    line: Vec<u8>,
+}
+
+fn content_path(dir: &Path) -> PathBuf {
+    dir.join("content/content")
+}
+
+fn keys_path(dir: &Path) -> PathBuf {
+    dir.join("content/keys")
+}
+
+/// A file of numbered lines, ready to be appended to: its last line, if torn, is cut off.
+fn numbered(path: &Path) -> io::Result<(Tail, u64)> {
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let mut lines = Forwards::open(path, start_of_last(path)?)?;
+    let mut next = 0;
+    while let Some(Line::Whole(line)) = lines.next()? {
+        next = number(line).ok_or(io::ErrorKind::InvalidData)?.saturating_add(1);
+    }
+    let length = lines.offset();
+    file.set_len(length)?;
+    const MAPPED: u64 = 64 << 20;
+    Ok((Tail::new(file, length, length.saturating_add(MAPPED)), next))
+}
+
+/// Where the last whole line begins.
+fn start_of_last(path: &Path) -> io::Result<u64> {
+    let Some(last) = Backwards::open(path)?.next()? else { return Ok(0) };
+    let wanted = number(&last).ok_or(io::ErrorKind::InvalidData)?;
+    let place = super::locate::locate(&[Segment { first: 0, path: path.to_owned() }], wanted)?;
+    Ok(place.ok_or(io::ErrorKind::InvalidData)?.offset)
+}
+
+fn number(line: &[u8]) -> Option<u64> {
+    std::str::from_utf8(line.split(|byte| *byte == b' ').next()?).ok()?.parse().ok()
+}
+
+impl Contents {
+    /// Opens the content of the log in `dir`.
+    pub(super) fn open(dir: &Path, master: Arc<MasterKey>) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir.join("content"))?;
+        let (content, next) = numbered(&content_path(dir))?;
+        let (keys_file, next_key) = numbered(&keys_path(dir))?;
+        let (keys, line) = (HashMap::new(), Vec::new());
+        Ok(Self { dir: dir.to_owned(), master, content, next, keys_file, next_key, keys, line })
+    }
+
+    /// The files, to be forced to the disk.
+    pub(super) fn files(&self) -> [Arc<File>; 2] {
+        [self.content.file(), self.keys_file.file()]
+    }
+
+    /// Gives back space that was reserved.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        self.content.finish()?;
+        self.keys_file.finish()
+    }
+
+    /// Keeps a piece: its number, and the commitment to it.
+    pub(super) fn put(&mut self, content: &PartContent<'_>) -> io::Result<(u64, [u8; 32])> {
+        let (owner, scope) = owner(content.of);
+        if !self.keys.contains_key(&scope) {
+            self.add_key(&owner, &scope)?;
+        }
+        let (key_number, key) = self.keys.get(&scope).ok_or(io::ErrorKind::Other)?;
+        let nonce = random_key().map_err(other)?;
+        let piece = Zeroizing::new([&nonce[..], content.words].concat());
+        let number = self.next;
+        let sealed = seal(key, number.to_string().as_bytes(), &piece).map_err(other)?;
+        self.line.clear();
+        self.line.extend_from_slice(format!("{number} {key_number} ").as_bytes());
+        self.line.extend_from_slice(STANDARD.encode(sealed).as_bytes());
+        self.line.push(b'\n');
+        self.content.write(&self.line)?;
+        self.next += 1;
+        Ok((number, commitment(&nonce, content.words)))
+    }
+
+    fn add_key(&mut self, owner: &str, scope: &str) -> io::Result<()> {
+        if self.keys.len() >= MOST_KEYS {
+            self.keys.clear();
+        }
+        let (number, secret) = (self.next_key, random_key().map_err(other)?);
+        let wrapped = self.master.wrap(&purpose(number, scope), &*secret).map_err(other)?;
+        let line = format!("{number} {owner} {scope} {}\n", STANDARD.encode(wrapped));
+        self.keys_file.write(line.as_bytes())?;
+        self.next_key += 1;
+        let key = RandomizedNonceKey::new(&AES_256_GCM, &*secret).map_err(|_| io::ErrorKind::Other)?;
+        self.keys.insert(scope.to_owned(), (number, key));
+        Ok(())
+    }
+
+    /// Reads what was kept.
+    pub(super) fn reader(&self) -> ContentReader {
+        ContentReader::sharing(&self.dir, Arc::clone(&self.master))
+    }
+
+    /// Overwrites the keys of what is shredded, on the disk. Which they were: their pieces are next.
+    pub(super) fn shred_keys(&mut self, what: &Shred) -> io::Result<Vec<String>> {
+        // Whoever comes back gets another key.
+        self.keys.clear();
+        let mut keys = Vec::new();
+        overwrite(&keys_path(&self.dir), 3, |fields| {
+            let taken = matches!(fields, [_, owner, scope, ..] if what.takes(owner, scope));
+            if taken {
+                keys.extend(fields.first().map(|key| (*key).to_owned()));
+            }
+            taken
+        })?;
+        Ok(keys)
+    }
+}
+
+/// Overwrites the pieces under these keys, on the disk. How many.
+pub(super) fn shred_pieces(dir: &Path, keys: &[String]) -> io::Result<u64> {
+    if keys.is_empty() {
+        return Ok(0);
+    }
+    overwrite(&content_path(dir), 2, |fields| matches!(fields, [_, key, ..] if keys.iter().any(|one| one == key)))
+}
+
+fn purpose(number: u64, scope: &str) -> String {
+    format!("content {number} {scope}")
+}
+
+/// Overwrites a field of the lines that `which` takes, where they stand, and forces that to the disk. How many.
+fn overwrite(path: &Path, field: usize, mut which: impl FnMut(&[&str]) -> bool) -> io::Result<u64> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    let mut lines = Forwards::open(path, 0)?;
+    let mut overwritten = 0;
+    loop {
+        let offset = lines.offset();
+        let Some(Line::Whole(line)) = lines.next()? else { break };
+        let text = std::str::from_utf8(line).map_err(|_| io::ErrorKind::InvalidData)?;
+        let fields: Vec<&str> = text.split(' ').collect();
+        let Some(secret) = fields.get(field).filter(|secret| !secret.starts_with(char::from(SHREDDED))) else {
+            continue;
+        };
+        if which(&fields) {
+            let at = offset + (line.len() - secret.len()) as u64;
+            file.write_all_at(&vec![SHREDDED; secret.len()], at)?;
+            overwritten += 1;
+        }
+    }
+    file.sync_all()?;
+    Ok(overwritten)
+}
+
+/// Reads the content of a log, and remembers some of it: a search meets the same statements again and again.
+pub struct ContentReader {
+    dir: PathBuf,
+    master: Arc<MasterKey>,
+    pieces: HashMap<u64, Option<Zeroizing<Vec<u8>>>>,
+}
+
+impl std::fmt::Debug for ContentReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ContentReader").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// How many pieces a reader remembers.
+const MOST_PIECES: usize = 1024;
+
+impl ContentReader {
+    /// Of the log in `dir`, whose keys are under this master key.
+    pub fn new(dir: &Path, master: MasterKey) -> Self {
+        Self::sharing(dir, Arc::new(master))
+    }
+
+    fn sharing(dir: &Path, master: Arc<MasterKey>) -> Self {
+        Self { dir: dir.to_owned(), master, pieces: HashMap::new() }
+    }
+
+    fn line(path: PathBuf, number: u64) -> io::Result<Option<String>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let segments = [Segment { first: 0, path }];
+        let Some(mut lines) = From::record(&segments, number)? else { return Ok(None) };
+        Ok(lines.next()?.and_then(|line| Some(std::str::from_utf8(line).ok()?.to_owned())))
+    }
+
+    /// A piece with its nonce; none if it was shredded, or is not there.
+    fn piece(&self, number: u64) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        let Some(line) = Self::line(content_path(&self.dir), number)? else { return Ok(None) };
+        let fields: Vec<&str> = line.split(' ').collect();
+        let [_, key, sealed] = *fields else { return Ok(None) };
+        let Ok(key) = key.parse() else { return Ok(None) };
+        let Some(key_line) = Self::line(keys_path(&self.dir), key)? else { return Ok(None) };
+        let fields: Vec<&str> = key_line.split(' ').collect();
+        let [_, _, scope, wrapped] = *fields else { return Ok(None) };
+        let opened = || {
+            let wrapped = STANDARD.decode(wrapped).ok()?;
+            let secret = self.master.unwrap(&purpose(key, scope), &wrapped).ok()?;
+            let key = RandomizedNonceKey::new(&AES_256_GCM, &secret).ok()?;
+            open(&key, number.to_string().as_bytes(), &STANDARD.decode(sealed).ok()?).ok()
+        };
+        Ok(opened())
+    }
+
+    /// An entry's bytes with its content in them; none if it has none beside it, or that is gone.
+    pub fn entry(&mut self, entry: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        Committed::read(entry).map_or(Ok(None), |committed| self.restore(&committed))
+    }
+
+    /// The entry with its content in it; none if that was shredded, or is not what the entry commits to.
+    pub(super) fn restore(&mut self, committed: &Committed<'_>) -> io::Result<Option<Vec<u8>>> {
+        if !self.pieces.contains_key(&committed.number) {
+            if self.pieces.len() >= MOST_PIECES {
+                self.pieces.clear();
+            }
+            let piece = self.piece(committed.number)?;
+            self.pieces.insert(committed.number, piece);
+        }
+        let piece = self.pieces.get(&committed.number).and_then(Option::as_ref);
+        let parts = piece.and_then(|piece| piece.split_first_chunk::<32>());
+        Ok(parts.and_then(|(nonce, words)| {
+            (commitment(nonce, words) == committed.commitment).then(|| restore(committed, words))
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;
