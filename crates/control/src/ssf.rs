@@ -5,6 +5,7 @@
 
 mod push;
 mod serve;
+pub mod transmit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::routing::post;
+use axum::routing::{get, patch, post};
 use kernel::ports::PortFuture;
 use kernel::workload::Name;
 use subtle::ConstantTimeEq as _;
@@ -37,6 +38,8 @@ pub struct SsfParts {
     pub streams: BTreeMap<Name, [u8; 32]>,
     /// Takes an event.
     pub receive: Receive,
+    /// Our own streams, if we make events.
+    pub transmitting: Option<transmit::Transmitting>,
 }
 
 impl std::fmt::Debug for SsfParts {
@@ -51,6 +54,13 @@ const LONGEST: usize = 64 * 1024;
 pub(crate) fn router(parts: &Arc<SsfParts>) -> Router {
     Router::new()
         .route("/ssf/push/{stream}", post(push::push))
+        .route("/.well-known/ssf-configuration", get(transmit::configuration))
+        .route("/ssf/jwks", get(transmit::jwks))
+        .route("/ssf/stream", get(transmit::show).post(transmit::create).delete(transmit::delete))
+        .route("/ssf/stream", patch(transmit::change).put(transmit::change))
+        .route("/ssf/status", get(transmit::status).post(transmit::set_status))
+        .route("/ssf/verify", post(transmit::verify))
+        .route("/ssf/poll/{receiver}", post(transmit::poll))
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::max(LONGEST))
         .with_state(Arc::clone(parts))

@@ -22,6 +22,7 @@ mod recorded;
 mod reload;
 mod signals;
 mod snapshots;
+mod transmit;
 mod task_house;
 mod suggest;
 mod wiring;

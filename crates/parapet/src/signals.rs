@@ -31,8 +31,9 @@ use tokio::net::TcpListener;
 
 use crate::config::Configuration;
 use crate::config::checked::{self, ListPlace, SignalListener, StreamEntry, ThreatEntry};
-use crate::parts;
+use crate::transmit::Transmitter;
 use crate::wiring::{House, background};
+use crate::{parts, transmit};
 
 /// How often it is looked whether risks have faded so far that a score changes.
 const FADING: Duration = Duration::from_secs(30);
@@ -46,6 +47,7 @@ pub(crate) struct SignalHouse {
     streams: Arc<Streams>,
     entries: Vec<StreamEntry>,
     fetcher: Fetcher,
+    transmitter: Option<Arc<Transmitter>>,
 }
 
 impl SignalHouse {
@@ -65,7 +67,8 @@ impl SignalHouse {
         let entries = configuration.signals.streams.clone();
         let settings = entries.iter().map(stream_settings).collect::<anyhow::Result<Vec<_>>>()?;
         let streams = Arc::new(Streams::new(settings, &fetcher, Arc::clone(clock)));
-        Ok(Self { risks, signals: Arc::new(signals), streams, entries, fetcher })
+        let transmitter = Transmitter::open(configuration, database, clock)?;
+        Ok(Self { risks, signals: Arc::new(signals), streams, entries, fetcher, transmitter })
     }
 
     /// What the admin API works on.
@@ -176,6 +179,9 @@ pub(crate) fn follow(tasks: &Tasks, house: &Arc<House>, lists: ThreatLists) {
     background(tasks, "second look", async move {
         rejudge::follow(&looking.sessions, &*looking.publisher, &*looking.workloads, &*looking.clock).await;
     });
+    if let Some(transmitter) = &house.signals.transmitter {
+        transmit::follow(tasks, house, transmitter, &house.signals.fetcher);
+    }
     if house.signals.entries.is_empty() {
         return;
     }
@@ -302,7 +308,8 @@ pub(crate) async fn serve(
         received
     });
     let streams = house.signals.entries.iter().filter_map(|entry| Some((entry.name.clone(), entry.token_hash?)));
-    let parts = SsfParts { streams: streams.collect(), receive };
+    let transmitting = house.signals.transmitter.as_ref().map(Transmitter::transmitting);
+    let parts = SsfParts { streams: streams.collect(), receive, transmitting };
     let mut stopping = tasks.stopping();
     tasks.spawn("security events", async move {
         control::ssf::serve(listener, accept, parts, async move { stopping.begun().await }).await;

@@ -9,6 +9,7 @@ pub mod copied;
 pub mod database;
 pub mod log;
 pub mod memory;
+pub mod outgoing;
 pub mod risk;
 #[cfg(test)]
 mod scratch;

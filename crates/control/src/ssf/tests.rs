@@ -21,7 +21,7 @@ fn endpoints(outcome: Result<(), PushRefusal>) -> (TowerToHyperService<Router>, 
         noting.lock().unwrap().push((stream.to_string(), set));
         Box::pin(std::future::ready(outcome))
     });
-    let parts = SsfParts { streams: [("idp".parse().unwrap(), hash)].into(), receive };
+    let parts = SsfParts { streams: [("idp".parse().unwrap(), hash)].into(), receive, transmitting: None };
     (TowerToHyperService::new(router(&Arc::new(parts))), seen)
 }
 

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use self::signals::{ListPlace, SignalListener, SignalsPart, StreamEntry, ThreatEntry};
+pub(crate) use self::signals::{ListPlace, ReceiverEntry, SignalListener, SignalsPart, StreamEntry, ThreatEntry};
 use kernel::policy::Upstream;
 use kernel::time::Timestamp;
 use kernel::trust::TrustRule;

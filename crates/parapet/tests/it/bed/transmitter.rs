@@ -208,3 +208,45 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length:";
     let _gone = write!(stream, "{head} {}\r\n\r\n{answer}", answer.len());
 }
+
+/// A door that leads nowhere until it is told to which port of this machine it leads.
+#[derive(Debug)]
+pub(crate) struct Front {
+    port: u16,
+    leads_to: Arc<std::sync::atomic::AtomicU16>,
+}
+
+impl Front {
+    /// Opens it.
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let leads_to = Arc::new(std::sync::atomic::AtomicU16::new(0));
+        let leading = Arc::clone(&leads_to);
+        std::thread::spawn(move || {
+            for inner in listener.incoming().flatten() {
+                let Ok(outer) = TcpStream::connect(("127.0.0.1", leading.load(Ordering::SeqCst))) else { continue };
+                for (mut from, mut to) in [
+                    (inner.try_clone().unwrap(), outer.try_clone().unwrap()),
+                    (outer.try_clone().unwrap(), inner.try_clone().unwrap()),
+                ] {
+                    std::thread::spawn(move || {
+                        let _ended = std::io::copy(&mut from, &mut to);
+                        let _closed = to.shutdown(std::net::Shutdown::Write);
+                    });
+                }
+            }
+        });
+        Self { port, leads_to }
+    }
+
+    /// Where it stands.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// From now on it leads there.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.leads_to.store(port, Ordering::SeqCst);
+    }
+}

@@ -12,7 +12,7 @@ use crate::bed::folder::Folder;
 use crate::bed::gateway::Setup;
 use crate::bed::issuer;
 use crate::bed::raw::{self, Raw};
-use crate::bed::transmitter::{self, Polled, TOKEN, Transmitter, header, opaque, push};
+use crate::bed::transmitter::{self, Front, Polled, TOKEN, Transmitter, header, opaque, push};
 use crate::bed::wait;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -379,4 +379,114 @@ fn a_threat_list_bites_in_the_middle_of_a_connection() {
         ]),
     );
     assert!(ran.code != 0 && ran.err.contains("threat list `tor`: line 1"), "{ran:?}");
+}
+
+/// Our own events, taken by a second gateway: what is quarantined here is cut there, and a revoked token is told.
+#[test]
+fn another_gateway_takes_our_events_by_push_and_by_poll() {
+    let secret = Folder::new("signals-transmit-secrets");
+    let token = secret.write("token", TOKEN);
+    let hash = sha256(TOKEN);
+    // The receiver's port is chosen by it, so the two meet through a place in front that is known before.
+    let front = Front::start();
+    let ours = "https://ours.example";
+    let receiving = |jwks: &std::path::Path, delivery: &str| {
+        format!(
+            "\n[signals]\nlisten = \"127.0.0.1:0\"\n[signals.streams.ours]\nissuer = \"{ours}\"\naudience = \"other\"\n\
+             jwks = \"file://{}\"\n{delivery}\n[signals.streams.ours.subjects]\nauditor = \"reporting\"\n",
+            jwks.display(),
+        )
+    };
+    let also = format!(
+        "\n[signals]\nlisten = \"127.0.0.1:0\"\nissuer = \"{ours}\"\n[signals.receivers.pushed]\naudience = \"other\"\n\
+         endpoint = \"http://127.0.0.1:{}/ssf/push/ours\"\nauthorization = \"file://{}\"\n\
+         [signals.receivers.polled]\naudience = \"other\"\ntoken_hash = \"sha256:{hash}\"\n",
+        front.port(),
+        token.display(),
+    );
+    let Some(here) = Bed::start_with("signals-transmit", |setup| setup.also(also)) else { return };
+    let at = port(&here);
+    let get = |path: &str, token: &str| {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
+        transmitter::ask(at, &request)
+    };
+    let (status, keys) = get("/ssf/jwks", "");
+    assert_eq!(status, 200);
+    let keys = secret.write("jwks.json", &keys);
+    let about: Value = serde_json::from_str(&get("/.well-known/ssf-configuration", "").1).unwrap();
+    assert_eq!((&about["spec_version"], &about["issuer"]), (&json!("1_0"), &json!(ours)), "{about}");
+    assert_eq!(get("/ssf/stream", "a guess").0, 401);
+    let stream: Value = serde_json::from_str(&get("/ssf/stream", TOKEN).1).unwrap();
+    assert_eq!((&stream["stream_id"], &stream["aud"]), (&json!("polled"), &json!("other")), "{stream}");
+
+    let push_to = receiving(&keys, &format!("token_hash = \"sha256:{hash}\""));
+    let there = Bed::start_with("signals-transmit-push", |setup| setup.also(push_to)).unwrap();
+    front.lead_to(port(&there));
+    let polled = receiving(
+        &keys,
+        &format!(
+            "delivery = \"poll\"\nendpoint = \"http://127.0.0.1:{at}/ssf/poll/polled\"\npoll_every = \"50ms\"\n\
+             verification = \"http://127.0.0.1:{at}/ssf/verify\"\nauthorization = \"file://{}\"",
+            token.display()
+        ),
+    );
+    let third = Bed::start_with("signals-transmit-poll", |setup| setup.also(polled)).unwrap();
+    let (one, two) = (there.raw("reporting"), third.raw("reporting"));
+    let since = Instant::now();
+    here.gateway.cli(&["workloads", "quarantine", "auditor", "--reason", "a test"]).assert_done();
+    // The command itself took some of it, and delivery is not bound to a second.
+    for live in [one, two] {
+        let mut live = live;
+        assert_eq!(raw::errors(&live.until_closed()), ["57P01"]);
+    }
+    assert!(since.elapsed() < Duration::from_secs(5), "it took {:?}", since.elapsed());
+    let given =
+        here.gateway.cli(&["workloads", "token", "issue", "deploy", "--life", "1h", "--reason", "a test", "--json"]);
+    let given: Value = serde_json::from_str(&given.out).unwrap();
+    here.gateway.cli(&["workloads", "token", "revoke", given["id"].as_str().unwrap()]).assert_done();
+    here.gateway.cli(&["workloads", "release", "auditor", "--reason", "over"]).assert_done();
+    for bed in [&there, &third] {
+        let events = |bed: &Bed| -> Vec<(String, String)> {
+            let listed: Value = serde_json::from_str(&bed.gateway.cli(&["signals", "list", "--json"]).out).unwrap();
+            let text = |item: &Value, member: &str| item[member].as_str().unwrap().to_owned();
+            listed["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| (text(item, "event"), text(item, "outcome")))
+                .collect()
+        };
+        let known = wait::until("every event to come", Duration::from_secs(10), || {
+            let mut known = events(bed);
+            known.retain(|(event, _)| event != "verification");
+            known.sort();
+            (known.len() == 4).then_some(known)
+        });
+        let named: Vec<(&str, &str)> = known.iter().map(|(event, outcome)| (&**event, &**outcome)).collect();
+        assert_eq!(
+            named,
+            [
+                ("credential-change", "unmatched"),
+                ("risk-level-change", "risk"),
+                ("risk-level-change", "risk"),
+                ("session-revoked", "revoked"),
+            ]
+        );
+        // HIGH stays until a person releases it, whatever the other side says later.
+        let shown = bed.gateway.cli(&["workloads", "show", "reporting", "--json"]);
+        assert_eq!(serde_json::from_str::<Value>(&shown.out).unwrap()["risk_reasons"]["score"], 90);
+    }
+    let streams: Value = serde_json::from_str(&third.gateway.cli(&["signals", "streams", "--json"]).out).unwrap();
+    assert!(streams["items"][0]["verified_at"].is_string(), "the stream was not verified: {streams}");
+    // A receiver pauses its stream: events wait; it deletes it: they are gone.
+    let headers = format!("authorization: Bearer {TOKEN}\r\n");
+    let post = |path: &str, body: &Value| transmitter::post(at, path, "application/json", &headers, &body.to_string());
+    assert_eq!(post("/ssf/status", &json!({"stream_id": "polled", "status": "paused"})).0, 200);
+    assert_eq!(post("/ssf/status", &json!({"stream_id": "pushed", "status": "paused"})).0, 404);
+    assert_eq!(
+        post("/ssf/stream", &json!({"delivery": {"method": "urn:ietf:rfc:8935", "endpoint_url": "https://else"}})).0,
+        409
+    );
 }
