@@ -99,7 +99,7 @@ async fn what_can_be_used_now_replaces_what_was() {
     files.write("certificate.pem", &second.0);
     files.write("key.pem", &second.1);
     let said = reload().await.unwrap().unwrap();
-    assert!(said.starts_with("postgres, SHA-256 ") && said.ends_with("until 2041-01-01T00:00:00Z"), "{said}");
+    assert!(said.starts_with("postgres, SHA-256 ") && said.ends_with("until 2041-01-01T00:00:00.000Z"), "{said}");
     let renewed = certificates.offer().current();
     assert!(!Arc::ptr_eq(&at_start, &renewed));
     // Authorities alone are a change, too; without a listener nothing is.

@@ -2,8 +2,8 @@
 //! mends, and writes nothing but what `--bundle` names; each test of an upstream is entered in the audit log.
 
 mod bundle;
-mod signals;
 mod certificates;
+mod signals;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -84,8 +84,9 @@ impl Doctor {
         let (text, passed) = upstreams::checks(&lines, globals);
         output::data(&text);
         if let Some(path) = &self.bundle {
-            let sources = self.layers.running_sources(globals);
-            let findings = bundle::Findings { checks: &lines, sources, configuration: configuration.as_ref() };
+            // Which configuration it is has been said.
+            let sources = self.layers.running_sources(&Globals { quiet: true, ..globals.clone() });
+            let findings = bundle::Findings { checks: &lines, sources };
             bundle::write(path, findings, globals).await?;
             output::note(globals, &format!("{} is written; read it before you send it on", path.display()));
         }

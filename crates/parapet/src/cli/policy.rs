@@ -63,7 +63,7 @@ enum Verb {
 }
 
 impl Policy {
-    pub(super) fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
+    pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         match self.verb {
             Verb::Check { paths, layers } => match folders(paths, &layers, globals)? {
                 Ok(paths) => check(&paths, globals),
@@ -77,7 +77,7 @@ impl Policy {
                 Ok(paths) => format(&paths, check, globals),
                 Err(exit) => Ok(exit),
             },
-            Verb::Suggest(suggest) => suggest.execute(globals),
+            Verb::Suggest(suggest) => suggest.execute(globals).await,
         }
     }
 }

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use kernel::operation::{Action, ActionGroup};
-use kernel::policy::resource_id;
+use kernel::policy::{Bundle, PolicyFile, resource_id};
 use kernel::resource::Resource;
 
 use crate::cli::output::count;
 use crate::cli::style::plain;
-use crate::suggest::usage::{Tally, Usage};
+use crate::suggest::usage::{Denied, Tally, Usage};
 use crate::suggest::{Options, Reach, Rule};
 
 /// The most characters of a statement in a comment.
@@ -48,7 +48,14 @@ fn write(text: &mut String, rules: &[Rule], usage: &Usage, options: Options, see
     for rule in rules.iter().filter(|rule| rule.permitted) {
         text.push('\n');
         comments(text, rule)?;
-        policy(text, rule, "")?;
+        let mut permit = String::new();
+        policy(&mut permit, rule, "")?;
+        if loads(&permit) {
+            text.push_str(&permit);
+        } else {
+            writeln!(text, "// Not proposed: a name in it has letters that no policy may hold.")?;
+            policy(text, rule, "// ")?;
+        }
     }
     let open: Vec<&Rule> = rules.iter().filter(|rule| !rule.permitted).collect();
     if !open.is_empty() {
@@ -66,9 +73,13 @@ fn write(text: &mut String, rules: &[Rule], usage: &Usage, options: Options, see
     if !usage.denied.is_empty() {
         writeln!(text, "\n// ---- denied, and not proposed ----")?;
     }
-    for ((deed, why), tally) in usage.denied.iter().take(MOST_DENIED) {
-        let resource = plain(&deed.resource.to_string());
-        writeln!(text, "// {} × {} {} on {resource}: {}", tally.count, deed.workload, deed.action, plain(why))?;
+    for (denied, tally) in usage.denied.iter().take(MOST_DENIED) {
+        let Denied { workload, upstream, why } = denied;
+        write!(text, "// {} × {workload} at {upstream}, by {}", tally.count, plain(why))?;
+        match &tally.example {
+            Some(example) => writeln!(text, ", such as: {}", shortened(example))?,
+            None => text.push('\n'),
+        }
     }
     if usage.denied.len() > MOST_DENIED {
         writeln!(text, "// and {} more: parapet audit search --verdict deny", usage.denied.len() - MOST_DENIED)?;
@@ -76,14 +87,16 @@ fn write(text: &mut String, rules: &[Rule], usage: &Usage, options: Options, see
     Ok(())
 }
 
+/// Does it stand in a bundle by itself?
+fn loads(permit: &str) -> bool {
+    Bundle::load(&[PolicyFile { name: "permit".into(), text: permit.into() }]).is_ok()
+}
+
 fn comments(text: &mut String, rule: &Rule) -> std::fmt::Result {
     let Tally { count, first, last, example, would_be } = &rule.tally;
     writeln!(text, "// {count} × from {first} to {last}")?;
     if let Some(example) = example {
-        let line = plain(example);
-        let short: String = line.chars().take(LONGEST_EXAMPLE).collect();
-        let rest = if short.len() < line.len() { " …" } else { "" };
-        writeln!(text, "// such as: {short}{rest}")?;
+        writeln!(text, "// such as: {}", shortened(example))?;
     }
     for (policy, times) in would_be {
         writeln!(
@@ -96,6 +109,13 @@ fn comments(text: &mut String, rule: &Rule) -> std::fmt::Result {
         writeln!(text, "// Look twice: it changes, removes or hands out more than rows.")?;
     }
     Ok(())
+}
+
+/// A statement on one line of a comment.
+fn shortened(statement: &str) -> String {
+    let line = plain(statement);
+    let short: String = line.chars().take(LONGEST_EXAMPLE).collect();
+    if short.len() < line.len() { short + " …" } else { short }
 }
 
 fn is_grave(action: Action) -> bool {

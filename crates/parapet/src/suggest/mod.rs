@@ -168,6 +168,8 @@ fn with_schemas(reaches: Reaches, from: usize, sensitive: &BTreeSet<Resource>) -
 
 /// Gives each rule an id of its own: the workload, and what it is about.
 fn name(rules: &mut [Rule]) {
+    // An `@id` has 63 characters at most; what tells equal ones apart must fit, too.
+    const LONGEST: usize = 56;
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
     for rule in rules {
         let resource = rule.reach.resource();
@@ -176,10 +178,9 @@ fn name(rules: &mut [Rule]) {
             [database] => database.to_string(),
             [_database, below @ ..] => below.join("."),
         };
-        let suffix = if matches!(rule.reach, Reach::Columns(..)) { "-columns" } else { "" };
-        let text = format!("{}-{}-{what}{suffix}", rule.workload, resource.upstream);
+        let text = format!("{}-{}-{what}", rule.workload, resource.upstream);
         let clean = |letter: char| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' };
-        let id: String = text.chars().map(clean).collect();
+        let id: String = text.chars().map(clean).take(LONGEST).collect();
         let times = taken.entry(id.clone()).or_default();
         *times += 1;
         rule.id = if *times == 1 { id } else { format!("{id}-{times}") };

@@ -6,6 +6,7 @@ use kernel::policy::{Bundle, Disclosure, Mode, PolicyFile, SnapshotParts, Upstre
 use kernel::trust::Trust;
 
 use super::*;
+use crate::suggest::usage::Denied;
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -37,6 +38,10 @@ fn deed(action: Action, kind: ResourceKind, path: &str) -> Deed {
     Deed { workload: name("reporting"), resource: resource(kind, path), action }
 }
 
+fn denied(why: &str) -> Denied {
+    Denied { workload: name("reporting"), upstream: name("shop-db"), why: why.to_owned() }
+}
+
 fn tally(count: u64) -> Tally {
     let mut tally = Tally::default();
     for _time in 0..count {
@@ -50,13 +55,18 @@ fn seen(deeds: &[(Action, ResourceKind, &str)]) -> Usage {
     Usage { decisions: 2, permitted, ..Usage::default() }
 }
 
+/// How many policies stand in the file.
+fn loaded(rules: &[Rule], usage: &Usage, options: Options) -> usize {
+    let text = cedar::file(rules, usage, options, "a test");
+    let file = PolicyFile { name: "suggested.cedar".into(), text: text.as_str().into() };
+    let bundle = Bundle::load(&[file]).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
+    bundle.policies().len()
+}
+
 /// Each rule in a line.
 fn proposed(usage: &Usage, options: Options) -> Vec<String> {
     let rules = rules(usage, &snapshot(), options);
-    let text = cedar::file(&rules, usage, options, "a test");
-    let file = PolicyFile { name: "suggested.cedar".into(), text: text.as_str().into() };
-    let bundle = Bundle::load(&[file]).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
-    assert_eq!(bundle.policies().len(), rules.iter().filter(|rule| rule.permitted).count(), "{text}");
+    assert_eq!(loaded(&rules, usage, options), rules.iter().filter(|rule| rule.permitted).count());
     let line = |rule: &Rule| {
         let actions: Vec<&str> = rule.actions.iter().map(|action| action.as_str()).collect();
         let reach = match &rule.reach {
@@ -182,12 +192,11 @@ fn masked_columns_stand_for_themselves() {
 fn what_no_policy_permits_is_for_a_person() {
     let mut usage = seen(&[]);
     usage.unpermitted.insert(deed(SqlSelect, Table, "shop.public.orders"), tally(3));
-    usage.denied.insert((deed(SqlDrop, Table, "shop.public.orders"), "agents-never-destroy".to_owned()), tally(1));
+    usage.denied.insert(denied("agents-never-destroy"), tally(1));
     let rules = rules(&usage, &snapshot(), Options::default());
     let text = cedar::file(&rules, &usage, Options::default(), "a test");
     assert!(text.lines().all(|line| line.is_empty() || line.starts_with("//")), "{text}");
-    for part in
-        ["// permit (", "// 3 × from", "1 × reporting sql:drop on shop-db/shop.public.orders: agents-never-destroy"]
+    for part in ["// permit (", "// 3 × from", "1 × reporting at shop-db, by agents-never-destroy, such as: select $1"]
     {
         assert!(text.contains(part), "{part}\n{text}");
     }
@@ -196,26 +205,31 @@ fn what_no_policy_permits_is_for_a_person() {
     assert_eq!(proposed(&usage, Options::default()).len(), 1);
 }
 
-/// Names come from databases, statements from clients: none can end a string or a comment.
+/// Names come from databases, statements from clients: none can end a string or a comment. Where Cedar refuses a name, its
+/// permit stands in comments.
 #[test]
 fn names_and_statements_cannot_write_policies() {
-    let hostile = "x\"); permit (principal, action, resource); //\n permit(principal,action,resource);";
-    let mut usage = Usage::default();
-    for (kind, depth) in [(Table, 3), (Column, 4), (Function, 3), (Object, 3)] {
-        let resource = Resource::new(kind, &name("shop-db"), vec![Arc::<str>::from(hostile); depth]);
-        let mut tally = tally(1);
-        tally.example = Some(hostile.to_owned());
-        tally.would_be.insert(hostile.to_owned(), 1);
-        for deeds in [&mut usage.permitted, &mut usage.unpermitted] {
-            let deed = Deed { workload: name("reporting"), resource: resource.clone(), action: SqlSelect };
-            deeds.insert(deed, tally.clone());
+    let printable = "x\"); permit (principal, action, resource); //";
+    let broken = "x\n permit(principal,action,resource);";
+    for (hostile, policies) in [(printable, 4), (broken, 0)] {
+        let mut usage = Usage::default();
+        for (kind, depth) in [(Table, 3), (Column, 4), (Function, 3), (Object, 3)] {
+            let resource = Resource::new(kind, &name("shop-db"), vec![Arc::<str>::from(hostile); depth]);
+            let mut tally = tally(1);
+            tally.example = Some(hostile.to_owned());
+            tally.would_be.insert(hostile.to_owned(), 1);
+            for deeds in [&mut usage.permitted, &mut usage.unpermitted] {
+                let deed = Deed { workload: name("reporting"), resource: resource.clone(), action: SqlSelect };
+                deeds.insert(deed, tally.clone());
+            }
+            usage.denied.insert(denied(hostile), tally.clone());
+            let deed = Deed { workload: name("reporting"), resource, action: SqlDrop };
+            usage.unpermitted.insert(deed, tally);
         }
-        let deed = Deed { workload: name("reporting"), resource: resource.clone(), action: SqlDrop };
-        usage.denied.insert((deed.clone(), hostile.to_owned()), tally.clone());
-        usage.unpermitted.insert(deed, tally);
+        usage.masked.insert(Resource::new(Column, &name("shop-db"), vec![Arc::<str>::from(hostile); 4]));
+        // Table and column, function, object.
+        let rules = rules(&usage, &snapshot(), Options::default());
+        assert_eq!(rules.iter().filter(|rule| rule.permitted).count(), 4);
+        assert_eq!(loaded(&rules, &usage, Options::default()), policies, "{hostile:?}");
     }
-    usage.masked.insert(Resource::new(Column, &name("shop-db"), vec![Arc::<str>::from(hostile); 4]));
-    // Table and column, function, object; what they are is counted when the bundle is loaded.
-    assert_eq!(rules(&usage, &snapshot(), Options::default()).iter().filter(|rule| rule.permitted).count(), 4);
-    proposed(&usage, Options::default());
 }

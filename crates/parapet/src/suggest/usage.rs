@@ -12,7 +12,7 @@ use kernel::time::Timestamp;
 use kernel::workload::Name;
 use serde::Deserialize;
 use serde_json::Value;
-use store::log::{Filter, Order, SearchError};
+use store::log::{ContentReader, Filter, Order, SearchError};
 
 /// The name under which it is recorded that no policy would have permitted what an observing upstream let pass.
 const NO_PERMIT: &str = "(no permit)";
@@ -69,17 +69,27 @@ impl Tally {
         }
     }
 
-    /// Takes another tally in.
+    /// Takes the tally of something else in that came with the same requests, such as another column: how often both came
+    /// together is not known, so the greater count stands.
     pub(crate) fn merge(&mut self, other: &Self) {
-        let count = self.count + other.count;
+        let count = self.count.max(other.count);
         for at in [&other.first, &other.last] {
             self.add(at, other.example.as_deref());
         }
         self.count = count;
         for (policy, times) in &other.would_be {
-            *self.would_be.entry(policy.clone()).or_default() += times;
+            let known = self.would_be.entry(policy.clone()).or_default();
+            *known = (*known).max(*times);
         }
     }
+}
+
+/// What was not let pass: whose, where, and by which policy or for which reason.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Denied {
+    pub(crate) workload: Name,
+    pub(crate) upstream: Name,
+    pub(crate) why: String,
 }
 
 /// A statement that passed, with its constants replaced.
@@ -99,8 +109,8 @@ pub(crate) struct Usage {
     pub(crate) permitted: BTreeMap<Deed, Tally>,
     /// What passed although no policy permits it: the upstream observes.
     pub(crate) unpermitted: BTreeMap<Deed, Tally>,
-    /// What was denied, with the policy or the reason.
-    pub(crate) denied: BTreeMap<(Deed, String), Tally>,
+    /// What was denied, or asked of people and not granted.
+    pub(crate) denied: BTreeMap<Denied, Tally>,
     /// Columns that left masked: they hold what not everybody may see.
     pub(crate) masked: BTreeSet<Resource>,
     /// The statements that passed, and whether a policy permits each.
@@ -180,8 +190,8 @@ impl Asked {
 }
 
 impl Usage {
-    /// Counts the decisions of a log.
-    pub(crate) fn read(log: &Path, window: &Window) -> Result<Self, SearchError> {
+    /// Counts the decisions of a log. Without `contents` there are no statements, and so no examples and fewer tests.
+    pub(crate) fn read(log: &Path, contents: Option<ContentReader>, window: &Window) -> Result<Self, SearchError> {
         let filter = Filter {
             kind: Some("decision".to_owned()),
             workload: window.workload.clone(),
@@ -191,7 +201,7 @@ impl Usage {
         };
         let mut usage = Self::default();
         let search = store::log::search(log, filter, Order::OldestFirst)?;
-        for found in search.with_contents(crate::audit::contents_beside(log)) {
+        for found in search.with_contents(contents) {
             // What is not understood is not counted, and so not proposed.
             if let Ok(entry) = Entry::deserialize(&found?.entry) {
                 usage.add(&entry);
@@ -215,7 +225,15 @@ impl Usage {
                 self.masked.insert(resource.clone());
             }
         }
-        if let (true, Some(statement)) = (passed, statement) {
+        if !passed {
+            // An ask that is not answered yet, or was not granted, is no permission either.
+            let asks = || entry.by.as_ref().map(|by| format!("{} asks", by.policy));
+            let why = refused.or_else(asks).unwrap_or_default();
+            let denied = Denied { workload: entry.workload.clone(), upstream: entry.upstream.clone(), why };
+            self.denied.entry(denied).or_default().add(&entry.at, statement);
+            return;
+        }
+        if let Some(statement) = statement {
             let (workload, upstream) = (entry.workload.clone(), entry.upstream.clone());
             let shape = Shape { workload, upstream, statement: statement.to_owned() };
             let known = self.shapes.entry(shape).or_insert(permitted);
@@ -223,21 +241,11 @@ impl Usage {
         }
         for (action, resource) in asked.into_iter().flatten() {
             let deed = Deed { workload: entry.workload.clone(), resource, action };
-            let tally = match (passed, permitted) {
-                (true, true) => self.permitted.entry(deed).or_default(),
-                (true, false) => self.unpermitted.entry(deed).or_default(),
-                // An ask that is not answered yet, or was not granted, is no permission either.
-                (false, _) => {
-                    let asks = || entry.by.as_ref().map(|by| format!("{} asks", by.policy));
-                    let why = refused.clone().or_else(asks).unwrap_or_default();
-                    self.denied.entry((deed, why)).or_default()
-                }
-            };
+            let deeds = if permitted { &mut self.permitted } else { &mut self.unpermitted };
+            let tally = deeds.entry(deed).or_default();
             tally.add(&entry.at, statement);
-            if passed {
-                for deciding in entry.terms.observed.iter().filter(|deciding| deciding.policy != NO_PERMIT) {
-                    *tally.would_be.entry(deciding.policy.clone()).or_default() += 1;
-                }
+            for deciding in entry.terms.observed.iter().filter(|deciding| deciding.policy != NO_PERMIT) {
+                *tally.would_be.entry(deciding.policy.clone()).or_default() += 1;
             }
         }
     }

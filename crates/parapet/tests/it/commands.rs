@@ -193,6 +193,9 @@ fn the_log_is_searched_and_proved() {
 fn change(log: &Path, from: &str, to: &str) {
     let mut changed = 0;
     for entry in fs::read_dir(log).unwrap().flatten() {
+        if entry.path().extension().is_none_or(|extension| extension != "log") {
+            continue;
+        }
         let text = fs::read_to_string(entry.path()).unwrap();
         if text.contains(from) {
             fs::write(entry.path(), text.replace(from, to)).unwrap();

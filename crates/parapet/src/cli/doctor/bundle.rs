@@ -18,8 +18,8 @@ use crate::cli::client::{Client, state_folder};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::time;
-use crate::config::checked::{ListenerTls, SecretSource};
-use crate::config::{Configuration, Raw, Sources, explain, variable};
+use crate::config::problem::Problem;
+use crate::config::{Raw, Sources, explain, variable};
 
 /// How many entries of the log.
 const ENTRIES: usize = 200;
@@ -39,8 +39,6 @@ pub(super) struct Findings<'a> {
     pub(super) checks: &'a Value,
     /// Where the configuration was read.
     pub(super) sources: Sources,
-    /// The configuration, if it has no mistakes.
-    pub(super) configuration: Option<&'a Configuration>,
 }
 
 /// Writes the bundle.
@@ -50,6 +48,8 @@ pub(super) async fn write(path: &Path, findings: Findings<'_>, globals: &Globals
         Err(_) => Value::Null,
     };
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut problems = Vec::new();
+    let lines = explain::lines(&Raw::read(findings.sources, &mut problems), None);
     let bundle = json!({
         "schema": "parapet.support/v1",
         "written_at": time::now().to_string(),
@@ -60,12 +60,12 @@ pub(super) async fn write(path: &Path, findings: Findings<'_>, globals: &Globals
             "machine": std::env::consts::ARCH,
         },
         "checks": findings.checks,
-        "configuration": configuration(findings.sources),
+        "configuration": configuration(&lines, &problems),
         "status": status,
         "log": log(&log_folder(globals)),
     });
     let text = serde_json::to_string_pretty(&bundle).map_err(|error| Failure::from(anyhow::Error::from(error)))?;
-    if secrets(globals, findings.configuration).iter().any(|secret| holds(&text, secret)) {
+    if secrets(globals, &lines).iter().any(|secret| holds(&text, secret)) {
         let failure = Failure::new(Exit::Failed, "PAR0301", "a secret would stand in the bundle: nothing was written");
         return Err(failure.help("report this; until then `parapet doctor --json` shows the checks alone"));
     }
@@ -78,14 +78,13 @@ pub(super) async fn write(path: &Path, findings: Findings<'_>, globals: &Globals
 }
 
 /// What is configured, and by which layer. Of a secret, no more than how it is found.
-fn configuration(sources: Sources) -> Value {
-    let mut problems = Vec::new();
-    let raw = Raw::read(sources, &mut problems);
-    let lines = explain::lines(&raw, None).into_iter().map(|line| {
+fn configuration(lines: &[explain::Line], problems: &[Problem]) -> Value {
+    let values = lines.iter().map(|line| {
         let value = if line.secret { scheme(&line.value) } else { without_credentials(&line.value) };
         json!({ "key": line.key, "value": value, "layer": line.layer })
     });
-    json!({ "mistakes": problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), "values": lines.collect::<Vec<_>>() })
+    let mistakes: Vec<_> = problems.iter().map(|problem| problem.code).collect();
+    json!({ "mistakes": mistakes, "values": values.collect::<Vec<_>>() })
 }
 
 /// `env://…` of `env://SHOP_DB_PASSWORD`: a command's arguments may hold what should not be there.
@@ -153,28 +152,23 @@ fn picked(object: &Value, members: &[&str]) -> Map<String, Value> {
     members.iter().filter_map(member).collect()
 }
 
-/// What is known to be secret on this side.
-fn secrets(globals: &Globals, configuration: Option<&Configuration>) -> Vec<Zeroizing<String>> {
+/// What is known to be secret on this side: what the keys that are about secrets lead to, and what stands for a person.
+fn secrets(globals: &Globals, lines: &[explain::Line]) -> Vec<Zeroizing<String>> {
     let mut found: Vec<Option<String>> =
         ["PARAPET_TOKEN", "PARAPET_WORKLOAD_TOKEN", "PGPASSWORD"].map(variable).into_iter().collect();
-    found.push(std::fs::read_to_string(state_folder(globals).join("admin.token")).ok());
-    let passwords =
-        configuration.iter().flat_map(|all| &all.upstreams).filter_map(|entry| entry.connection.password.as_ref());
-    let key = configuration.and_then(|all| match &all.postgres.as_ref()?.tls {
-        ListenerTls::Certificate { key, .. } => Some(key),
-        _ => None,
-    });
-    for source in passwords.chain(key) {
-        found.push(match source {
-            SecretSource::Environment(name) => variable(name),
-            SecretSource::File(path) => std::fs::read_to_string(path).ok(),
-            // It is not run for this: what it prints has been read by nobody.
-            SecretSource::Command { .. } => None,
+    let state = state_folder(globals);
+    found.extend(["admin.token", "master.key"].map(|name| std::fs::read_to_string(state.join(name)).ok()));
+    for line in lines.iter().filter(|line| line.secret) {
+        found.push(match line.value.trim_matches('"').split_once("://") {
+            Some(("env", name)) => variable(name),
+            Some(("file", path)) => std::fs::read_to_string(path).ok(),
+            // A program is not run for this: what it prints has been read by nobody.
+            _ => None,
         });
     }
     // A key is many lines, of which each would say something.
-    let lines = found.into_iter().flatten().map(Zeroizing::new);
-    lines.flat_map(|text| text.lines().map(|line| Zeroizing::new(line.trim().to_owned())).collect::<Vec<_>>()).collect()
+    let texts = found.into_iter().flatten().map(Zeroizing::new);
+    texts.flat_map(|text| text.lines().map(|line| Zeroizing::new(line.trim().to_owned())).collect::<Vec<_>>()).collect()
 }
 
 fn holds(text: &str, secret: &str) -> bool {

@@ -50,7 +50,7 @@ pub(in crate::cli) struct Suggest {
 }
 
 impl Suggest {
-    pub(super) fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
+    pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         let configuration = match crate::config::load(self.layers.running_sources(globals)) {
             Ok(configuration) => configuration,
             Err(problems) => return Ok(refused(globals, &problems)),
@@ -66,7 +66,8 @@ impl Suggest {
             since: self.since.as_deref().map(time::since).transpose()?,
         };
         let unreadable = |error: store::log::SearchError| Failure::new(Exit::Failed, "PAR0301", error.to_string());
-        let usage = Usage::read(&log, &window).map_err(unreadable)?;
+        let contents = crate::audit::contents(&configuration, &log).await;
+        let usage = Usage::read(&log, contents, &window).map_err(unreadable)?;
         let options = Options { schema_from: self.schema_from.map(usize::from) };
         let proposed = rules(&usage, &labels(&configuration)?, options);
         if proposed.is_empty() {
@@ -191,7 +192,9 @@ fn said(rules: &[Rule], usage: &Usage) -> String {
         text.push_str(&format!("; {open} more for a person to decide"));
     }
     if !usage.denied.is_empty() {
-        text.push_str(&format!("; {} denied, not proposed", count(usage.denied.len(), "operation")));
+        let denied: u64 = usage.denied.values().map(|tally| tally.count).sum();
+        let denied = usize::try_from(denied).unwrap_or(usize::MAX);
+        text.push_str(&format!("; {} denied, not proposed", count(denied, "request")));
     }
     style::plain(&text)
 }
@@ -220,13 +223,13 @@ fn view(rules: &[Rule], usage: &Usage, cedar: &str) -> Value {
             "would_be": rule.tally.would_be,
         })
     };
-    let denied = usage.denied.iter().map(|((deed, why), tally)| {
+    let denied = usage.denied.iter().map(|(denied, tally)| {
         json!({
-            "workload": deed.workload,
-            "action": deed.action,
-            "resource": deed.resource.to_string(),
-            "why": why,
+            "workload": denied.workload,
+            "upstream": denied.upstream,
+            "why": denied.why,
             "count": tally.count,
+            "example": tally.example,
         })
     });
     json!({

@@ -14,7 +14,7 @@ fn a_line_for_each_decision() {
     let mut traffic = Traffic::default();
     for (entry, expected) in [
         (
-            json!({ "verdict": "permit", "workload": "local-script", "operations": [{"verb": "CONNECT", "kind": "upstream"}] }),
+            json!({ "verdict": "permit", "workload": "local-script", "operations": [{"action": "connect:session", "verb": "CONNECT", "kind": "upstream"}] }),
             None,
         ),
         (

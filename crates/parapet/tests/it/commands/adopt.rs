@@ -40,7 +40,7 @@ fn permits_are_proposed_from_what_passed() {
         "principal == Workload::\"reporting\"",
         "resource in Table::\"shop-db/shop.public.orders\"",
         "// such as: select id, status from orders where id = $1",
-        "// 1 × reporting sql:drop on shop-db/shop.public.orders: ",
+        "// 1 × reporting at shop-db, by no_permit, such as: drop table orders",
         // A column of customers is labelled: what was read of it stands by name.
         "resource == Table::\"shop-db/shop.public.customers\"",
         "Column::\"shop-db/shop.public.customers.name\"",

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::Value;
 
 use crate::bed::clients::{Ran, psql_command, run};
@@ -25,9 +25,10 @@ struct Pair {
 }
 
 impl Authority {
-    fn new() -> Self {
+    fn new(called: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, called);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
@@ -35,6 +36,7 @@ impl Authority {
     fn issue(&self, name: &str, days: i64) -> Pair {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
         let today = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() / 86_400;
         let (year, month, day) = kernel::time::civil_from_days(i64::try_from(today).unwrap() + days);
         let (year, month, day) = (i32::try_from(year).unwrap(), month.try_into().unwrap(), day.try_into().unwrap());
@@ -89,7 +91,7 @@ fn newest(bed: &Bed, action: &str) -> Option<Value> {
 #[test]
 fn certificates_change_under_load() {
     let keys = Folder::new("life-rotation-keys");
-    let (old, new, clients) = (Authority::new(), Authority::new(), Authority::new());
+    let (old, new, clients) = (Authority::new("old"), Authority::new("new"), Authority::new("clients"));
     let roots = |name: &str, authorities: &[&Authority]| {
         keys.write(name, &authorities.iter().map(|authority| authority.0.pem()).collect::<String>())
     };
@@ -113,7 +115,8 @@ fn certificates_change_under_load() {
     };
     let answers = |roots: &Path| run(psql(&bed, "reporting", roots, None).args(["-c", "select 7"]));
     let passes = |ran: &Ran| ran.code == 0 && ran.out.trim() == "7";
-    assert!(passes(&answers(&trust_old)) && !passes(&answers(&trust_new)));
+    let first = answers(&trust_old);
+    assert!(passes(&first) && !passes(&answers(&trust_new)), "{first:?}");
     let mut session = Session::open(psql(&bed, "reporting", &trust_old, None));
     let backend = session.ask("select pg_backend_pid()");
     assert!(backend.parse::<u32>().is_ok(), "{backend}");
