@@ -153,7 +153,7 @@ pub(crate) fn matches(
     upstream: &KnownUpstream,
     operations: &[Operation],
     around: &Circumstances,
-) -> Result<(Vec<Matches>, Reads), Unbuildable> {
+) -> Result<(Vec<Arc<Matches>>, Reads), Unbuildable> {
     let bundle = snapshot.bundle();
     let vocabulary = &bundle.vocabulary;
     let mut slices: Vec<(Action, ResourceKind, Arc<Slice>)> = Vec::new();
@@ -167,15 +167,30 @@ pub(crate) fn matches(
             slices.push((action, kind, slice));
         }
     }
+    let slice_of = |operation: &Operation| {
+        let sought = (operation.action, operation.resource.kind);
+        slices.iter().find(|slice| (slice.0, slice.1) == sought).map(|(.., slice)| slice).ok_or(Unbuildable)
+    };
+    let mut known = Vec::with_capacity(operations.len());
+    for operation in operations {
+        known.push(slice_of(operation)?.known(operation, around));
+    }
+    if known.iter().all(Option::is_some) {
+        return Ok((known.into_iter().flatten().collect(), reads));
+    }
     let principal = slices.first().map(|(.., slice)| slice.principal.clone()).ok_or(Unbuildable)?;
     let workload = principal.uid();
     let entities = Building::new(vocabulary, upstream).all(principal, operations)?;
     let mut contexts = Contexts::new(around, reads);
     let authorizer = Authorizer::new();
     let mut all = Vec::with_capacity(operations.len());
-    for operation in operations {
+    for (operation, known) in operations.iter().zip(known) {
+        if let Some(known) = known {
+            all.push(known);
+            continue;
+        }
         let (action, kind) = (operation.action, operation.resource.kind);
-        let (.., slice) = slices.iter().find(|slice| (slice.0, slice.1) == (action, kind)).ok_or(Unbuildable)?;
+        let slice = slice_of(operation)?;
         let request = CedarRequest::new(
             workload.clone(),
             vocabulary.action(action).ok_or(Unbuildable)?.uid.clone(),
@@ -200,6 +215,8 @@ pub(crate) fn matches(
         for AuthorizationError::PolicyEvaluationError(error) in forbids.diagnostics().errors() {
             found.forbids.insert(place(error.policy_id())?);
         }
+        let found = Arc::new(found);
+        slice.keep(operation, around, &found);
         all.push(found);
     }
     Ok((all, reads))
@@ -308,7 +325,7 @@ fn add_observed(terms: &mut Terms, deciding: &Deciding) {
 
 /// The strictest of what follows for each operation. Masks and limits add up: a stricter remedy beside them does not lift
 /// them, and neither does the grant that answers it.
-fn combine(bundle: &Bundle, mode: Mode, operations: &[Operation], matches: &[Matches], reads: Reads) -> Outcome {
+fn combine(bundle: &Bundle, mode: Mode, operations: &[Operation], matches: &[Arc<Matches>], reads: Reads) -> Outcome {
     let mut found = Combining {
         mode,
         strictness: Strictness::Permit,

@@ -12,7 +12,7 @@ use crate::approval::hex;
 use crate::operation::{Action, ActionGroup};
 use crate::policy::annotation::{self, Mistake, Remedy};
 use crate::policy::problem::{Problem, ProblemKind, place};
-use crate::policy::reads::Reads;
+use crate::policy::reads::{Depends, Reads};
 use crate::policy::scan;
 use crate::policy::schema::Vocabulary;
 use crate::policy::steps::{self, BetweenSteps};
@@ -36,6 +36,8 @@ pub struct LoadedPolicy {
     pub(crate) observed: bool,
     pub(crate) deciding: Deciding,
     pub(crate) reads: Reads,
+    /// What else its answer depends on.
+    pub(crate) depends: Depends,
     file: PolicyFile,
     span: Range<usize>,
 }
@@ -214,11 +216,20 @@ impl Loading {
                 format!("counters move in steps of 1, 2, 5, 10, 20 …: compare by `>=` or `<` with {below} or {above}");
             self.problem(file, ProblemKind::Suspicious, at, message, Some(help));
         }
-        let reads = Reads::of(&cedar);
+        let (reads, depends) = (Reads::of(&cedar), Depends::of(&cedar));
         if self.set.add(cedar.clone()).is_ok() {
             self.positions.insert(id, self.policies.len());
             let annotation::Annotations { remedy, observed, deciding } = annotations;
-            self.policies.push(LoadedPolicy { cedar, remedy, observed, deciding, reads, file: file.clone(), span });
+            self.policies.push(LoadedPolicy {
+                cedar,
+                remedy,
+                observed,
+                deciding,
+                reads,
+                depends,
+                file: file.clone(),
+                span,
+            });
         }
     }
 

@@ -87,6 +87,82 @@ impl Reads {
     }
 }
 
+/// What a policy's answer about one operation depends on, besides its workload and the circumstances that it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Depends {
+    /// On the operation's facts.
+    pub(crate) facts: bool,
+    /// On other entities than the workload and the resource with what is above it: those of another operation, perhaps.
+    pub(crate) others: bool,
+}
+
+impl Depends {
+    /// What a policy depends on. What cannot be looked into depends on everything.
+    pub(crate) fn of(policy: &Policy) -> Self {
+        let mut depends = Self { facts: false, others: false };
+        match policy.to_json().ok().as_ref().and_then(|json| json.get("conditions")) {
+            Some(conditions) => depends.add(conditions),
+            None => depends = Self { facts: true, others: true },
+        }
+        depends
+    }
+
+    fn add(&mut self, json: &Value) {
+        if let Some(path) = context_path(json) {
+            self.facts |= path.is_empty() || Reads::along(&path) == Reads::NOTHING;
+            return;
+        }
+        match json {
+            Value::Object(members) => {
+                // An entity that is named in a condition can be there in one request and missing in another.
+                self.others |= members.contains_key("__entity");
+                for (name, member) in members {
+                    match (name.as_str(), member.as_object()) {
+                        ("__entity", _) => self.others = true,
+                        // What something is compared with, or looked for above, need not be there.
+                        ("==" | "!=", Some(sides)) => {
+                            sides.values().filter(|side| !is_named(side)).for_each(|side| self.add(side))
+                        }
+                        ("in", Some(sides)) if sides.contains_key("left") => {
+                            sides
+                                .iter()
+                                .filter(|(side, value)| *side == "left" || !is_named(value))
+                                .for_each(|(_, value)| self.add(value));
+                        }
+                        ("is", Some(parts)) => {
+                            parts
+                                .iter()
+                                .filter(|(part, value)| *part != "in" || !is_named(value))
+                                .for_each(|(_, value)| self.add(value));
+                        }
+                        _ => self.add(member),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.add(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+}
+
+/// Is it an entity by its name, or a set of such?
+fn is_named(json: &Value) -> bool {
+    let Some(members) = json.as_object().filter(|members| members.len() == 1) else { return false };
+    match (members.get("Value"), members.get("Set")) {
+        (Some(value), _) => value.get("__entity").is_some(),
+        (None, Some(Value::Array(items))) => items.iter().all(is_named),
+        _ => false,
+    }
+}
+
+impl BitOr for Depends {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self { facts: self.facts || other.facts, others: self.others || other.others }
+    }
+}
+
 /// The attributes along which an expression reads `context`; empty for `context` itself, `None` for another expression.
 fn context_path(json: &Value) -> Option<Vec<&str>> {
     let members = json.as_object()?;

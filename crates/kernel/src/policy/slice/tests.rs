@@ -101,3 +101,54 @@ fn no_policy_that_matches_is_left_out() {
     }
     assert!(matched > 100, "{matched}");
 }
+
+/// What a slice remembers changes no answer: each question, in any order and under any circumstances, is answered as a
+/// snapshot answers it that was asked nothing before.
+#[test]
+fn what_is_remembered_changes_no_answer() {
+    let policies = r#"@id("p") permit (principal, action in Action::"read", resource in Upstream::"shop-db");
+        @id("bounded") forbid (principal, action in [Action::"sql:update", Action::"sql:delete"], resource)
+        unless { context.bounded };
+        @id("tls") forbid (principal, action, resource is Column) unless { context.tls };
+        @id("rows") forbid (principal, action in Action::"read", resource) when { context.session.rows_read >= 1000 };
+        @id("people") forbid (principal, action, resource is Table) unless { principal in Group::"readers" };
+        @id("named") forbid (principal, action in Action::"write", resource)
+        when { Table::"shop-db/shop.public.products".name == "products" };"#;
+    let shared = snapshot(policies);
+    let mut questions = Vec::new();
+    for action in [Action::SqlSelect, Action::SqlUpdate, Action::SqlInsert] {
+        for path in
+            [&["shop", "public", "orders"][..], &["shop", "public", "products"], &["shop", "public", "orders", "id"]]
+        {
+            for bounded in [Some(true), Some(false)] {
+                let mut operation = operation(action, path);
+                operation.facts = crate::facts::Facts { bounded, ..(*operation.facts).clone() }.into();
+                for (tls, rows_read) in [(true, 0), (false, 0), (true, 5000)] {
+                    let mut circumstances = around();
+                    circumstances.tls = tls;
+                    circumstances.session.rows_read = rows_read;
+                    questions.push((operation.clone(), circumstances));
+                }
+            }
+        }
+    }
+    let ask = |snapshot: &Snapshot, place: usize| {
+        let (operation, circumstances) = &questions[place];
+        let workload = snapshot.workload(&name("bot")).unwrap().clone();
+        let upstream = snapshot.known_upstream(&name("shop-db")).unwrap();
+        let (found, _) =
+            matches(snapshot, &workload, upstream, std::slice::from_ref(operation), circumstances).unwrap();
+        (found[0].permits.clone(), found[0].forbids.clone())
+    };
+    let mut forbidden = 0;
+    for place in 0..questions.len() {
+        let alone = ask(&snapshot(policies), place);
+        forbidden += alone.1.len();
+        assert_eq!(ask(&shared, place), alone, "{:?}", questions[place]);
+        assert_eq!(ask(&shared, place), alone, "again: {:?}", questions[place]);
+    }
+    for place in (0..questions.len()).rev() {
+        assert_eq!(ask(&shared, place), ask(&snapshot(policies), place), "backwards: {:?}", questions[place]);
+    }
+    assert!(forbidden > questions.len(), "{forbidden}");
+}
