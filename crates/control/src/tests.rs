@@ -356,9 +356,7 @@ fn sample(route: &RouteView, approval: &str) -> (String, Value) {
     let body = match route.action {
         "decide" => json!({ "as": "triage", "on": "shop-db", "sql": "select 1" }),
         "approvals request" => json!({ "as": "triage", "on": "shop-db", "sql": "drop table orders" }),
-        "approvals approve" | "approvals withdraw" | "upstreams test" | "reload" | "workloads token revoke" => {
-            json!({})
-        }
+        "approvals approve" | "approvals withdraw" | "upstreams test" | "reload" => json!({}),
         "tasks exchange" => json!({
             "subject_token": "none", "authorization_details": [{ "type": "parapet_task" }],
         }),

@@ -193,7 +193,7 @@ impl Tokens {
     }
 
     /// Ends a token. Sessions that it opened are for the caller to cut.
-    pub async fn revoke(&self, id: &str, by: &Person) -> Result<TokenRecord, TokenError> {
+    pub async fn revoke(&self, id: &str, by: &Person, reason: &str) -> Result<TokenRecord, TokenError> {
         let _one_at_a_time = self.turn.lock().await;
         let now = self.clock.now();
         let mut change = self.database.begin().await.map_err(unavailable)?;
@@ -204,7 +204,7 @@ impl Tokens {
         if revoke.execute(&mut *change).await.map_err(unavailable)?.rows_affected() != 1 {
             return Err(TokenError::None);
         }
-        self.enter(by, "workloads token revoke", id, None).await?;
+        self.enter(by, "workloads token revoke", id, Some(reason)).await?;
         change.commit().await.map_err(unavailable)?;
         let mut by_hash = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
         let record = by_hash.values_mut().find(|record| *record.id == *id).ok_or(TokenError::Unavailable)?;

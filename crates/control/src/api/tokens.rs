@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::Path;
 use serde::Deserialize;
 
-use super::{Answer, Body, Nothing, Parameters};
+use super::{Answer, Body, Parameters, WithReason};
 use crate::app;
 use crate::context::Context;
 
@@ -34,6 +34,6 @@ pub(crate) async fn issue(context: Context, Path(name): Path<String>, Body(wante
     app::tokens::issue(&context, &name, life, app::said(&wanted.reason)?).await.map(Json)
 }
 
-pub(crate) async fn revoke(context: Context, Path(id): Path<String>, Body(Nothing {}): Body<Nothing>) -> Answer {
-    app::tokens::revoke(&context, &id).await.map(Json)
+pub(crate) async fn revoke(context: Context, Path(id): Path<String>, Body(body): Body<WithReason>) -> Answer {
+    app::tokens::revoke(&context, &id, body.checked()?).await.map(Json)
 }

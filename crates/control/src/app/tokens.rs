@@ -27,8 +27,8 @@ pub(crate) async fn issue(context: &Context, name: &str, life: Duration, reason:
     Ok(object("parapet.token/v1", given))
 }
 
-pub(crate) async fn revoke(context: &Context, id: &str) -> Result<Value, Problem> {
-    let record = context.parts.tokens.revoke(id, &context.caller.person).await?;
+pub(crate) async fn revoke(context: &Context, id: &str, reason: &str) -> Result<Value, Problem> {
+    let record = context.parts.tokens.revoke(id, &context.caller.person, reason).await?;
     (context.parts.end_token)(&record.id);
     Ok(object("parapet.token/v1", view(context, &record)))
 }

@@ -300,14 +300,15 @@ async fn native_tokens_are_shown_once_and_flagged_while_in_force() {
     house.clock.advance(Duration::from_secs(3600));
     let first = listed["items"][0]["id"].as_str().unwrap().to_owned();
     let revoke = |id: &str| format!("/v1/tokens/{id}/revoke");
-    assert_eq!(house.call("ann", "POST", &revoke(id), json!({})).await.0, 404);
-    assert_eq!(house.call("ann", "POST", &revoke(&first), json!({})).await.1["state"], "revoked");
-    assert_eq!(house.call("ann", "POST", &revoke(&first), json!({})).await.0, 404);
+    let why = || json!({ "reason": "leaked" });
+    assert_eq!(house.call("ann", "POST", &revoke(id), why()).await.0, 404);
+    assert_eq!(house.call("ann", "POST", &revoke(&first), why()).await.1["state"], "revoked");
+    assert_eq!(house.call("ann", "POST", &revoke(&first), why()).await.0, 404);
     assert_eq!(house.get("eve", "/v1/workloads/triage").await.1["flags"], json!([]));
     assert_eq!(house.call("ann", "POST", "/v1/workloads/nobody/tokens", wanted(86_400_000)).await.0, 404);
     let entered = house.entered().await;
     assert!(
-        entered.len() == 3 && entered[2] == format!("ann@example.com workloads token revoke {first} -"),
+        entered.len() == 3 && entered[2] == format!("ann@example.com workloads token revoke {first} leaked"),
         "{entered:?}"
     );
 }

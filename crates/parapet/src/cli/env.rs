@@ -32,7 +32,7 @@ pub(super) struct Access {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Upstream to open, if there are several
-    #[arg(long = "on", value_name = "UPSTREAM")]
+    #[arg(id = "on", long = "on", value_name = "UPSTREAM")]
     upstream: Option<String>,
     /// What it is for: the credential is then a token for this task alone
     #[arg(long, value_name = "GOAL")]

@@ -35,6 +35,9 @@ pub(super) enum Verb {
     Revoke {
         /// Its id
         token: String,
+        /// Why, for the audit log
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -88,11 +91,11 @@ pub(super) async fn execute(verb: Verb, globals: &Globals) -> Result<(), Failure
             let answer = Client::new(globals)?.get(&format!("/v1/tokens{query}")).await?;
             output::data(&LISTING.render(&answer, globals));
         }
-        Verb::Revoke { token } => {
+        Verb::Revoke { token, reason } => {
             let token = id::read(&token)?;
             let client = Client::new(globals)?;
             output::confirm(globals, &format!("This ends {token} and cuts the sessions that it opened."))?;
-            let answer = client.post(&format!("/v1/tokens/{token}/revoke"), &json!({})).await;
+            let answer = client.post(&format!("/v1/tokens/{token}/revoke"), &json!({ "reason": reason })).await;
             named(answer, "token", &token, "parapet workloads token list")?;
             changed(globals, style::Tone::Bad, &format!("{token} is revoked"), "parapet workloads token list");
         }

@@ -46,10 +46,10 @@ async fn a_token_lives_from_its_gift_to_its_end() {
     bed.issue(2, "camera", DAY * 2).await.unwrap();
     assert_eq!((bed.found(1), bed.found(2), bed.found(3)), (Some("printer".into()), Some("camera".into()), None));
     let by = Person("bob@example.com".into());
-    assert_eq!(bed.tokens.revoke(&one.id, &by).await.unwrap().revoked_by, Some(by.clone()));
+    assert_eq!(bed.tokens.revoke(&one.id, &by, "leaked").await.unwrap().revoked_by, Some(by.clone()));
     assert_eq!(bed.found(1), None);
-    assert_eq!(bed.tokens.revoke(&one.id, &by).await, Err(TokenError::None));
-    assert_eq!(bed.tokens.revoke("tok_0", &by).await, Err(TokenError::None));
+    assert_eq!(bed.tokens.revoke(&one.id, &by, "leaked").await, Err(TokenError::None));
+    assert_eq!(bed.tokens.revoke("tok_0", &by, "leaked").await, Err(TokenError::None));
     let actions: Vec<String> =
         bed.log.entries().iter().map(|entry| entry["action"].as_str().unwrap().to_owned()).collect();
     assert_eq!(actions, ["workloads token issue", "workloads token issue", "workloads token revoke"]);
@@ -88,7 +88,7 @@ async fn what_the_log_does_not_take_does_not_happen() {
     bed.log.fail(Some(AppendError::Unwritable));
     assert_eq!(bed.issue(2, "printer", DAY).await, Err(TokenError::Unavailable));
     let by = Person("bob@example.com".into());
-    assert_eq!(bed.tokens.revoke(&one.id, &by).await, Err(TokenError::Unavailable));
+    assert_eq!(bed.tokens.revoke(&one.id, &by, "leaked").await, Err(TokenError::Unavailable));
     assert_eq!((bed.found(1), bed.found(2)), (Some("printer".into()), None));
 }
 
@@ -99,7 +99,7 @@ async fn what_ended_long_ago_is_forgotten() {
     let bed = over(Database::open(&path).await.unwrap()).await;
     let revoked = bed.issue(1, "printer", LONGEST_LIFE).await.unwrap();
     bed.issue(2, "printer", DAY).await.unwrap();
-    bed.tokens.revoke(&revoked.id, &Person("bob@example.com".into())).await.unwrap();
+    bed.tokens.revoke(&revoked.id, &Person("bob@example.com".into()), "leaked").await.unwrap();
     bed.clock.advance(LONGEST_LIFE);
     bed.issue(3, "printer", DAY).await.unwrap();
     // The second ended a day after the first was revoked.

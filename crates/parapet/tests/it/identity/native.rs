@@ -52,7 +52,7 @@ fn a_token_opens_psql_and_revoking_it_cuts_within_a_second() {
     let mut live = Raw::log_in(bed.gateway.postgres(), "reporting", token);
     let mut other = bed.raw("reporting");
     assert_eq!(raw::tags(&live.query("select 1")), "TDCZ");
-    bed.gateway.cli(&["workloads", "token", "revoke", id]).assert_done();
+    bed.gateway.cli(&["workloads", "token", "revoke", id, "--reason", "a test"]).assert_done();
     let asked = Instant::now();
     assert_eq!(raw::errors(&live.until_closed()), ["57P01"]);
     assert!(asked.elapsed() < Duration::from_secs(1), "it took {:?}", asked.elapsed());

@@ -445,7 +445,7 @@ fn another_gateway_takes_our_events_by_push_and_by_poll() {
     let given =
         here.gateway.cli(&["workloads", "token", "issue", "deploy", "--life", "1h", "--reason", "a test", "--json"]);
     let given: Value = serde_json::from_str(&given.out).unwrap();
-    here.gateway.cli(&["workloads", "token", "revoke", given["id"].as_str().unwrap()]).assert_done();
+    here.gateway.cli(&["workloads", "token", "revoke", given["id"].as_str().unwrap(), "--reason", "a test"]).assert_done();
     here.gateway.cli(&["workloads", "release", "auditor", "--reason", "over"]).assert_done();
     for bed in [&there, &third] {
         let events = |bed: &Bed| -> Vec<(String, String)> {
