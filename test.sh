@@ -32,14 +32,17 @@ fi
 servers=()
 majors=()
 issuers=()
+strangers=()
 for group in "${groups[@]}"; do
   case $group in
     identity) servers=(postgres drivers) majors=(postgres18) issuers=(identity) ;;
-    postgres | audit | life | parity | cli | commands | docs) servers=(postgres drivers) ;;
+    audit) servers=(postgres drivers) strangers=(go chromium) ;;
+    postgres | life | parity | cli | commands | docs) servers=(postgres drivers) ;;
     hazards) servers+=(postgres) majors=(postgres18) ;;
   esac
 done
-scripts/install.sh build ${servers[@]+"${servers[@]}"} ${majors[@]+"${majors[@]}"} ${issuers[@]+"${issuers[@]}"} || exit 1
+scripts/install.sh build ${servers[@]+"${servers[@]}"} ${majors[@]+"${majors[@]}"} ${issuers[@]+"${issuers[@]}"} \
+  ${strangers[@]+"${strangers[@]}"} || exit 1
 
 mkdir -p target
 log=$(mktemp target/test-log.XXXXXX)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a script of this repository needs and the machine lacks, and says what and why before it does.
 #
-#   scripts/install.sh SET…      sets: build, postgres, postgres18, drivers, identity, bench
+#   scripts/install.sh SET…      sets: build, postgres, postgres18, drivers, identity, go, chromium, bench
 #
 # What is there already is left alone. Debian and Ubuntu are installed on with apt-get; on another system the script names
 # what is missing and stops. Nothing is installed outside the package manager but into `target/`.
@@ -98,6 +98,18 @@ identity_set() {
   need npm "installs the OpenID provider" have npm
 }
 
+go_set() {
+  need golang-go "builds Go's transparency log packages, which check the audit log" have go
+  need ca-certificates "fetches Go modules" [ -e /etc/ssl/certs/ca-certificates.crt ]
+}
+
+chromium_set() {
+  need chromium "a real browser, which verifies an export of the audit log" have_chromium
+  need util-linux "unshare, to keep the browser off every network" have unshare
+}
+
+have_chromium() { have chromium || have chromium-browser; }
+
 bench_set() {
   need postgresql-contrib "pgbench, which makes the load" has_pgbench
   need pgbouncer "PgBouncer, the pooler to compare with" has_pgbouncer
@@ -179,6 +191,17 @@ install_spire() {
   echo "$SPIRE" >"$folder/.installed"
 }
 
+# The independent check of the audit log: a program over golang.org/x/mod/sumdb, pinned by go.sum.
+install_go() {
+  local folder=$PWD/target/it-go source=crates/parapet/tests/it/audit/tlog stamp
+  stamp=$(cat "$source"/main.go "$source"/go.mod "$source"/go.sum | cksum)
+  [ "$(cat "$folder/.installed" 2>/dev/null)" = "$stamp" ] && return 0
+  echo "building a check of the audit log by Go's transparency log packages into ${folder}" >&2
+  mkdir -p "$folder"
+  (cd "$source" && GOFLAGS="-mod=readonly -buildvcs=false" go build -trimpath -o "$folder/tlog-check" .)
+  echo "$stamp" >"$folder/.installed"
+}
+
 # A certified OpenID provider, whose keys rotate in the tests.
 install_oidc_provider() {
   local folder=target/it-oidc
@@ -193,8 +216,8 @@ install_oidc_provider() {
 
 for set in "$@"; do
   case $set in
-    build | postgres | postgres18 | drivers | identity | bench) "${set}_set" ;;
-    *) echo "error: unknown set \`$set\`; there are build, postgres, postgres18, drivers, identity, bench" >&2; exit 2 ;;
+    build | postgres | postgres18 | drivers | identity | go | chromium | bench) "${set}_set" ;;
+    *) echo "error: unknown set \`$set\`; there are build, postgres, postgres18, drivers, identity, go, chromium, bench" >&2; exit 2 ;;
   esac
 done
 apt_install
@@ -202,6 +225,7 @@ for set in "$@"; do
   case $set in
     drivers) install_drivers ;;
     postgres18) install_postgres18 ;;
+    go) install_go ;;
     identity)
       install_spire
       install_oidc_provider

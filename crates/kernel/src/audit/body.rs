@@ -37,7 +37,7 @@ impl DecisionBody {
 
     /// The members before the content, and the content itself.
     pub(super) fn parts(&self) -> (&str, &str) {
-        let at = self.content.unwrap_or(self.text.len());
+        let Some(at) = self.content else { return (&self.text, "") };
         (self.text.get(..at.saturating_sub(1)).unwrap_or(&self.text), self.text.get(at..).unwrap_or_default())
     }
 

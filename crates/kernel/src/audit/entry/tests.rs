@@ -185,3 +185,16 @@ fn a_short_entry_is_short() {
     let short = &asking.log.entries()[1];
     assert!(short.len() <= 230, "{}", short.len());
 }
+
+/// Connecting has no statement, and so no content: its entry is whole without.
+#[test]
+fn a_decision_without_a_statement_is_a_whole_entry() {
+    let mut asking = Asking::under("@id(\"all\") permit (principal, action, resource);");
+    let request =
+        Request { content: crate::verdict::Content::default(), ..asking.request(&[operation(Action::Read, &EMAIL)]) };
+    let verdict = judge(&asking.snapshot, &mut asking.memo, &authenticated("bot"), request, &around());
+    asking.add(verdict);
+    let part = asking.pending.batch.parts().next().unwrap();
+    assert!(part.content.is_none());
+    serde_json::from_slice::<serde_json::Value>(part.entry).unwrap();
+}
