@@ -13,10 +13,10 @@ use crate::cli::proof::{self, Proof};
 use crate::cli::{audit, codes, id, output, page};
 use crate::config::variable;
 
-/// Explain a decision, or a code such as PAR0201
+/// Explain a decision, a login, or a code such as PAR0201
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// A decision's id or URL, `last`, or a code PARnnnn
+    /// A decision's id or URL, a session's id, `last`, or a code PARnnnn
     #[arg(value_name = "ID|last|PARnnnn")]
     what: String,
 }
@@ -28,6 +28,9 @@ impl Explain {
             return Ok(Exit::Done);
         }
         let id = id::read(&self.what)?;
+        if id.starts_with("ses_") {
+            return login(&id, globals).await;
+        }
         let answer = Client::new(globals)?.get(&format!("/v1/decisions/{id}")).await;
         let mut answer = named(answer, "decision", &id, "parapet audit search")?;
         let proof = proof_of(&answer, globals);
@@ -37,6 +40,35 @@ impl Explain {
         output::data(&page::decision(&answer, globals));
         Ok(if matches!(proof, Some(Proof::Failed(_))) { Exit::ProofFailed } else { Exit::Done })
     }
+}
+
+/// How the login of a session went: who it became, or what was wrong with what it showed. The client was told the id alone.
+async fn login(id: &str, globals: &Globals) -> Result<Exit, Failure> {
+    let answer = Client::new(globals)?.get(&format!("/v1/audit?session={id}&order=oldest&limit=10")).await?;
+    let text = |entry: &Value, member: &str| entry.get(member).map(output::scalar).unwrap_or_default();
+    let is_login = |entry: &Value| matches!(text(entry, "kind").as_str(), "login" | "login_refused");
+    let Some(entry) = output::items(&answer).into_iter().find(is_login) else {
+        let failure = Failure::new(Exit::Failed, "PAR0309", format!("the audit log has no login of session `{id}`"));
+        return Err(failure.help("parapet audit search --kind login_refused"));
+    };
+    if globals.for_programs() {
+        output::data(&output::object("parapet.login/v1", &entry));
+        return Ok(Exit::Done);
+    }
+    let mut lines = Vec::new();
+    if text(&entry, "kind") == "login_refused" {
+        lines.push(format!("✗ login as `{}` refused", text(&entry, "claimed")));
+        // One line for each thing that is wrong, as the rule of the claimed workload sees it.
+        lines.extend(text(&entry, "why").split("; ").map(|why| format!("  {why}")));
+    } else {
+        lines.push(format!("✓ login of {} to {}", text(&entry, "workload"), text(&entry, "upstream")));
+        let claims = entry.get("claims").and_then(Value::as_object).cloned().unwrap_or_default();
+        lines.extend(claims.iter().map(|(claim, value)| format!("  {claim} {}", output::scalar(value))));
+    }
+    lines.push(format!("  from {} at {}", text(&entry, "source"), text(&entry, "at")));
+    lines.push(String::new());
+    output::data(&lines.join("\n"));
+    Ok(Exit::Done)
 }
 
 /// Proves a decision's entry in the log of the gateway that was asked.

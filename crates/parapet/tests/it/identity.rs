@@ -5,6 +5,8 @@ mod bound;
 mod hostile;
 mod issuers;
 mod native;
+mod provider;
+mod rotation;
 mod signals;
 mod spire;
 

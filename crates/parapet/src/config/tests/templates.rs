@@ -106,3 +106,47 @@ fn strangers_runs_are_barred() {
     let github = whole.trust.iter().find(|rule| rule.issuer.contains("github")).unwrap();
     assert!(github.terms.barred["event_name"].contains(&"pull_request".to_owned()));
 }
+
+#[test]
+fn spiffe_binds_both_forms_of_svid() {
+    let good = r#"spiffe_id = "spiffe://example.org/ns/shop""#;
+    check("spiffe", SPIFFE, good, "sub");
+    check("spiffe", "https://gitlab.com", good, "PAR0428");
+    check("spiffe", SPIFFE, r#"spiffe_id = "spiffe://example.org/a/../b""#, "PAR0405");
+    check("spiffe", SPIFFE, r#"sub = "spiffe://example.org/a""#, "PAR0422 PAR0427");
+}
+
+/// Where a trust domain's bundle comes from, and who needs the agent.
+#[test]
+fn bundles_and_the_agent() {
+    let text = |bundle: &str, tls: &str, more: &str| {
+        WHOLE
+            .replace("file://bundle.json", bundle)
+            .replace("tls = \"self-signed\"", &format!("tls = \"{tls}\""))
+            .split("[workload_api]")
+            .next()
+            .unwrap()
+            .to_owned()
+            + more
+    };
+    let agent = "[workload_api]\nsocket = \"unix:///run/agent.sock\"\n";
+    for (bundle, tls, more, expected) in [
+        ("file://bundle.json", "self-signed", "", ""),
+        ("https://spire.example/bundle", "self-signed", "", ""),
+        ("http://127.0.0.1:8443/bundle", "self-signed", "", ""),
+        ("http://spire.example/bundle", "self-signed", "", "PAR0426"),
+        ("spire.example", "self-signed", "", "PAR0426"),
+        ("workload-api", "self-signed", agent, ""),
+        ("workload-api", "spiffe", agent, ""),
+        ("workload-api", "self-signed", "", "PAR0403"),
+        ("file://bundle.json", "spiffe", "", "PAR0403"),
+        ("file://bundle.json", "self-signed", "[workload_api]\nid = \"spiffe://example.org/parapet\"\n", "PAR0403"),
+        ("workload-api", "spiffe", "[workload_api]\nsocket = \"/run/agent.sock\"\n", "PAR0405"),
+        ("workload-api", "spiffe", "[workload_api]\nsocket = \"unix://agent.sock\"\n", "PAR0405"),
+        ("workload-api", "spiffe", &format!("{agent}id = \"example.org/parapet\"\n"), "PAR0405"),
+    ] {
+        assert_eq!(codes(&text(bundle, tls, more)).join(" "), expected, "{bundle} {tls} {more}");
+    }
+    // A bearer token must not travel in clear, also on loopback.
+    assert_eq!(codes(&text("file://bundle.json", "off", "")).join(" "), "PAR0410");
+}

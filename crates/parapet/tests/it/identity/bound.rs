@@ -28,8 +28,8 @@ struct Authority {
 }
 
 impl Authority {
-    fn new() -> Self {
-        let folder = Folder::new("identity-bound-keys");
+    fn new(name: &str) -> Self {
+        let folder = Folder::new(name);
         let mut params = rcgen::CertificateParams::default();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let authority = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
@@ -50,6 +50,30 @@ impl Authority {
             thumbprint: URL_SAFE_NO_PAD.encode(hash.as_ref()),
         }
     }
+
+    /// A leaf with these URIs and uses.
+    fn svid(&self, name: &str, uris: &[&str], usages: &[rcgen::KeyUsagePurpose], is_ca: bool) -> Identity {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.subject_alt_names = uris.iter().map(|uri| rcgen::SanType::URI((*uri).try_into().unwrap())).collect();
+        params.key_usages = usages.to_vec();
+        if is_ca {
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        }
+        let certificate = params.signed_by(&key, &self.authority).unwrap();
+        Identity {
+            certificate: self.folder.write(&format!("{name}.pem"), &certificate.pem()),
+            key: self.folder.write(&format!("{name}.key"), &key.serialize_pem()),
+            thumbprint: String::new(),
+        }
+    }
+
+    /// Its bundle, as a trust domain publishes it.
+    fn bundle(&self) -> PathBuf {
+        let certificate = base64::engine::general_purpose::STANDARD.encode(self.authority.der());
+        let key = json!({"kty": "EC", "use": "x509-svid", "x5c": [certificate]});
+        self.folder.write("bundle.json", &json!({"keys": [key], "spiffe_sequence": 1}).to_string())
+    }
 }
 
 fn psql(bed: &Bed, user: &str, identity: Option<&Identity>, token: &str) -> Ran {
@@ -66,7 +90,7 @@ fn psql(bed: &Bed, user: &str, identity: Option<&Identity>, token: &str) -> Ran 
 
 #[test]
 fn a_bound_token_counts_beside_its_own_certificate_alone() {
-    let authority = Authority::new();
+    let authority = Authority::new("identity-bound-keys");
     let keys = Folder::new("identity-bound-issuer");
     let issuer = Issuer::new(&keys);
     let server = authority.issue("localhost");
@@ -117,4 +141,69 @@ fn a_bound_token_counts_beside_its_own_certificate_alone() {
         });
         assert_eq!(logged["claimed"], "reporting", "{what}");
     }
+}
+
+/// The matrix of bad certificates (ID13): each is refused at login, and entered, with the reason.
+#[test]
+fn certificates_that_are_no_svids_of_their_domain_are_refused() {
+    let (one, two) = (Authority::new("identity-svid-one"), Authority::new("identity-svid-two"));
+    let stranger = Authority::new("identity-svid-stranger");
+    let mut tables = String::new();
+    for (domain, authority, workload) in [("one.example", &one, "reporting"), ("two.example", &two, "auditor")] {
+        tables.push_str(&format!(
+            "\n[spiffe.\"{domain}\"]\nbundle = \"file://{}\"\n\n[[trust]]\nworkload = \"{workload}\"\n\
+             template = \"spiffe\"\nissuer = \"spiffe://{domain}\"\n\
+             claims = {{ spiffe_id = \"spiffe://{domain}/{workload}\" }}\n",
+            authority.bundle().display()
+        ));
+    }
+    let changed = |setup: crate::bed::gateway::Setup| setup.also(tables).listener_tls("\"self-signed\"".to_owned());
+    let Some(bed) = Bed::start_with("identity-svid", changed) else { return };
+    let signs: &[rcgen::KeyUsagePurpose] = &[rcgen::KeyUsagePurpose::DigitalSignature];
+    let both = [rcgen::KeyUsagePurpose::DigitalSignature, rcgen::KeyUsagePurpose::KeyCertSign];
+    let (id, other) = ("spiffe://one.example/reporting", "spiffe://two.example/auditor");
+    for (user, identity) in
+        [("reporting", one.svid("good", &[id], signs, false)), ("auditor", two.svid("good", &[other], signs, false))]
+    {
+        let ran = psql(&bed, user, Some(&identity), "");
+        assert_eq!((ran.code, ran.out.trim()), (0, "7"), "{user}: {ran:?}");
+    }
+    let no_bundle = "does not end in the bundle of its own trust domain";
+    for (what, user, identity, why) in [
+        ("one domain's authority, another's id", "auditor", one.svid("cross", &[other], signs, false), no_bundle),
+        ("a stranger's authority", "reporting", stranger.svid("stranger", &[id], signs, false), no_bundle),
+        ("two ids", "reporting", one.svid("two", &[id, "spiffe://one.example/x"], signs, false), "among several URIs"),
+        ("an id beside a URL", "reporting", one.svid("url", &["https://x.example", id], signs, false), "among several"),
+        ("a domain's own id", "reporting", one.svid("own", &["spiffe://one.example"], signs, false), "no SPIFFE id"),
+        ("dots", "reporting", one.svid("dots", &["spiffe://one.example/a/../reporting"], signs, false), "no SPIFFE id"),
+        ("capitals", "reporting", one.svid("big", &["spiffe://ONE.example/reporting"], signs, false), "no SPIFFE id"),
+        (
+            "an unknown domain",
+            "reporting",
+            one.svid("new", &["spiffe://new.example/reporting"], signs, false),
+            "not configured",
+        ),
+        ("an authority", "reporting", one.svid("ca", &[id], &both, true), "may sign certificates"),
+        ("a leaf that signs", "reporting", one.svid("signs", &[id], &both, false), "may sign certificates"),
+        ("no use", "reporting", one.svid("useless", &[id], &[], false), "not for digital signatures"),
+        ("another id", "reporting", one.svid("id", &["spiffe://one.example/x"], signs, false), "no token came with it"),
+        ("another's name", "auditor", one.svid("name", &[id], signs, false), "is of `reporting`"),
+    ] {
+        let ran = psql(&bed, user, Some(&identity), "");
+        assert_eq!(ran.code, 2, "{what}: {ran:?}");
+        let logged = crate::bed::wait::until(what, Duration::from_secs(5), || {
+            let refused = bed.gateway.entries().into_iter().rev().find(|entry| entry["kind"] == "login_refused")?;
+            refused["why"].as_str().unwrap().contains(why).then_some(refused)
+        });
+        assert_eq!(logged["claimed"], user, "{what}");
+    }
+    // A bundle that changes is read again: the authority is gone, and so are its SVIDs.
+    let mut bundle: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(one.bundle()).unwrap()).unwrap();
+    bundle["keys"] = json!([]);
+    bundle["spiffe_sequence"] = json!(2);
+    one.folder.write("bundle.json", &bundle.to_string());
+    let good = one.svid("again", &[id], signs, false);
+    crate::bed::wait::until("the new bundle", Duration::from_secs(10), || {
+        (psql(&bed, "reporting", Some(&good), "").code != 0).then_some(())
+    });
 }

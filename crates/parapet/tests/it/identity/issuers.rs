@@ -9,6 +9,7 @@ use crate::bed::Bed;
 use crate::bed::issuer::{self, Issuer};
 use crate::bed::keys::KeyServer;
 use crate::bed::raw::Raw;
+use crate::bed::shapes::{self, Shapes};
 use crate::bed::{folder::Folder, wait};
 
 const ROTATING: &str = "https://rotating.example";
@@ -104,4 +105,71 @@ fn an_issuer_that_is_gone_keeps_its_known_keys_and_gains_none() {
     assert!(doctor.out.contains(&format!("issuer {GONE} keys")), "{doctor:?}");
     assert!(doctor.out.contains("its tokens are refused") && doctor.code != 0, "{doctor:?}");
     bed.raw("reporting");
+}
+
+/// The owner of a job reads which claim is at fault: in the log by the id that the client was told, and by `trust test`. The
+/// client is told nothing but the id.
+#[test]
+fn owners_are_told_which_claim_and_callers_are_not() {
+    let shapes = Shapes::new("identity-owner");
+    let tables = shapes.configuration();
+    let Some(bed) = Bed::start_with("identity-owner", |setup| setup.also(tables)) else { return };
+    let mut lines = Vec::new();
+    for (what, changes, difference) in [
+        (
+            "the wrong branch",
+            json!({"ref": "refs/heads/feature"}),
+            "`ref` is `refs/heads/feature`, not `refs/heads/main`",
+        ),
+        ("the wrong environment", json!({"environment": "staging"}), "`environment` is `staging`, not `production`"),
+        (
+            "a fork",
+            json!({"repository_id": "4711", "repository_owner_id": "99"}),
+            "`repository_id` is `4711`, not `1001`",
+        ),
+        (
+            "a fork's pull request",
+            json!({"event_name": "pull_request"}),
+            "`event_name` is `pull_request`, which the rule does not take",
+        ),
+        (
+            "a runner of somebody",
+            json!({"runner_environment": "self-hosted"}),
+            "`runner_environment` is `self-hosted`, not `github-hosted`",
+        ),
+    ] {
+        let mut claims = shapes::github();
+        for (claim, value) in changes.as_object().unwrap() {
+            claims[claim] = value.clone();
+        }
+        let token = shapes.github.sign(&issuer::header(), &claims);
+        let told = Raw::try_log_in(bed.gateway.postgres(), "deploy", &token).map(drop).unwrap_err();
+        let (line, id) = (told.field(b'M'), told.field(b'M'));
+        lines.push(line.split('[').next().unwrap_or_default().to_owned());
+        let id = id.split(['[', ']']).nth(1).unwrap();
+        let explained = bed.gateway.cli(&["explain", id]);
+        assert!(explained.code == 0 && explained.out.contains(difference), "{what}: {explained:?}");
+        assert!(explained.out.contains("login as `deploy` refused"), "{what}: {explained:?}");
+        let file = bed.folder.write("token.jwt", &token);
+        let tested =
+            bed.gateway.cli(&["trust", "test", "--token-file", file.to_str().unwrap(), "--workload", "deploy"]);
+        assert!(tested.code == 5 && tested.out.contains(difference), "{what}: {tested:?}");
+        let body = String::from_utf8_lossy(&told.body).into_owned();
+        for value in changes.as_object().unwrap().values() {
+            assert!(
+                !body.contains(value.as_str().unwrap()) && !body.contains("rule"),
+                "{what}: the caller was told: {body}"
+            );
+        }
+    }
+    lines.dedup();
+    assert_eq!(lines.len(), 1, "refusals differ: {lines:?}");
+    // A login that went well is explained, too.
+    Raw::log_in(bed.gateway.postgres(), "deploy", &shapes.github.sign(&issuer::header(), &shapes::github()));
+    let entries = bed.gateway.entries();
+    let login = entries.iter().find(|entry| entry["kind"] == "login").unwrap();
+    let explained = bed.gateway.cli(&["explain", login["session"].as_str().unwrap()]);
+    assert!(explained.out.contains("login of deploy to shop-db"), "{explained:?}");
+    assert!(explained.out.contains("repository_id 1001"), "{explained:?}");
+    assert_eq!(bed.gateway.cli(&["explain", "ses_01JX8ZQ301JX8ZQ30"]).code, 1);
 }
