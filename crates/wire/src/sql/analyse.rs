@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use kernel::operation::{ActionGroup, Operation};
+use kernel::operation::{Action, ActionGroup, Operation};
 use kernel::verdict::Undecidable;
 use kernel::workload::Name;
 
@@ -137,6 +137,8 @@ pub(super) struct Walk<'a> {
     pub(super) tests: u32,
     /// What decides whether the expression that is walked is computed at all.
     pub(super) guard: Lineage,
+    /// What foreign keys carried changes on to.
+    pub(super) carried: Vec<(usize, Action)>,
     /// The fields of the value that was walked last, where it is a row whose fields are known.
     pub(super) row: Option<Row>,
     /// The outermost level is the arguments of the function whose body this is.
@@ -154,6 +156,7 @@ impl<'a> Walk<'a> {
             expanding: Vec::new(),
             tests: 0,
             guard: Lineage::clear(),
+            carried: Vec::new(),
             row: None,
             arguments_outside: false,
         }

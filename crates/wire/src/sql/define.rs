@@ -19,6 +19,9 @@ use super::scope::Scope;
 impl Walk<'_> {
     /// A definition. Says whether the node is one.
     pub(super) fn define(&mut self, node: &NodeEnum) -> Result<bool, Refused> {
+        if is_temporary_type(node) {
+            return unknown(-1);
+        }
         match node {
             NodeEnum::CreateStmt(create) => self.create_table(create, "table", "CREATE TABLE")?,
             NodeEnum::CreateForeignTableStmt(create) => {
@@ -155,8 +158,8 @@ impl Walk<'_> {
         self.tagged(Action::SqlCreate, verb, object, named)
     }
 
-    /// A temporary table, which the session knows and nobody else. It must not hide another relation: whether it is there
-    /// would decide what a name means.
+    /// A temporary table, which the session knows and nobody else. It must not hide another relation, nor its row type
+    /// another type: whether it is there would decide what a name means.
     pub(super) fn make_temporary(
         &mut self,
         named: &pb::RangeVar,
@@ -165,7 +168,10 @@ impl Walk<'_> {
     ) -> Result<(), Refused> {
         let catalogue = self.context.catalogue;
         let elsewhere = !named.catalogname.is_empty() && *named.catalogname != *catalogue.common.database;
-        if elsewhere || catalogue.resolve(&named.relname).is_some() || !self.expanding.is_empty() {
+        let array = format!("_{}", named.relname);
+        let hides = catalogue.resolve(&named.relname).is_some()
+            || [&named.relname, &array].into_iter().any(|name| catalogue.type_named(None, name).is_some());
+        if elsewhere || hides || !self.expanding.is_empty() {
             return unknown(named.location);
         }
         let name: Arc<str> = named.relname.as_str().into();
@@ -489,6 +495,18 @@ impl Walk<'_> {
         self.found.plain.push(Plain { action, verb, kind, path, object: Some(word), location: -1 });
         Ok(())
     }
+}
+
+/// Whether a type is made among the session's temporary objects, where it would hide others.
+fn is_temporary_type(node: &NodeEnum) -> bool {
+    let names = match node {
+        NodeEnum::CreateEnumStmt(create) => &create.type_name,
+        NodeEnum::CreateRangeStmt(create) => &create.type_name,
+        NodeEnum::CreateDomainStmt(create) => &create.domainname,
+        NodeEnum::DefineStmt(create) => &create.defnames,
+        _ => return false,
+    };
+    names.iter().filter_map(string).rev().skip(1).any(super::system::is_temporary_schema)
 }
 
 /// Whether a relation that is made is to be temporary.

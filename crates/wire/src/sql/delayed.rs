@@ -79,6 +79,8 @@ impl Walk<'_> {
                             self.calls_function(delayed.function);
                         }
                     }
+                    DelayedKind::Deletes => self.carries_on(delayed.function, Action::SqlDelete, location)?,
+                    DelayedKind::Updates => self.carries_on(delayed.function, Action::SqlUpdate, location)?,
                     DelayedKind::Trigger
                     | DelayedKind::Generated
                     | DelayedKind::Check
@@ -95,6 +97,14 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A foreign key carries the change on to rows of that relation.
+    fn carries_on(&mut self, oid: u32, action: Action, location: i32) -> Result<(), Refused> {
+        let reached = self.context.catalogue.placed().find(|(_, relation)| relation.oid == oid).map(|(place, _)| place);
+        let Some(place) = reached.filter(|place| !self.carried.contains(&(*place, action))) else { return Ok(()) };
+        self.carried.push((place, action));
+        self.sets_off(place, action, &Defaulted::Any, location)
     }
 
     /// Notes what reading the relation sets off; a policy of the relation that is named holds for its children, too.

@@ -113,7 +113,13 @@ impl Walk<'_> {
             NodeEnum::RowExpr(row) => self.row_constructor(row, scope)?,
             NodeEnum::List(list) => self.union(&list.items, scope)?,
             NodeEnum::NamedArgExpr(named) => self.union_of(&[&named.arg], scope)?,
-            NodeEnum::MultiAssignRef(assigned) => self.union_of(&[&assigned.source], scope)?,
+            NodeEnum::MultiAssignRef(assigned) => {
+                let whole = self.union_of(&[&assigned.source], scope)?;
+                let place = usize::try_from(assigned.colno).ok().and_then(|number| number.checked_sub(1));
+                let row = self.row.take().filter(|_| assigned.ncolumns > 1);
+                let part = place.zip(row).and_then(|(place, row)| row.get(place).map(|part| part.lineage.clone()));
+                part.unwrap_or(whole)
+            }
             NodeEnum::GroupingFunc(grouping) => {
                 // It tells which grouping set a row belongs to, not what is in the columns.
                 self.union(&grouping.args, scope)?;
@@ -387,6 +393,8 @@ impl Walk<'_> {
         }
         self.row = match (link.sub_link_type(), selected.fields.as_slice()) {
             (pb::SubLinkType::ExprSublink, [only]) => only.row.clone(),
+            // Of several columns only where they are assigned to as many.
+            (pb::SubLinkType::ExprSublink | pb::SubLinkType::MultiexprSublink, fields) => Some(fields.to_vec().into()),
             _ => None,
         };
         match link.sub_link_type() {

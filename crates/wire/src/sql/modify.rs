@@ -206,11 +206,20 @@ impl Walk<'_> {
     fn insert(&mut self, insert: &pb::InsertStmt, base: &Scope<'_>) -> Result<Selected, Refused> {
         let (place, target, location) = self.written(insert.relation.as_ref())?;
         let (mut bounded, mut width) = (true, 0);
+        // What each column is given, under the column's name.
+        let mut excluded: Vec<Field> =
+            target.fields.iter().map(|field| Field::new(field.name.clone(), Lineage::clear())).collect();
         if let Some(source) = &insert.select_stmt {
             let selected = self.subquery(Some(source), Some(base))?;
             (bounded, width) = (selected.bounded, selected.fields.len());
             for (order, field) in selected.fields.iter().enumerate() {
                 let into = inserted(insert, &target, order);
+                for given in &mut excluded {
+                    // Of a part of a column it is not known which.
+                    if into.is_none_or(|into| into.name == given.name) {
+                        given.lineage.add(&field.lineage);
+                    }
+                }
                 self.store(&beyond(field.lineage.clone(), into), into, place);
             }
         }
@@ -218,14 +227,8 @@ impl Walk<'_> {
         self.write(place, Action::SqlInsert, "INSERT", bounded, &given, location)?;
         if let Some(conflict) = &insert.on_conflict_clause {
             let mut from = From::one(target.clone(), true);
-            let excluded = target.fields.iter().map(|field| Field::new(field.name.clone(), Lineage::clear()));
-            // What the client or the source brought; the source's columns are stored as they are, and noted above.
-            from.items.push(Item {
-                name: "excluded".into(),
-                schema: None,
-                fields: excluded.collect(),
-                ..target.clone()
-            });
+            // What the client or the source brought: it may go into another column than the one that it was meant for.
+            from.items.push(Item { name: "excluded".into(), schema: None, fields: excluded, ..target.clone() });
             let scope = Scope::with(from, Some(base));
             if let Some(arbiter) = &conflict.infer {
                 for node in &arbiter.index_elems {
@@ -325,8 +328,17 @@ impl Walk<'_> {
                     self.write(place, Action::SqlUpdate, "MERGE UPDATE", bounded && !stray, &reset, location)?;
                 }
                 pb::CmdType::CmdInsert => {
-                    let lineage = self.union(&when.values, &scope)?;
-                    self.store(&lineage, None, place);
+                    for (order, value) in when.values.iter().enumerate() {
+                        let lineage = self.expr(value, &scope)?;
+                        let into = match when.target_list.get(order).and_then(|node| node.node.as_ref()) {
+                            Some(NodeEnum::ResTarget(named)) if named.indirection.is_empty() => {
+                                target.only_field(&named.name)
+                            }
+                            None if when.target_list.is_empty() => target.fields.get(order),
+                            _ => None,
+                        };
+                        self.store(&lineage, into, place);
+                    }
                     self.write(place, Action::SqlInsert, "MERGE INSERT", true, &Defaulted::Any, location)?;
                 }
                 pb::CmdType::Undefined

@@ -204,7 +204,7 @@ impl Walk<'_> {
                 (column.fields.iter().filter_map(string).collect(), column.location)
             }
             NodeEnum::AIndirection(row) if ends_with_star(&row.indirection) => match boxed(row.arg.as_deref())? {
-                NodeEnum::ColumnRef(column) if row.indirection.len() == 1 && !ends_with_star(&column.fields) => {
+                NodeEnum::ColumnRef(column) if row.indirection.len() == 1 && names_item(column, scope) => {
                     (column.fields.iter().filter_map(string).collect(), column.location)
                 }
                 _ => {
@@ -446,6 +446,17 @@ impl Walk<'_> {
             fields.push(Field::new(cycle.cycle_path_column.as_str(), all));
         }
         fields
+    }
+}
+
+/// Whether `(name)` is a whole item, and no column.
+fn names_item(column: &pb::ColumnRef, scope: &Scope<'_>) -> bool {
+    let names: Vec<&str> = column.fields.iter().filter_map(string).collect();
+    match names.as_slice() {
+        _ if names.len() != column.fields.len() => false,
+        [name] => !scope.may_have_column(name),
+        [table, name] => scope.item(None, table).is_none_or(|(item, _)| item.field(name).is_none()),
+        _ => true,
     }
 }
 

@@ -341,6 +341,11 @@ impl<'g> Conversation<'g> {
                 "cannot decide (PAR0212): the result does not have the expected columns".to_owned(),
             )),
         };
+        if matches!(end, End::Drift) {
+            // Either somebody changed the database past the gateway, or one of the two reads statements wrongly.
+            tracing::warn!(session = %self.session.id(), upstream = %self.guarded.upstream.name,
+                "the upstream describes another result than the analysis expects");
+        }
         if let Some((sqlstate, words)) = last_words {
             let line = format!("{words} [{}]", self.session.id());
             Refusal::new(Severity::Fatal, sqlstate, &line).write_error(crate::VERSION, self.relay.client.queue());

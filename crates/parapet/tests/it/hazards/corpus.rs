@@ -19,7 +19,6 @@ pub(super) struct Corpus {
     pub(super) world: Ground,
     pub(super) titles: BTreeMap<String, String>,
     pub(super) entries: Vec<Entry>,
-    pub(super) gaps: Vec<Gap>,
 }
 
 /// What the attacks stand on.
@@ -96,7 +95,7 @@ fn reporting() -> String {
 }
 
 impl Entry {
-    /// Its name in reports and in the list of known gaps.
+    /// Its name in reports.
     pub(super) fn key(&self) -> String {
         format!("{} {}", self.id, self.name)
     }
@@ -210,28 +209,9 @@ pub(super) enum Expect {
     Same,
 }
 
-/// A hazard that is not held yet, or a twin that is refused: exactly these must still fail.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Gap {
-    /// `MK02 name`.
-    pub(super) entry: String,
-    /// `attack` or `twin`.
-    pub(super) side: String,
-    /// The majors.
-    pub(super) on: Vec<u32>,
-    /// What is open.
-    pub(super) why: String,
-}
-
 /// Reads every file.
 pub(super) fn read() -> Corpus {
-    let mut corpus = Corpus {
-        world: parse("world.yaml"),
-        titles: BTreeMap::new(),
-        entries: Vec::new(),
-        gaps: parse("known_gaps.yaml"),
-    };
+    let mut corpus = Corpus { world: parse("world.yaml"), titles: BTreeMap::new(), entries: Vec::new() };
     let mut names: Vec<String> = std::fs::read_dir(folder())
         .unwrap()
         .flatten()

@@ -7,7 +7,9 @@
 
 mod attack;
 mod canaries;
+mod copies;
 mod corpus;
+mod drift;
 mod exchange;
 mod functions;
 mod generated;

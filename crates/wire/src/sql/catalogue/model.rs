@@ -71,6 +71,9 @@ pub(in crate::sql) enum DelayedKind {
     Check,
     Index,
     Policy,
+    /// A foreign key deletes or updates rows of another relation, whose object id stands in the function's place.
+    Deletes,
+    Updates,
     Rule,
 }
 

@@ -31,9 +31,10 @@ pub enum CatalogueQuery {
     /// when it is read.
     Generated,
     /// What runs unasked when a relation is written, or read: triggers, functions in defaults, generated columns, check
-    /// constraints, indexes, and in policies of row security; rules; functions in the checks of domains. Result: oid of the
+    /// constraints, indexes, keys of partitions, and in policies of row security; rules; functions in the checks of domains. Result: oid of the
     /// relation (of a domain: of the type), what it is (`trigger`, `default`, `generated`, `check`, `index`, `policy`,
-    /// `rule`, `domain`), its bits, oid of the function (absent for a rule), attnum of the column that a default is for. The
+    /// `rule`, `domain`; `deletes` and `updates` for a foreign key that carries a change on), its bits, oid of the function
+    /// (absent for a rule; of a foreign key the relation that is changed), attnum of the column that a default is for. The
     /// bits of a trigger are those of `pg_trigger.tgtype`; of anything else, those that a trigger on the same event would
     /// have, and 128 where it is set off by reading.
     Delayed,
@@ -159,7 +160,7 @@ JOIN pg_catalog.pg_proc f ON f.oid = CASE d.refclassid WHEN 1255 THEN d.refobjid
     };
 }
 
-/// 2604 is `pg_attrdef`, 2606 `pg_constraint`, 1259 `pg_class`, 3256 `pg_policy`. The server's own functions are pinned, so
+/// What the keys of a partitioned table call is called where rows are stored, as by an index. 2604 is `pg_attrdef`, 2606 `pg_constraint`, 1259 `pg_class`, 3256 `pg_policy`. The server's own functions are pinned, so
 /// that nothing is recorded to depend on them. `ev_type` is 2 for UPDATE, 3 for INSERT, 4 for DELETE; the bits of `tgtype` are
 /// 16, 4, 8. A policy for SELECT holds for what the others look at, too.
 const DELAYED: &str = concat!(
@@ -176,10 +177,17 @@ UNION SELECT c.contypid, 'domain', 20, f.oid, NULL FROM pg_catalog.pg_constraint
     "WHERE c.contype = 'c' AND c.contypid <> 0 \
 UNION SELECT i.indrelid, 'index', 20, f.oid, NULL FROM pg_catalog.pg_index i",
     calls!("1259", "i.indexrelid"),
+    "UNION SELECT p.partrelid, 'index', 20, f.oid, NULL FROM pg_catalog.pg_partitioned_table p",
+    calls!("1259", "p.partrelid"),
     "UNION SELECT p.polrelid, 'policy', CASE p.polcmd WHEN 'r' THEN 156 WHEN 'a' THEN 4 WHEN 'w' THEN 148 WHEN 'd' THEN 8 \
 ELSE 156 END, f.oid, NULL FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid AND c.relrowsecurity",
     calls!("3256", "p.oid"),
-    "UNION SELECT r.ev_class, 'rule', CASE r.ev_type WHEN '2' THEN 16 WHEN '3' THEN 4 WHEN '4' THEN 8 ELSE 0 END, NULL, NULL \
+    "UNION SELECT c.confrelid, 'deletes', 8, c.conrelid, NULL FROM pg_catalog.pg_constraint c \
+WHERE c.contype = 'f' AND c.confdeltype = 'c' \
+UNION SELECT c.confrelid, 'updates', CASE WHEN c.confdeltype IN ('n', 'd') THEN 8 ELSE 0 END \
++ CASE WHEN c.confupdtype IN ('c', 'n', 'd') THEN 16 ELSE 0 END, c.conrelid, NULL FROM pg_catalog.pg_constraint c \
+WHERE c.contype = 'f' AND (c.confdeltype IN ('n', 'd') OR c.confupdtype IN ('c', 'n', 'd')) \
+UNION SELECT r.ev_class, 'rule', CASE r.ev_type WHEN '2' THEN 16 WHEN '3' THEN 4 WHEN '4' THEN 8 ELSE 0 END, NULL, NULL \
 FROM pg_catalog.pg_rewrite r WHERE r.ev_class >= 16384 AND r.ev_enabled <> 'D' AND r.ev_type <> '1'"
 );
 
@@ -216,7 +224,7 @@ ORDER BY 1, 2, 3, 4, 5";
 /// lacks nothing.
 pub const CATALOGUE_LACKS: &str = "SELECT 'relation', 'pg_catalog.' || r FROM (VALUES ('pg_class'), ('pg_namespace'), \
 ('pg_attribute'), ('pg_type'), ('pg_proc'), ('pg_language'), ('pg_depend'), ('pg_extension'), ('pg_inherits'), \
-('pg_attrdef'), ('pg_trigger'), ('pg_constraint'), ('pg_rewrite'), ('pg_range'), ('pg_operator'), ('pg_cast'), \
+('pg_attrdef'), ('pg_trigger'), ('pg_constraint'), ('pg_rewrite'), ('pg_range'), ('pg_operator'), ('pg_cast'), ('pg_index'), ('pg_policy'), ('pg_partitioned_table'), \
 ('pg_description'), ('pg_seclabel')) AS wanted (r) \
 WHERE NOT pg_catalog.has_table_privilege('pg_catalog.' || r, 'SELECT') \
 UNION ALL SELECT 'function', 'pg_catalog.' || f FROM (VALUES ('pg_get_viewdef(oid)'), ('pg_get_expr(pg_node_tree,oid)'), \
@@ -245,7 +253,7 @@ FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_class c ON c.oid = d.adrelid WHE
 (SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(t.oid::text || t.xmin::text)), 0) \
 FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal), \
 (SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(k.oid::text || k.xmin::text)), 0) \
-FROM pg_catalog.pg_constraint k WHERE k.contype = 'c' AND k.oid >= 16384), \
+FROM pg_catalog.pg_constraint k WHERE k.contype IN ('c', 'f') AND k.oid >= 16384), \
 (SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(p.oid::text || p.xmin::text)), 0) \
 FROM pg_catalog.pg_policy p), \
 (SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(i.indexrelid::text)), 0) \

@@ -107,6 +107,8 @@ pub(super) fn read(catalogue: &mut Common, rows: &CatalogueRows) -> Result<(), C
             "check" => DelayedKind::Check,
             "index" => DelayedKind::Index,
             "policy" => DelayedKind::Policy,
+            "deletes" => DelayedKind::Deletes,
+            "updates" => DelayedKind::Updates,
             "rule" => DelayedKind::Rule,
             _ => return None,
         };

@@ -31,6 +31,23 @@ fn stored_values_are_told_with_their_targets_mk08() {
         ),
         ("UPDATE users SET name = upper(name) WHERE id = 1", &[]),
         ("UPDATE users SET name = ssn WHERE id = 1", &["public.users.name <-= users.ssn"]),
+        (
+            "INSERT INTO users SELECT * FROM users ON CONFLICT (id) DO UPDATE SET name = excluded.ssn",
+            &["public.users.name <- users.ssn"],
+        ),
+        ("INSERT INTO guess VALUES (1, 'x', 'y') ON CONFLICT (id) DO UPDATE SET name = excluded.ssn", &[]),
+        (
+            "MERGE INTO guess g USING users u ON g.id = u.id WHEN NOT MATCHED THEN INSERT (id, name) VALUES (u.id, u.ssn)",
+            &["public.guess.id <-= users.id", "public.guess.name <-= users.ssn"],
+        ),
+        (
+            "UPDATE guess SET (name, ssn) = (SELECT u.ssn, u.name FROM users u WHERE u.id = guess.id) WHERE id = 1",
+            &["public.guess.name <-= users.ssn", "public.guess.ssn <-= users.name"],
+        ),
+        (
+            "UPDATE guess SET (name, id) = ROW (u.ssn, 1) FROM users u WHERE u.id = guess.id",
+            &["public.guess.name <- users.ssn"],
+        ),
         ("CREATE TABLE kept (a, b) AS SELECT ssn, 1 FROM users", &["public.kept.a <-= users.ssn"]),
         ("SELECT ssn AS a INTO kept FROM users", &["public.kept.a <-= users.ssn"]),
         ("ALTER TABLE users RENAME COLUMN ssn TO harmless", &["public.users.harmless <-= users.ssn"]),
@@ -112,6 +129,8 @@ fn temporary_tables_are_made_dropped_and_never_hide_others() {
     for sql in [
         "CREATE TEMP TABLE users (id int)",
         "CREATE TEMP TABLE pg_class (id int)",
+        "CREATE DOMAIN pg_temp.text AS int",
+        "CREATE TYPE pg_temp.mood AS ENUM ('x')",
         "CREATE TEMP TABLE t (LIKE users)",
         "CREATE TEMP TABLE t () INHERITS (users)",
         "CREATE TEMP VIEW v AS SELECT 1",
