@@ -306,6 +306,14 @@ pub struct Terms {
     /// The permits that matched.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub permits: Vec<Arc<str>>,
+    /// The entry must be on the disk before anything is forwarded: a policy that matched says so.
+    #[serde(skip_serializing_if = "is_false")]
+    pub durable: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde wants")]
+fn is_false(said: &bool) -> bool {
+    !*said
 }
 
 /// What a decision is about; shared by all verdicts and shown to people.

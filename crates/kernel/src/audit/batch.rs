@@ -124,6 +124,9 @@ pub struct Pending {
 impl Pending {
     /// Adds a permit, which is held until it is entered.
     pub fn permit(&mut self, permit: Permit, now: Timestamp) {
+        if permit.terms.durable {
+            self.batch.make_durable();
+        }
         let like = self.like(&permit);
         let grant = permit.grant;
         self.push(entry::Event::Decision { subject: &permit.subject, grant, approval: None, like }, now);

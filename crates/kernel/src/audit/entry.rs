@@ -277,17 +277,7 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<Option<(usize,
             content = by.zip(*reason).map(|(by, _)| (out.len() + 1, ContentOf::Person(by.clone())));
             member(out, "reason", reason)?;
         }
-        Event::Detected { session, workload, found } => {
-            member(out, "kind", "detected")?;
-            member(out, "session", session)?;
-            member(out, "workload", workload)?;
-            member(out, "upstream", &found.upstream)?;
-            member(out, "column", &found.column.join("."))?;
-            member(out, "detector", found.detector)?;
-            member(out, "class", found.class)?;
-            member(out, "hits", &found.hits)?;
-            member(out, "samples", &found.samples)?;
-        }
+        Event::Detected { session, workload, found } => detected(out, session, workload, found)?,
         Event::Admin { by, action, object, reason } => {
             member(out, "kind", "admin")?;
             member(out, "by", by)?;
@@ -304,6 +294,23 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<Option<(usize,
     }
     out.push(b'}');
     Ok(content)
+}
+
+fn detected(
+    out: &mut Vec<u8>,
+    session: &SessionId,
+    workload: &Name,
+    found: &crate::ports::Detection,
+) -> Result<(), serde_json::Error> {
+    member(out, "kind", "detected")?;
+    member(out, "session", session)?;
+    member(out, "workload", workload)?;
+    member(out, "upstream", &found.upstream)?;
+    member(out, "column", &found.column.join("."))?;
+    member(out, "detector", found.detector)?;
+    member(out, "class", found.class)?;
+    member(out, "hits", &found.hits)?;
+    member(out, "samples", &found.samples)
 }
 
 pub(super) fn member<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T) -> Result<(), serde_json::Error> {

@@ -47,6 +47,7 @@ impl Remedy {
 pub(super) struct Annotations {
     pub(super) remedy: Remedy,
     pub(super) observed: bool,
+    pub(super) durable: bool,
     pub(super) deciding: Deciding,
 }
 
@@ -59,7 +60,8 @@ pub(super) struct Mistake {
     pub(super) help: Option<String>,
 }
 
-const KNOWN: [&str; 9] = ["id", "reason", "hint", "severity", "mask", "approve", "limit", "quarantine", "observe"];
+const KNOWN: [&str; 10] =
+    ["id", "reason", "hint", "severity", "mask", "approve", "limit", "quarantine", "observe", "durable"];
 const REMEDIES: [&str; 4] = ["mask", "approve", "limit", "quarantine"];
 const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 const LONGEST_TEXT: usize = 500;
@@ -71,7 +73,7 @@ pub(super) fn read(policy: &Policy) -> Result<Annotations, Vec<Mistake>> {
     let texts = ["reason", "hint"].map(|name| read_text(policy, name, &mut mistakes));
     let severity = read_severity(policy, &mut mistakes);
     let mut remedies = Vec::new();
-    let mut observed = false;
+    let (mut observed, mut durable) = (false, false);
     for (name, value) in policy.annotations() {
         if !KNOWN.contains(&name) {
             mistakes.push(unknown(name));
@@ -82,6 +84,9 @@ pub(super) fn read(policy: &Policy) -> Result<Annotations, Vec<Mistake>> {
                 message: format!("`@{name}` stands on a permit"),
                 help: Some("a permit carries no remedy; put it on a forbid".to_owned()),
             });
+        } else if name == "durable" {
+            durable = true;
+            mistakes.extend(must_be_bare(name, value));
         } else if name == "observe" {
             observed = true;
             mistakes.extend(must_be_bare(name, value));
@@ -107,6 +112,7 @@ pub(super) fn read(policy: &Policy) -> Result<Annotations, Vec<Mistake>> {
     Ok(Annotations {
         remedy: remedies.pop().map_or(Remedy::Block, |(_, remedy)| remedy),
         observed,
+        durable,
         deciding: Deciding { policy: id, reason, hint, severity },
     })
 }

@@ -254,6 +254,7 @@ impl Combining {
 
     fn forbid(&mut self, index: usize, operation: &Operation, policy: &LoadedPolicy) {
         let deciding = policy.deciding();
+        self.terms.durable |= policy.durable();
         if policy.observed() {
             add_observed(&mut self.terms, deciding);
             return;
@@ -348,11 +349,10 @@ fn combine(bundle: &Bundle, mode: Mode, operations: &[Operation], matches: &[Arc
         }
         permits.extend(matches.permits.iter().copied());
     }
-    found.terms.permits = permits
-        .iter()
-        .filter_map(|position| bundle.policies().get(*position))
-        .map(|policy| policy.id().clone())
-        .collect();
+    for policy in permits.iter().filter_map(|position| bundle.policies().get(*position)) {
+        found.terms.durable |= policy.durable();
+        found.terms.permits.push(policy.id().clone());
+    }
     let finding = match (found.strictness, found.deciding, found.approval) {
         (Strictness::Permit, ..) => Finding::Permit,
         (Strictness::Ask, Some(deciding), Some(approval)) => Finding::Ask { approval: Arc::new(approval), deciding },

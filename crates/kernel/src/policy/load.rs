@@ -34,6 +34,7 @@ pub struct LoadedPolicy {
     pub(crate) cedar: Policy,
     pub(crate) remedy: Remedy,
     pub(crate) observed: bool,
+    pub(crate) durable: bool,
     pub(crate) deciding: Deciding,
     pub(crate) reads: Reads,
     /// What else its answer depends on.
@@ -61,6 +62,11 @@ impl LoadedPolicy {
     /// Is it being rolled out, so that it only records?
     pub fn observed(&self) -> bool {
         self.observed
+    }
+
+    /// Must the entry of what it matches be on the disk before that is forwarded?
+    pub fn durable(&self) -> bool {
+        self.durable
     }
 
     /// Its id, reason, hint and severity.
@@ -219,11 +225,12 @@ impl Loading {
         let (reads, depends) = (Reads::of(&cedar), Depends::of(&cedar));
         if self.set.add(cedar.clone()).is_ok() {
             self.positions.insert(id, self.policies.len());
-            let annotation::Annotations { remedy, observed, deciding } = annotations;
+            let annotation::Annotations { remedy, observed, durable, deciding } = annotations;
             self.policies.push(LoadedPolicy {
                 cedar,
                 remedy,
                 observed,
+                durable,
                 deciding,
                 reads,
                 depends,

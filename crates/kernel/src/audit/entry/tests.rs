@@ -190,11 +190,25 @@ fn a_short_entry_is_short() {
 #[test]
 fn a_decision_without_a_statement_is_a_whole_entry() {
     let mut asking = Asking::under("@id(\"all\") permit (principal, action, resource);");
-    let request =
-        Request { content: crate::verdict::Content::default(), ..asking.request(&[operation(Action::Read, &EMAIL)]) };
+    let request = Request {
+        content: crate::verdict::Content::default(),
+        ..asking.request(&[operation(Action::SqlSelect, &EMAIL)])
+    };
     let verdict = judge(&asking.snapshot, &mut asking.memo, &authenticated("bot"), request, &around());
     asking.add(verdict);
     let part = asking.pending.batch.parts().next().unwrap();
     assert!(part.content.is_none());
     serde_json::from_slice::<serde_json::Value>(part.entry).unwrap();
+}
+
+/// `@durable` on whatever matches asks for the disk, for that batch alone.
+#[test]
+fn a_durable_policy_asks_for_the_disk() {
+    for (annotation, durable) in [("@durable ", true), ("", false)] {
+        let mut asking = Asking::under(&format!("@id(\"all\") {annotation}permit (principal, action, resource);"));
+        asking.ask(&[operation(Action::SqlSelect, &EMAIL)]);
+        assert_eq!(asking.pending.batch.is_durable(), durable);
+        assert!(asking.enter());
+        assert!(!asking.pending.batch.is_durable());
+    }
 }

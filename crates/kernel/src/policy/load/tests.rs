@@ -47,6 +47,7 @@ fn every_problem_is_told_with_its_place() {
             "@id(\"a\") @mask(\"blur\") forbid(principal, action in Action::\"read\", resource is Column);",
             vec!["1:10 PAR0106"],
         ),
+        ("@id(\"a\") @durable(\"x\") permit(principal, action, resource);", vec!["1:10 PAR0106"]),
         ("@id(\"a\") @observe(\"x\") forbid(principal, action, resource);", vec!["1:10 PAR0106"]),
         ("@id(\"a\") @reason(\"two\\nlines\") forbid(principal, action, resource);", vec!["1:10 PAR0106"]),
         ("@id(\"a\") @severity(\"huge\") forbid(principal, action, resource);", vec!["1:10 PAR0106"]),
