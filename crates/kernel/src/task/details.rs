@@ -295,6 +295,11 @@ impl Scope {
             return Some(Bound::Action);
         }
         let Some(identifier) = &self.identifier else { return None };
+        // Reading a column reads its table's rows; each column that is read has an operation of its own.
+        let of_column = resource.kind == ResourceKind::Table && operation.action == Action::SqlSelect;
+        if of_column && identifier.starts_with(&resource.path) {
+            return None;
+        }
         // Below a database, roles and settings have a path of their own kind, which names no schema.
         let named_alike = resource.kind == ResourceKind::Object && identifier.len() > 1;
         (named_alike || !resource.path.starts_with(identifier)).then_some(Bound::Resource)

@@ -63,6 +63,15 @@ fn an_operation_lies_inside_or_breaks_a_bound() {
         (Some(("locations", json!(["other-db"]))), Action::SqlSelect, &ORDERS, Some(Bound::Location)),
         (Some(("identifier", json!("shop.public"))), Action::SqlSelect, &CUSTOMERS, None),
         (Some(("identifier", json!("shop"))), Action::SqlSelect, &CUSTOMERS, None),
+        (Some(("identifier", json!("shop.public.orders.status"))), Action::SqlSelect, &STATUS, None),
+        (Some(("identifier", json!("shop.public.orders.status"))), Action::SqlSelect, &ORDERS, None),
+        (Some(("identifier", json!("shop.public.orders.status"))), Action::SqlUpdate, &ORDERS, Some(Bound::Resource)),
+        (
+            Some(("identifier", json!("shop.public.orders.status"))),
+            Action::SqlSelect,
+            &["shop", "public", "orders", "total"],
+            Some(Bound::Resource),
+        ),
     ] {
         let value = match &change {
             Some((member, to)) => with(backfill(), member, to.clone()),

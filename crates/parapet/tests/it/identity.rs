@@ -9,6 +9,7 @@ mod provider;
 mod rotation;
 mod signals;
 mod spire;
+mod tasks;
 
 use std::time::{Duration, Instant};
 
