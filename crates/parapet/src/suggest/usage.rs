@@ -17,6 +17,9 @@ use store::log::{ContentReader, Filter, Order, SearchError};
 /// The name under which it is recorded that no policy would have permitted what an observing upstream let pass.
 const NO_PERMIT: &str = "(no permit)";
 
+/// The most statements that are kept, for tests.
+const MOST_SHAPES: usize = 100_000;
+
 /// Which decisions are counted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Window {
@@ -236,8 +239,11 @@ impl Usage {
         if let Some(statement) = statement {
             let (workload, upstream) = (entry.workload.clone(), entry.upstream.clone());
             let shape = Shape { workload, upstream, statement: statement.to_owned() };
-            let known = self.shapes.entry(shape).or_insert(permitted);
-            *known = *known || permitted;
+            if let Some(known) = self.shapes.get_mut(&shape) {
+                *known = *known || permitted;
+            } else if self.shapes.len() < MOST_SHAPES {
+                self.shapes.insert(shape, permitted);
+            }
         }
         for (action, resource) in asked.into_iter().flatten() {
             let deed = Deed { workload: entry.workload.clone(), resource, action };

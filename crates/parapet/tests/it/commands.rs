@@ -178,11 +178,11 @@ fn the_log_is_searched_and_proved() {
     run(Command::new("cp").arg("-a").arg(bed.gateway.audit()).arg(&copy)).assert_done();
     let copy_text = copy.display().to_string();
     bed.gateway.cli(&["audit", "verify", &copy_text]).assert_done();
-    change(&copy, "drop table orders", "drop table notes_");
+    change(&copy, "DROP TABLE", "DROP TABLF");
     let broken = bed.gateway.cli(&["audit", "verify", &copy_text]);
     assert_eq!(broken.code, 8, "{broken:?}");
     assert!(broken.out.contains("✗ failed") && broken.out.contains("the first bad entry is seq"), "{broken:?}");
-    change(&bed.gateway.audit(), "drop table orders", "drop table notes_");
+    change(&bed.gateway.audit(), "DROP TABLE", "DROP TABLF");
     let explained = bed.gateway.cli(&["explain", "last"]);
     assert_eq!(explained.code, 8, "{explained:?}");
     let doctor = bed.gateway.cli(&["doctor"]);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -65,7 +65,7 @@ fn permits_are_proposed_from_what_passed() {
     // A log that somebody changed is no ground for permits.
     let copy = bed.folder.join("copy");
     run(Command::new("cp").arg("-a").arg(bed.gateway.audit()).arg(&copy)).assert_done();
-    change(&copy, "from products", "from PRODUCTS");
+    change(&copy, "shop.public.products", "shop.public.PRODUCTS");
     let changed = suggest(&["--log", &copy.display().to_string()]);
     assert!(changed.code == 8 && changed.out.is_empty(), "{changed:?}");
 }
@@ -98,10 +98,7 @@ fn a_bundle_keeps_secrets() {
         let json: Value = serde_json::from_str(&bundle).unwrap();
         assert_eq!(json["schema"], "parapet.support/v1");
         for member in ["version", "checks", "configuration", "status", "log"] {
-            assert!(
-                json[member].is_string() || !json[member].as_object().is_some_and(serde_json::Map::is_empty),
-                "{member}"
-            );
+            assert_ne!(json[member], Value::Null, "{member}");
         }
         let entries = json["log"]["entries"].as_array().unwrap();
         assert!(entries.iter().any(|entry| entry["verdict"] == "deny") && entries.len() > 5, "{bundle}");
@@ -143,6 +140,16 @@ fn manual_pages_are_of_the_same_tree() {
     }
 }
 
+/// A running `dev`, which ends with its test, however that ends.
+struct Dev(Child);
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
 /// `dev` tells each decision as it happens, and what all of it came to.
 #[test]
 fn dev_shows_its_traffic() {
@@ -156,13 +163,14 @@ fn dev_shows_its_traffic() {
         command
     };
     let url = format!("postgres://parapet@localhost:{}/{}", postgres.port(), shop::NAME);
-    let mut dev = parapet()
+    let child = parapet()
         .args(["dev", "--upstream", &url])
         .env("PGPASSWORD", UPSTREAM_PASSWORD)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(dev.stderr.take().unwrap()).lines();
+    let mut dev = Dev(child);
+    let lines = BufReader::new(dev.0.stderr.take().unwrap()).lines();
     let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let reading = std::sync::Arc::clone(&seen);
     let reader =
@@ -188,8 +196,8 @@ fn dev_shows_its_traffic() {
     let words = summary.split('→').nth(1).unwrap().split_whitespace().skip(1);
     let suggested = run(Command::new(BINARY).args(words).env("NO_COLOR", "1"));
     assert!(suggested.code == 0 && suggested.out.contains("Workload::\"local-agent\""), "{suggested:?}");
-    let pid = Pid::from_raw(i32::try_from(dev.id()).unwrap()).unwrap();
+    let pid = Pid::from_raw(i32::try_from(dev.0.id()).unwrap()).unwrap();
     kill_process(pid, Signal::INT).unwrap();
-    assert!(dev.wait().unwrap().success());
+    assert!(dev.0.wait().unwrap().success());
     reader.join().unwrap();
 }
