@@ -14,10 +14,14 @@ use kernel::id::{ApprovalId, DecisionId, SessionId};
 use kernel::judge::{Memo, judge, judge_preparation, refuse};
 use kernel::operation::{Action, Operation};
 use kernel::policy::{Disclosure, Snapshot};
-use kernel::ports::{Answer, ApprovalDesk, AuditLog, Clock, Containment, DeskError, Detection, Snapshots, Spent, SpentTokens};
+use kernel::ports::{
+    Answer, ApprovalDesk, AuditLog, Clock, Containment, DeskError, Detection, Snapshots, Spent, SpentTokens,
+};
 use kernel::resource::{Resource, ResourceKind};
+use kernel::risk::{Fading, Level, RiskReason};
 use kernel::task::Left;
 use kernel::threats::Threats;
+use kernel::time::Timestamp;
 use kernel::trust::{Authenticated, IdentityRefusal, OnceToken, VerifiedAttestation};
 use kernel::verdict::{Ask, Content, Deciding, Deny, DenyReason, Permit, Receipt, Request, Undecidable, Verdict};
 use kernel::workload::Name;
@@ -115,6 +119,12 @@ impl Parts {
         pending.note(event, self.clock.now());
         pending.enter(&*self.log).await.map(drop)
     }
+}
+
+/// Who acts outside its task is a little riskier for a while, however often it tries.
+fn outside_task(by: Arc<str>, bound: &str, at: Timestamp) -> RiskReason {
+    let (about, said) = ("outside its task".into(), format!("tried what lies outside its task: {bound}").into());
+    RiskReason { by, about, said, weight: Level::Low.weight(), at, fading: Fading::Halves }
 }
 
 /// Was the proof revoked by a signal?
@@ -407,6 +417,10 @@ impl Session {
         for (deny, _) in &entered.refusals {
             if let DenyReason::Quarantine(deciding) = deny.reason() {
                 self.quarantine(deciding).await;
+            }
+            if let DenyReason::OutsideTask { task, bound } = deny.reason() {
+                let by = format!("task {task}").into();
+                self.parts.containment.note(self.who.workload(), outside_task(by, bound.as_str(), self.around.now));
             }
         }
         Ok(entered)

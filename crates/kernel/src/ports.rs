@@ -124,6 +124,12 @@ pub trait UpstreamProbe: Send + Sync {
 pub trait Containment: Send + Sync {
     /// Quarantines the workload: durable, and published in the next snapshot, which cuts its sessions.
     fn quarantine(&self, workload: &Name, because: &Deciding) -> PortFuture<'_, Result<(), ContainmentError>>;
+
+    /// Notes that the workload did what makes it riskier. Waits for nothing: a client that is denied much must not be able
+    /// to slow itself or others down by it, so of many such notes some may be left out.
+    fn note(&self, workload: &Name, reason: crate::risk::RiskReason) {
+        let _unheard = (workload, reason);
+    }
 }
 
 /// A quarantine could not be made durable. The session that caused it is cut all the same.

@@ -30,6 +30,8 @@ pub struct VerifiedAttestation {
     given_to: Option<Name>,
     /// What a Parapet token says of its run.
     provenance: Option<Provenance>,
+    /// When it was issued, where no claim says so.
+    issued: Option<Timestamp>,
 }
 
 /// What sort of proof was shown.
@@ -89,7 +91,7 @@ impl Evidence {
 
 impl VerifiedAttestation {
     fn new(evidence: Evidence, claims: Claims, expires: Timestamp, sender: Sender) -> Self {
-        Self { evidence, claims, expires: Some(expires), sender, given_to: None, provenance: None }
+        Self { evidence, claims, expires: Some(expires), sender, given_to: None, provenance: None, issued: None }
     }
 
     /// The claims of a JWT whose signature, issuer, audience, algorithm and times the caller has verified. `claims` are
@@ -143,6 +145,12 @@ impl VerifiedAttestation {
     #[must_use]
     pub fn bound_to_sender(self) -> Self {
         Self { sender: Sender::Bound, ..self }
+    }
+
+    /// The same attestation, of which the caller has found out when it was issued: a certificate's `notBefore`.
+    #[must_use]
+    pub fn issued_at(self, issued: Timestamp) -> Self {
+        Self { issued: Some(issued), ..self }
     }
 
     /// What sort of proof it is.
@@ -538,7 +546,7 @@ fn accepted(attestation: &VerifiedAttestation, matched: &[&TrustRule]) -> Claims
     names.filter_map(value).collect()
 }
 
-/// When an attestation was issued: a token of ours with its task, another token by its `iat`.
+/// When an attestation was issued: a token of ours with its task, a certificate by its `notBefore`, another token by its `iat`.
 fn issued(attestation: &VerifiedAttestation) -> Option<Timestamp> {
     match &attestation.evidence {
         Evidence::ParapetToken { task, .. } => Some(task.at()),
@@ -547,7 +555,8 @@ fn issued(attestation: &VerifiedAttestation) -> Option<Timestamp> {
         | Evidence::JwtSvid { .. }
         | Evidence::X509Svid { .. }
         | Evidence::NativeToken { .. } => {
-            attestation.claims.get("iat").and_then(|seconds| seconds.parse().ok()).map(Timestamp::from_secs)
+            let claimed = attestation.claims.get("iat").and_then(|seconds| seconds.parse().ok());
+            attestation.issued.or(claimed.map(Timestamp::from_secs))
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Joins what signals are made of: threat lists, the streams of security events, how risky workloads are, and what follows for
 //! the snapshot and for open sessions.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,14 +21,19 @@ use gateway::tasks::Tasks;
 use gateway::tls::{self, ServerTls, UpstreamTls};
 use gateway::upstream::dial::Dialler;
 use gateway::upstream::fetch::Fetcher;
-use kernel::ports::{AuditLog, Clock, Snapshots as _};
+use kernel::ports::{AuditLog, Clock, Containment, ContainmentError, PortFuture, Snapshots as _};
+use kernel::risk::RiskReason;
 use kernel::signal::{Effects, Mapping, SecurityEvent};
+use kernel::time::Timestamp;
+use kernel::verdict::Deciding;
+use kernel::workload::Name;
 use store::database::Database;
 use store::risk::Risks;
 use store::signals::{OLDEST, Signals, Taken};
 use store::tokens::Tokens;
-use store::workloads::StandingError;
+use store::workloads::{StandingError, Workloads};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::config::Configuration;
 use crate::config::checked::{self, ListPlace, SignalListener, StreamEntry, ThreatEntry};
@@ -48,6 +54,49 @@ pub(crate) struct SignalHouse {
     entries: Vec<StreamEntry>,
     fetcher: Fetcher,
     transmitter: Option<Arc<Transmitter>>,
+    /// What sessions note, on its way to the risks.
+    noted: (mpsc::Sender<Noted>, Mutex<Option<mpsc::Receiver<Noted>>>),
+}
+
+/// A workload, and what makes it riskier.
+type Noted = (Name, RiskReason);
+
+/// How many notes may wait; more of them say nothing new.
+const MOST_NOTES: usize = 256;
+/// How long the same voice about the same workload is not heard again.
+const NOTED_AGAIN: Duration = Duration::from_secs(60);
+
+/// Quarantines as the store does, and takes notes.
+pub(crate) struct Containing {
+    workloads: Arc<Workloads>,
+    notes: mpsc::Sender<Noted>,
+}
+
+impl Containment for Containing {
+    fn quarantine(&self, workload: &Name, because: &Deciding) -> PortFuture<'_, Result<(), ContainmentError>> {
+        Containment::quarantine(&*self.workloads, workload, because)
+    }
+
+    fn note(&self, workload: &Name, reason: RiskReason) {
+        // Full means that there is enough to write already.
+        let _full = self.notes.try_send((workload.clone(), reason));
+    }
+}
+
+/// Writes what sessions note, each voice once a minute.
+async fn write_notes(house: &House, mut notes: mpsc::Receiver<Noted>) {
+    let mut last: BTreeMap<(Name, Arc<str>), Timestamp> = BTreeMap::new();
+    while let Some((workload, reason)) = notes.recv().await {
+        let now = reason.at;
+        last.retain(|_, at| now.since(*at) < NOTED_AGAIN);
+        if last.contains_key(&(workload.clone(), Arc::clone(&reason.by))) {
+            continue;
+        }
+        last.insert((workload.clone(), Arc::clone(&reason.by)), now);
+        if let Err(error) = house.signals.risks.add(&workload, reason).await {
+            tracing::error!(%workload, %error, "a reason for risk could not be stored");
+        }
+    }
 }
 
 impl SignalHouse {
@@ -67,8 +116,15 @@ impl SignalHouse {
         let entries = configuration.signals.streams.clone();
         let settings = entries.iter().map(stream_settings).collect::<anyhow::Result<Vec<_>>>()?;
         let streams = Arc::new(Streams::new(settings, &fetcher, Arc::clone(clock)));
+        let (notes, noting) = mpsc::channel(MOST_NOTES);
+        let noted = (notes, Mutex::new(Some(noting)));
         let transmitter = Transmitter::open(configuration, database, clock)?;
-        Ok(Self { risks, signals: Arc::new(signals), streams, entries, fetcher, transmitter })
+        Ok(Self { risks, signals: Arc::new(signals), streams, entries, fetcher, transmitter, noted })
+    }
+
+    /// What the gateway asks to contain workloads.
+    pub(crate) fn containment(&self, workloads: Arc<Workloads>) -> Containing {
+        Containing { workloads, notes: self.noted.0.clone() }
     }
 
     /// What the admin API works on.
@@ -173,6 +229,11 @@ pub(crate) fn follow(tasks: &Tasks, house: &Arc<House>, lists: ThreatLists) {
             hear(&fading);
         }
     });
+    let notes = house.signals.noted.1.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(notes) = notes {
+        let writing = Arc::clone(house);
+        background(tasks, "risk notes", async move { write_notes(&writing, notes).await });
+    }
     let publisher = Arc::clone(&house.publisher);
     background(tasks, "threat lists", lists.follow(move |threats| publisher.threaten(threats)));
     let looking = Arc::clone(house);

@@ -303,7 +303,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
                 clock: Arc::clone(&clock),
                 log: as_log,
                 desk: desk.clone(),
-                containment: workloads,
+                containment: Arc::new(house.signals.containment(workloads)),
                 spent: Arc::new(SpentStore::new(database.clone(), Arc::clone(&clock))),
                 snapshots: publisher.clone(),
                 sessions: Arc::clone(&sessions),

@@ -120,7 +120,7 @@ pub fn attest(chain: &[CertificateDer<'_>]) -> Result<VerifiedAttestation, Certi
     let expires = Timestamp::from_secs(parsed.validity().not_after.timestamp());
     #[expect(clippy::disallowed_methods, reason = "TLS has verified the chain and the possession of the key")]
     let attestation = VerifiedAttestation::by_client_certificate(&fingerprint(leaf), claims, expires);
-    Ok(attestation)
+    Ok(attestation.issued_at(Timestamp::from_secs(parsed.validity().not_before.timestamp())))
 }
 
 /// SHA-256 of the DER form, in hexadecimal.

@@ -185,7 +185,10 @@ impl TrustDomains {
             reason = "id, leaf and chain are verified above, the possession of the key by TLS"
         )]
         let attestation = VerifiedAttestation::by_x509_svid(&domain.issuer, &fingerprint(leaf), id.as_str(), expires);
-        Ok(attestation)
+        Ok(match crate::tls::validity(leaf) {
+            Some((issued, _)) => attestation.issued_at(issued),
+            None => attestation,
+        })
     }
 }
 
