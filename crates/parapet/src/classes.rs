@@ -21,7 +21,7 @@ use crate::snapshots::{Publisher, Teller};
 use crate::wiring::House;
 
 /// Policies are asked of at most so many tables and workloads, multiplied: beyond it, a list says nothing of masks.
-const MOST_ASKED: usize = 20_000;
+const MOST_ASKED: usize = 5_000;
 
 /// Takes what the gateway learns of columns.
 pub(crate) struct Learned {
