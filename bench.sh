@@ -11,7 +11,6 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 scripts/install.sh build postgres bench >&2
-echo "building Parapet and the relay with optimization (ten minutes or more the first time)" >&2
-cargo build --locked --release -p parapet >&2
-cargo build --locked --release -p parapet-gateway --example relay >&2
+echo "building Parapet and the relay as they are shipped (ten minutes or more the first time)" >&2
+cargo build --locked --profile dist -p parapet -p parapet-gateway --bin parapet --example relay >&2
 exec python3 bench/run.py "$@"

@@ -22,7 +22,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "dist"
 TICK = os.sysconf("SC_CLK_TCK")
 ISSUER = "https://bench.example"
 IDLE_SESSIONS = 1000
@@ -78,6 +78,8 @@ class Stack:
         self.start_pgbouncer("transaction")
         self.parapet = self.start_parapet("parapet", masking=False)
         self.masked = self.start_parapet("parapet-masked", masking=True)
+        # The pinned runs need no idle sessions.
+        self.tls = self.start_parapet("parapet-tls", masking=False, tls=True) if self.cpu is None else None
 
     @staticmethod
     def unprivileged():
@@ -167,8 +169,8 @@ class Stack:
         setattr(self, f"bouncer_{mode}", child)
         setattr(self, f"bouncer_{mode}_port", port)
 
-    def start_parapet(self, name, masking):
-        """Its port, process and token. Both run side by side, so that masked and unmasked meet in one round."""
+    def start_parapet(self, name, masking, tls=False):
+        """Its port, process and token. They run side by side, so that masked and unmasked meet in one round."""
         home = self.folder / name
         (home / "policies").mkdir(parents=True)
         os.mkdir(home / "state", 0o700)
@@ -183,7 +185,7 @@ state = "{home}/state"
 listen = "127.0.0.1:0"
 [postgres]
 listen = "127.0.0.1:0"
-tls = "off"
+tls = "{'self-signed' if tls else 'off'}"
 [policies]
 folders = ["{home}/policies"]
 [upstreams.bench-db]
@@ -217,7 +219,7 @@ claims = {{ sub = "bench" }}
         return int(json.loads(ports.read_text())["postgres"].rsplit(":", 1)[1]), child, issuer.token("bench")
 
     def targets(self):
-        """For each its port, process and password."""
+        """For each its port, process and password. The TLS one is for idle connections alone."""
         return {
             "direct": (self.pg_port, None, "bench-password"),
             "relay": (self.relay_port, self.relay, "bench-password"),
@@ -293,13 +295,15 @@ def cpu_seconds(child):
 
 
 def resident_kib(child):
+    """Memory of its own: pages of files, such as those of the audit log, are the system's to take back."""
     lines = pathlib.Path(f"/proc/{child.pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+    return int(next(line for line in lines if line.startswith("RssAnon:")).split()[1])
 
 
-def environment(target, user="bench"):
+def environment(target, tls=False):
     port, _, password = target
-    return {**os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": user, "PGPASSWORD": password, "PGDATABASE": "bench", "PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
+    sslmode = "require" if tls else "disable"
+    return {**os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "bench", "PGPASSWORD": password, "PGDATABASE": "bench", "PGSSLMODE": sslmode, "PGGSSENCMODE": "disable"}
 
 
 def pgbench(stack, target, clients, protocol, seconds, arguments):
@@ -367,12 +371,12 @@ def connections(port):
     return sum(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "01" for line in lines)
 
 
-def idle(stack, target, many):
+def idle(stack, target, many, tls=False):
     """KiB of the proxy for each session that does nothing."""
     _, child, _ = target
     if child is None:
         return None
-    probe = subprocess.run([program("psql"), "-XAtq", "-c", "select 1"], env=environment(target), capture_output=True)
+    probe = subprocess.run([program("psql"), "-XAtq", "-c", "select 1"], env=environment(target, tls), capture_output=True)
     if probe.returncode != 0:
         return None
     before = resident_kib(child)
@@ -380,7 +384,7 @@ def idle(stack, target, many):
     script = stack.folder / "idle.sql"
     script.write_text("\\sleep 60 s\n")
     command = [program("pgbench"), "-n", "-c", str(many), "-j", "1", "-t", "1", "-f", str(script)]
-    holder = subprocess.Popen(command, env=environment(target), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    holder = subprocess.Popen(command, env=environment(target, tls), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until("idle sessions", lambda: connections(target[0]) >= many or holder.poll() is not None)
         # The last of them may still be logging in.
@@ -416,11 +420,11 @@ def measure(options, pinned, results):
                     rounds[target].append(came)
             collect(label, clients, protocol, rounds, results)
         if not pinned and options.only in (None, "idle"):
-            for target, parts in stack.targets().items():
+            for target, parts in {**stack.targets(), "parapet-tls": stack.tls}.items():
                 if target == "parapet-masked":
                     continue
                 many = 200 if options.quick else IDLE_SESSIONS
-                each = idle(stack, parts, many)
+                each = idle(stack, parts, many, tls=target == "parapet-tls")
                 if each is not None:
                     results.append({"workload": "idle", "clients": many, "protocol": "simple", "target": target, "kib_per_connection": round(each, 1)})
     finally:
