@@ -6,6 +6,7 @@ mod rule;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::Serialize;
@@ -298,6 +299,7 @@ pub struct Authenticated {
     once: Vec<OnceToken>,
     provenance: Option<Arc<Provenance>>,
     issued: Option<Timestamp>,
+    task_life: Option<Duration>,
 }
 
 impl Authenticated {
@@ -319,6 +321,11 @@ impl Authenticated {
     /// The claims that were accepted, and those that say where it ran, for the audit log (standards §1.1).
     pub fn accepted(&self) -> &Claims {
         &self.accepted
+    }
+
+    /// The longest life of a token that its proof is exchanged for, as its trust rules say.
+    pub fn task_life(&self) -> Option<Duration> {
+        self.task_life
     }
 
     /// From what run it comes, and for what task; none where nothing is known of it.
@@ -510,6 +517,7 @@ impl Trust {
                 accepted: Arc::new(accepted(attestation, &matched)),
                 once: once(attestation, &matched).into_iter().collect(),
                 provenance: provenance(attestation),
+                task_life: matched.iter().filter_map(|rule| rule.terms.task_life).min(),
                 issued: issued(attestation),
             }),
             standing => Err(IdentityRefusal::Standing { workload: workload.name.clone(), standing }),

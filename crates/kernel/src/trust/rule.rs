@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -34,6 +35,9 @@ pub struct Terms {
     pub once: bool,
     /// The attestation must be bound to its sender; a bare bearer token is not enough (RFC 8705).
     pub bound: bool,
+    /// The longest life of a token that it is exchanged for.
+    #[serde(skip)]
+    pub task_life: Option<Duration>,
 }
 
 /// Claims of an attestation, flat: nested ones by their JSON pointer.

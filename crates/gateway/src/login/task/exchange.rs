@@ -229,8 +229,13 @@ impl Exchanges {
         };
         let asked = asked(request, inherited, &provenance)?;
         let details = within_rights(&snapshot, who.workload(), narrowed_to(asked, &request.audience)?)?;
-        let ends =
-            [Some(now.after(request.life.unwrap_or(USUAL_LIFE).min(LONGEST_LIFE))), who.until(), until(&subject)];
+        // Who asks for less gets less; a Parapet token lives on as long as it did.
+        let most = match &subject {
+            Party::Ours(_) => LONGEST_LIFE,
+            Party::Attested(_) => who.task_life().unwrap_or(USUAL_LIFE).min(LONGEST_LIFE),
+        };
+        let life = request.life.map_or(most, |asked| asked.min(most));
+        let ends = [Some(now.after(life)), who.until(), until(&subject)];
         let grant = Grant {
             workload: who.workload().clone(),
             task: task.unwrap_or_else(|| TaskId::new(now, self.parts.clock.random())),

@@ -323,6 +323,13 @@ fn rule(section: &Section<'_>, known: &Known<'_>, problems: &mut Vec<Problem>) -
         choose(section, key, &[("true", true), ("false", false)], problems).unwrap_or(false)
     };
     let terms = Terms { once: yes("once", problems), bound: yes("bound", problems), ..terms };
+    let task_life = read(section, "task_life", value::duration, problems);
+    if task_life.is_some_and(|life| life > gateway::login::task::LONGEST_LIFE || life.is_zero())
+        && let Some(entry) = section.get("task_life")
+    {
+        problems.push(Problem::new("PAR0405", &entry.place, "a token for a task lives for at most an hour"));
+    }
+    let terms = Terms { task_life, ..terms };
     let rule = TrustRule { issuer: Arc::from(issuer.text), claims, workload: name, terms };
     Some((rule, workload.place))
 }
