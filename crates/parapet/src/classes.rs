@@ -7,12 +7,13 @@ use std::sync::Arc;
 use control::{ClassView, SampleRefusal};
 use gateway::protocol::postgres::{Guarded, SampleError};
 use kernel::policy::{ClassSource, DeclaredClass, NO_CLASS, Snapshot, evaluate};
-use kernel::ports::{Classes, Detection, PortFuture, Snapshots as _};
+use kernel::ports::{AuditLog, Classes, Clock, Detection, PortFuture, Snapshots as _};
 use kernel::resource::{Resource, ResourceKind};
 use kernel::workload::Name;
 use serde_json::{Value, json};
-use store::classes::{ClassDecisions, Decided, Origin, Subject, Suggested};
+use store::classes::{ClassDecisions, Decided, Origin, Publish, Subject, Suggested};
 use store::copied::CopiedLabels;
+use store::database::Database;
 use wire::detect::Suggestion;
 use wire::sql::{Catalogue, Relation, RelationKind, analyse};
 
@@ -24,10 +25,26 @@ use crate::wiring::House;
 const MOST_ASKED: usize = 5_000;
 
 /// Takes what the gateway learns of columns.
-pub(crate) struct Learned {
-    pub(crate) publisher: Arc<Publisher>,
-    pub(crate) decisions: Arc<ClassDecisions>,
-    pub(crate) copied: CopiedLabels,
+struct Learned {
+    publisher: Arc<Publisher>,
+    decisions: Arc<ClassDecisions>,
+    copied: CopiedLabels,
+}
+
+/// What people decided and where labelled values were copied, put into force; and who takes what the gateway learns.
+pub(crate) async fn open(
+    publisher: &Arc<Publisher>,
+    database: &Database,
+    log: Arc<dyn AuditLog>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<(Arc<ClassDecisions>, Arc<dyn Classes>)> {
+    let into = Arc::clone(publisher);
+    let publish: Publish = Box::new(move |upstream, declared| into.declare(Teller::People, upstream, declared));
+    let decisions = Arc::new(ClassDecisions::open(database.clone(), log, clock, publish).await?);
+    let (copied, known) = CopiedLabels::open(database.clone()).await?;
+    known.into_iter().for_each(|(upstream, labels)| publisher.declare(Teller::Copies, &upstream, labels));
+    let learned = Learned { publisher: Arc::clone(publisher), decisions: Arc::clone(&decisions), copied };
+    Ok((decisions, Arc::new(learned)))
 }
 
 impl Classes for Learned {

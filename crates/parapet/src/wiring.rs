@@ -20,12 +20,11 @@ use gateway::sessions::{Cut, Sessions};
 use gateway::tasks::Tasks;
 use gateway::upstream::dial::Dialler;
 use kernel::audit::{Batch, Entry, Event};
-use kernel::ports::{AuditLog, Classes, Clock, Snapshots as _};
+use kernel::ports::{AuditLog, Clock, Snapshots as _};
 use kernel::secret::Secret;
 use kernel::workload::Name;
 use store::approvals::{Desk, DeskOptions};
-use store::classes::{ClassDecisions, Publish};
-use store::copied::CopiedLabels;
+use store::classes::ClassDecisions;
 use store::database::Database;
 use store::log::DiskLog;
 use store::spent::SpentStore;
@@ -35,14 +34,13 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::certificates::{Certificates, Svids};
-use crate::classes::Learned;
 use crate::clock::SystemClock;
 use crate::config::checked::ListenerTls;
 use crate::config::{Configuration, Problems};
 use crate::signals::SignalHouse;
 use crate::task_house::{self, TaskHouse};
-use crate::snapshots::{Publisher, Teller};
-use crate::{WORKER_STACK, admin, audit, descriptors, dev_issuer, logs, parts, signals};
+use crate::snapshots::Publisher;
+use crate::{WORKER_STACK, admin, audit, classes, descriptors, dev_issuer, logs, parts, signals};
 
 /// Where the configuration comes from, for a reload: how to read it, and the files that it stands in.
 pub(crate) struct Origin {
@@ -235,19 +233,8 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let publisher = Arc::new(Publisher::new(&configuration, &workloads.standings())?);
     let sessions = Arc::new(Sessions::default());
     let dialler = Dialler::new();
-    let classes = {
-        let into = Arc::clone(&publisher);
-        let publish: Publish = Box::new(move |upstream, declared| into.declare(Teller::People, upstream, declared));
-        let opened = ClassDecisions::open(database.clone(), Arc::clone(&as_log), Arc::clone(&clock), publish);
-        Arc::new(opened.await?)
-    };
-    let copied = {
-        let (copied, known) = CopiedLabels::open(database.clone()).await?;
-        known.into_iter().for_each(|(upstream, labels)| publisher.declare(Teller::Copies, &upstream, labels));
-        copied
-    };
-    let learned: Arc<dyn Classes> =
-        Arc::new(Learned { publisher: Arc::clone(&publisher), decisions: Arc::clone(&classes), copied });
+    let opened = classes::open(&publisher, &database, Arc::clone(&as_log), Arc::clone(&clock));
+    let (classes, learned) = opened.await?;
     let upstreams = parts::upstreams(&configuration, &clock, &learned)?;
     let issuers = Arc::new(parts::issuers(&configuration, &dialler, &clock)?);
     let workload_api = parts::workload_api(&configuration, &issuers, &dialler, &clock);

@@ -263,12 +263,7 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<Option<(usize,
             member(out, "rows", rows)?;
             member(out, "bytes", bytes)?;
         }
-        Event::Outcome { decision, outcome, rows } => {
-            member(out, "kind", "outcome")?;
-            member(out, "decision", decision)?;
-            member(out, "outcome", outcome)?;
-            member(out, "rows", rows)?;
-        }
+        Event::Outcome { decision, outcome, rows } => self::outcome(out, decision, outcome, *rows)?,
         Event::Approval { approval, state, by, reason } => {
             member(out, "kind", "approval")?;
             member(out, "approval", approval)?;
@@ -294,6 +289,13 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<Option<(usize,
     }
     out.push(b'}');
     Ok(content)
+}
+
+fn outcome(out: &mut Vec<u8>, decision: &DecisionId, outcome: &str, rows: u64) -> Result<(), serde_json::Error> {
+    member(out, "kind", "outcome")?;
+    member(out, "decision", decision)?;
+    member(out, "outcome", outcome)?;
+    member(out, "rows", &rows)
 }
 
 fn detected(

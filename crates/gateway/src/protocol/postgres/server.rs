@@ -12,9 +12,11 @@ use wire::postgres::refuse::{Refusal, Severity, Sqlstate};
 use wire::postgres::state::Reply;
 use wire::sql::Outputs;
 
+use super::catalogue::Guarded;
 use super::diagnostics::write_redacted;
 use super::prepared::{Due, Running};
 use super::serve::{Conversation, End, Skipping};
+use crate::session::Session;
 
 /// A message that must be read whole to be passed on may be this long.
 const READ_CAP: usize = 64 << 20;
@@ -139,18 +141,12 @@ impl Conversation<'_> {
                 b'C' if running.is_capped() => {
                     client.send(before);
                     running.cap_complete(body, client.queue())?;
-                    self.session.count_rows(running.rows_sent, running.bytes_sent);
-                    running.report(&self.guarded, &mut self.session);
+                    running.ended(&self.guarded, &mut self.session);
                     running.next_statement();
                     Ok(Fate::Replaced)
                 }
-                b'C' => {
-                    self.session.count_rows(running.rows_sent, running.bytes_sent);
-                    running.report(&self.guarded, &mut self.session);
-                    running.next_statement();
-                    Ok(Fate::Pass)
-                }
-                b'I' => {
+                b'C' | b'I' => {
+                    running.ended(&self.guarded, &mut self.session);
                     running.next_statement();
                     Ok(Fate::Pass)
                 }
@@ -169,8 +165,7 @@ impl Conversation<'_> {
                 Ok(Fate::Pass)
             }
             Reply::Done(Due::Running(mut running)) => {
-                self.session.count_rows(running.rows_sent, running.bytes_sent);
-                running.report(&self.guarded, &mut self.session);
+                running.ended(&self.guarded, &mut self.session);
                 self.names_confirmed(&running);
                 if tag == b'C' && running.is_capped() {
                     let client = &mut self.relay.client;
@@ -308,6 +303,12 @@ impl Running {
 
     pub(super) fn masks_anything(&self) -> bool {
         !self.plans.is_empty()
+    }
+
+    /// A statement's answer is complete: what has left counts, and what was found is told.
+    fn ended(&mut self, guarded: &Guarded, session: &mut Session) {
+        session.count_rows(self.rows_sent, self.bytes_sent);
+        self.report(guarded, session);
     }
 
     fn next_statement(&mut self) {

@@ -49,10 +49,27 @@ pub(super) struct Watchers {
 #[derive(Debug, Default)]
 struct Kept {
     scratches: Vec<Scratch>,
-    /// Columns without a class by shape and statement, as of a catalogue and a snapshot.
-    columns: HashMap<(u128, usize), (u64, u64, Arc<[Unclassified]>)>,
-    /// When a finding was entered last, and what has been found since.
-    entered: HashMap<([Arc<str>; 3], Kind), (Timestamp, u32, u32)>,
+    /// By shape and statement.
+    columns: HashMap<(u128, usize), AsOf>,
+    entered: HashMap<Finding, Entered>,
+}
+
+/// The columns of a result without a class, as of a catalogue and a snapshot.
+#[derive(Clone, Debug)]
+struct AsOf {
+    epochs: (u64, u64),
+    columns: Arc<[Unclassified]>,
+}
+
+/// A column, and what its values look like.
+type Finding = ([Arc<str>; 3], Kind);
+
+/// When a finding was entered last, and what has been found since.
+#[derive(Clone, Copy, Debug)]
+struct Entered {
+    at: Timestamp,
+    hits: u32,
+    samples: u32,
 }
 
 /// A result column without a class, and whose values it has.
@@ -126,12 +143,11 @@ impl Watchers {
     /// The columns of a statement's result that carry no class.
     fn unclassified(&self, running: &Running, epoch: u64, snapshot: &Snapshot) -> Arc<[Unclassified]> {
         let key = (running.shape, running.statement);
-        let of = (epoch, snapshot.epoch());
-        if let Some((catalogue, policies, known)) =
-            self.kept.lock().unwrap_or_else(PoisonError::into_inner).columns.get(&key)
-            && (*catalogue, *policies) == of
+        let epochs = (epoch, snapshot.epoch());
+        if let Some(known) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).columns.get(&key)
+            && known.epochs == epochs
         {
-            return known.clone();
+            return known.columns.clone();
         }
         let (analysis, outputs) = running.answering();
         let found: Arc<[Unclassified]> = unclassified(analysis, outputs, snapshot).into();
@@ -139,36 +155,33 @@ impl Watchers {
         if kept.columns.len() >= MOST {
             kept.columns.clear();
         }
-        kept.columns.insert(key, (of.0, of.1, found.clone()));
+        kept.columns.insert(key, AsOf { epochs, columns: found.clone() });
         found
     }
 
     /// What of a finding is to be entered now, with what was found since it was entered last; nothing if that is not long
     /// ago.
-    fn due_entry(&self, finding: ([Arc<str>; 3], Kind), hits: u32, samples: u32, now: Timestamp) -> Option<(u32, u32)> {
+    fn due_entry(&self, finding: Finding, hits: u32, samples: u32, now: Timestamp) -> Option<(u32, u32)> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.entered.len() >= MOST && !kept.entered.contains_key(&finding) {
-            kept.entered.retain(|_, (at, ..)| now.since(*at) < QUIET);
+            kept.entered.retain(|_, entered| now.since(entered.at) < QUIET);
             if kept.entered.len() >= MOST {
                 return None;
             }
         }
-        match kept.entered.get_mut(&finding) {
-            Some((at, more_hits, more_samples)) if now.since(*at) < QUIET => {
-                *more_hits = more_hits.saturating_add(hits);
-                *more_samples = more_samples.saturating_add(samples);
-                None
-            }
-            Some((at, more_hits, more_samples)) => {
-                *at = now;
-                let (more_hits, more_samples) = (std::mem::take(more_hits), std::mem::take(more_samples));
-                Some((hits.saturating_add(more_hits), samples.saturating_add(more_samples)))
-            }
-            None => {
-                kept.entered.insert(finding, (now, 0, 0));
-                Some((hits, samples))
-            }
+        let entered = kept.entered.entry(finding).or_insert(Entered {
+            // Long ago: the first finding is entered at once.
+            at: Timestamp::from_millis(i64::MIN),
+            hits: 0,
+            samples: 0,
+        });
+        entered.hits = entered.hits.saturating_add(hits);
+        entered.samples = entered.samples.saturating_add(samples);
+        if now.since(entered.at) < QUIET {
+            return None;
         }
+        entered.at = now;
+        Some((std::mem::take(&mut entered.hits), std::mem::take(&mut entered.samples)))
     }
 }
 
@@ -183,7 +196,7 @@ fn unclassified(analysis: &Analysis, outputs: &Outputs, snapshot: &Snapshot) -> 
             continue;
         }
         // Where views stand between, the table comes last.
-        if let Some([_, schema, table, column]) = resources().last().map(|resource| resource.path.as_slice()) {
+        if let Some([_, schema, table, column]) = resources().next_back().map(|resource| resource.path.as_slice()) {
             let column = [schema.clone(), table.clone(), column.clone()];
             found.push(Unclassified { place, column, type_oid: output.type_oid });
         }
