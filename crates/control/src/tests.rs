@@ -135,6 +135,7 @@ fn terms(quorum: u32) -> ApprovalTerms {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "every part of the API stands here once")]
 async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 5], Arc<StoppedClock>) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let dir = std::env::temp_dir().join(format!(
@@ -353,10 +354,12 @@ fn sample(route: &RouteView, approval: &str) -> (String, Value) {
     };
     let named = if route.action.starts_with("upstreams") { "shop-db" } else { "triage" };
     let path = route.path.replace("{id}", &id).replace("{name}", named);
+    let path = path.replace("{number}", "7").replace("{address}", "192.0.2.1");
     let body = match route.action {
         "decide" => json!({ "as": "triage", "on": "shop-db", "sql": "select 1" }),
         "approvals request" => json!({ "as": "triage", "on": "shop-db", "sql": "drop table orders" }),
-        "approvals approve" | "approvals withdraw" | "upstreams test" | "reload" => json!({}),
+        "approvals approve" | "approvals withdraw" | "upstreams test" | "reload" | "signals ack" => json!({}),
+        "workloads risk set" => json!({ "score": 50, "reason": "a test" }),
         "tasks exchange" => json!({
             "subject_token": "none", "authorization_details": [{ "type": "parapet_task" }],
         }),
@@ -503,4 +506,5 @@ async fn bodies_are_small_strict_json() {
 }
 
 mod tasks;
+mod signals;
 mod verbs;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use kernel::ports::PortFuture;
 use kernel::signal::CAEP;
 use kernel::workload::Name;
@@ -56,6 +56,12 @@ pub struct Transmitting {
     pub outbox: Arc<Outbox>,
     /// Makes verification events.
     pub verify: Verify,
+}
+
+impl std::fmt::Debug for Transmitting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transmitting").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
 }
 
 /// What a receiver has chosen of its stream.
@@ -117,8 +123,8 @@ struct Call<'p> {
     chosen: Chosen,
 }
 
-async fn call<'p>(parts: &'p SsfParts, headers: &HeaderMap) -> Result<Call<'p>, Response> {
-    let refused = || StatusCode::UNAUTHORIZED.into_response();
+async fn call<'p>(parts: &'p SsfParts, headers: &HeaderMap) -> Result<Call<'p>, StatusCode> {
+    let refused = || StatusCode::UNAUTHORIZED;
     let transmitting = parts.transmitting.as_ref().ok_or_else(refused)?;
     let mut found = None;
     // Each is compared, so that the time says nothing about which one it was.
@@ -133,8 +139,8 @@ async fn call<'p>(parts: &'p SsfParts, headers: &HeaderMap) -> Result<Call<'p>, 
     Ok(Call { name, listening, transmitting, stored: settings.is_some(), chosen })
 }
 
-fn unavailable() -> Response {
-    StatusCode::SERVICE_UNAVAILABLE.into_response()
+fn unavailable() -> StatusCode {
+    StatusCode::SERVICE_UNAVAILABLE
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response {
@@ -164,7 +170,7 @@ impl Call<'_> {
         })
     }
 
-    async fn keep(&mut self, chosen: Chosen) -> Result<(), Response> {
+    async fn keep(&mut self, chosen: Chosen) -> Result<(), StatusCode> {
         let settings = serde_json::to_string(&chosen).map_err(|_| unavailable())?;
         let kept = self.transmitting.outbox.choose(self.name.as_str(), &settings).await;
         kept.map_err(|_| unavailable())?;
@@ -207,19 +213,19 @@ struct Delivery {
     endpoint_url: Option<String>,
 }
 
-fn read(body: &Bytes) -> Result<Wanted, Response> {
-    let wanted: Wanted = serde_json::from_slice(body).map_err(|_| StatusCode::BAD_REQUEST.into_response())?;
+fn read(body: &Bytes) -> Result<Wanted, StatusCode> {
+    let wanted: Wanted = serde_json::from_slice(body).map_err(|_| StatusCode::BAD_REQUEST)?;
     let long = |text: &Option<String>| text.as_ref().is_some_and(|text| text.len() > 1024);
     let many = wanted.events_requested.as_ref().is_some_and(|events| events.len() > 100);
     if long(&wanted.description) || long(&wanted.state) || many {
-        return Err(StatusCode::BAD_REQUEST.into_response());
+        return Err(StatusCode::BAD_REQUEST);
     }
     Ok(wanted)
 }
 
 /// Either is the answer.
-fn either(result: Result<Response, Response>) -> Response {
-    result.unwrap_or_else(|refused| refused)
+fn either(result: Result<Response, StatusCode>) -> Response {
+    result.unwrap_or_else(IntoResponse::into_response)
 }
 
 pub(super) async fn configuration(State(parts): State<Arc<SsfParts>>) -> Response {
@@ -251,7 +257,7 @@ pub(super) async fn show(State(parts): State<Arc<SsfParts>>, headers: HeaderMap)
     match call(&parts, &headers).await {
         Ok(call) if call.chosen.deleted => StatusCode::NOT_FOUND.into_response(),
         Ok(call) => answer(StatusCode::OK, &call.view()),
-        Err(refused) => refused,
+        Err(refused) => refused.into_response(),
     }
 }
 
@@ -261,10 +267,10 @@ pub(super) async fn create(State(parts): State<Arc<SsfParts>>, headers: HeaderMa
             let mut call = call(&parts, &headers).await?;
             let wanted = read(&body)?;
             if call.stored && !call.chosen.deleted {
-                return Err(StatusCode::CONFLICT.into_response());
+                return Err(StatusCode::CONFLICT);
             }
             if !call.delivers_by(wanted.delivery.as_ref()) {
-                return Err(StatusCode::BAD_REQUEST.into_response());
+                return Err(StatusCode::BAD_REQUEST);
             }
             let (events_requested, description) = (wanted.events_requested, wanted.description);
             call.keep(Chosen { events_requested, description, ..Chosen::default() }).await?;
@@ -286,10 +292,10 @@ pub(super) async fn change(
             let mut call = call(&parts, &headers).await?;
             let wanted = read(&body)?;
             if call.chosen.deleted || !call.is_named(wanted.stream_id.as_deref()) {
-                return Err(StatusCode::NOT_FOUND.into_response());
+                return Err(StatusCode::NOT_FOUND);
             }
             if !call.delivers_by(wanted.delivery.as_ref()) {
-                return Err(StatusCode::BAD_REQUEST.into_response());
+                return Err(StatusCode::BAD_REQUEST);
             }
             let mut chosen = call.chosen.clone();
             let whole = method == axum::http::Method::PUT;
@@ -311,7 +317,7 @@ pub(super) async fn delete(State(parts): State<Arc<SsfParts>>, headers: HeaderMa
         async {
             let mut call = call(&parts, &headers).await?;
             if call.chosen.deleted {
-                return Err(StatusCode::NOT_FOUND.into_response());
+                return Err(StatusCode::NOT_FOUND);
             }
             call.keep(Chosen { deleted: true, ..Chosen::default() }).await?;
             call.transmitting.outbox.forget(call.name.as_str()).await.map_err(|_| unavailable())?;
@@ -325,7 +331,7 @@ pub(super) async fn status(State(parts): State<Arc<SsfParts>>, headers: HeaderMa
     match call(&parts, &headers).await {
         Ok(call) if call.chosen.deleted => StatusCode::NOT_FOUND.into_response(),
         Ok(call) => answer(StatusCode::OK, &json!({ "stream_id": call.name, "status": call.chosen.status })),
-        Err(refused) => refused,
+        Err(refused) => refused.into_response(),
     }
 }
 
@@ -335,9 +341,9 @@ pub(super) async fn set_status(State(parts): State<Arc<SsfParts>>, headers: Head
             let mut call = call(&parts, &headers).await?;
             let wanted = read(&body)?;
             if call.chosen.deleted || !call.is_named(wanted.stream_id.as_deref()) {
-                return Err(StatusCode::NOT_FOUND.into_response());
+                return Err(StatusCode::NOT_FOUND);
             }
-            let status = wanted.status.ok_or_else(|| StatusCode::BAD_REQUEST.into_response())?;
+            let status = wanted.status.ok_or(StatusCode::BAD_REQUEST)?;
             call.keep(Chosen { status, ..call.chosen.clone() }).await?;
             Ok(answer(StatusCode::OK, &json!({ "stream_id": call.name, "status": status })))
         }
@@ -351,7 +357,7 @@ pub(super) async fn verify(State(parts): State<Arc<SsfParts>>, headers: HeaderMa
             let call = call(&parts, &headers).await?;
             let wanted = read(&body)?;
             if call.chosen.deleted || !call.is_named(wanted.stream_id.as_deref()) {
-                return Err(StatusCode::NOT_FOUND.into_response());
+                return Err(StatusCode::NOT_FOUND);
             }
             match (call.transmitting.verify)(call.name.clone(), wanted.state).await {
                 true => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -382,9 +388,9 @@ pub(super) async fn poll(
         async {
             let call = call(&parts, &headers).await?;
             if !call.is_named(Some(&stream)) || call.chosen.deleted || call.listening.endpoint.is_some() {
-                return Err(StatusCode::NOT_FOUND.into_response());
+                return Err(StatusCode::NOT_FOUND);
             }
-            let asked: Poll = serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST.into_response())?;
+            let asked: Poll = serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
             let (outbox, name) = (&call.transmitting.outbox, call.name.as_str());
             if !asked.set_errs.is_empty() {
                 tracing::error!(receiver = name, count = asked.set_errs.len(), "a receiver refuses our events");
@@ -407,7 +413,7 @@ pub(super) async fn poll(
 }
 
 /// One more than is asked for, to know whether there is more.
-async fn waiting(call: &Call<'_>, most: u32) -> Result<Vec<(String, String)>, Response> {
+async fn waiting(call: &Call<'_>, most: u32) -> Result<Vec<(String, String)>, StatusCode> {
     if !call.chosen.delivers() {
         return Ok(Vec::new());
     }
