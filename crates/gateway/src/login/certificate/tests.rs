@@ -70,6 +70,8 @@ fn evidence_and_end() {
         attestation.claims().clone(),
         Timestamp::from_secs(1_893_542_400),
     );
+    // rcgen's default: 1975-01-01T00:00:00Z
+    let expected = expected.issued_at(Timestamp::from_secs(157_766_400));
     assert_eq!(attestation, expected);
     // The known answer of SHA-256 for an empty input.
     let empty = super::fingerprint(&CertificateDer::from(Vec::new()));

@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
+    RsaPublicKeyComponents,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::DecodingKey;
 
 use super::{KeysError, LONGEST_KID, MOST_KEYS};
 use crate::login::json::{self, Json, Object};
@@ -37,15 +40,6 @@ impl SignatureAlgorithm {
             _ => None,
         }
     }
-
-    const fn provided(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
-            Self::Ps256 => jsonwebtoken::Algorithm::PS256,
-            Self::Es256 => jsonwebtoken::Algorithm::ES256,
-            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-        }
-    }
 }
 
 /// What the keys of a set are for.
@@ -60,10 +54,10 @@ pub(in crate::login) enum Purpose {
     WorkloadApi,
 }
 
-/// A key that may verify signatures.
+/// A key that may verify signatures. It is parsed once, for each algorithm that it may verify: parsing costs as much as verifying.
 pub(in crate::login) struct VerifyingKey {
     pub(super) algorithms: &'static [SignatureAlgorithm],
-    key: DecodingKey,
+    parsed: Vec<(SignatureAlgorithm, ParsedPublicKey)>,
 }
 
 impl VerifyingKey {
@@ -74,8 +68,9 @@ impl VerifyingKey {
 
     /// Is `signature`, in base64url, that of `message` by this key?
     pub(in crate::login) fn verifies(&self, algorithm: SignatureAlgorithm, message: &[u8], signature: &str) -> bool {
-        self.fits(algorithm)
-            && matches!(jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm.provided()), Ok(true))
+        let parsed = self.parsed.iter().find(|(own, _)| *own == algorithm && self.fits(algorithm));
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok();
+        parsed.zip(signature).is_some_and(|((_, key), signature)| key.verify_sig(message, &signature).is_ok())
     }
 }
 
@@ -125,27 +120,29 @@ fn usable(jwk: &Object, purpose: Purpose) -> Option<(&str, VerifyingKey)> {
         Some(Json::Array(operations)) if operations.contains(&Json::Text("verify".to_owned())) => {}
         Some(_) => return None,
     }
-    let (algorithms, key): (&'static [SignatureAlgorithm], _) = match text(jwk, "kty")? {
+    let (algorithms, parsed): (&'static [SignatureAlgorithm], _) = match text(jwk, "kty")? {
         "RSA" => {
-            let modulus = URL_SAFE_NO_PAD.decode(text(jwk, "n")?).ok()?;
-            let exponent = URL_SAFE_NO_PAD.decode(text(jwk, "e")?).ok()?;
-            let bits = modulus.iter().skip_while(|byte| **byte == 0).count() * 8;
-            if !(2048..=8192).contains(&bits) {
+            let (modulus, exponent) = (number(text(jwk, "n")?)?, number(text(jwk, "e")?)?);
+            if !(2048..=8192).contains(&(modulus.len() * 8)) {
                 return None;
             }
-            let algorithms: &[_] = &[SignatureAlgorithm::Rs256, SignatureAlgorithm::Ps256];
-            (algorithms, DecodingKey::from_rsa_raw_components(&modulus, &exponent))
+            let components = RsaPublicKeyComponents { n: modulus, e: exponent };
+            let parsed = vec![
+                (SignatureAlgorithm::Rs256, components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()?),
+                (SignatureAlgorithm::Ps256, components.to_parsed_public_key(&RSA_PSS_2048_8192_SHA256).ok()?),
+            ];
+            (&[SignatureAlgorithm::Rs256, SignatureAlgorithm::Ps256], parsed)
         }
         "EC" if text(jwk, "crv") == Some("P-256") => {
-            let (x, y) = (text(jwk, "x")?, text(jwk, "y")?);
-            if [x, y].iter().any(|coordinate| !has_32_bytes(coordinate)) {
-                return None;
-            }
-            (&[SignatureAlgorithm::Es256], DecodingKey::from_ec_components(x, y).ok()?)
+            let (x, y) = (coordinate(text(jwk, "x")?)?, coordinate(text(jwk, "y")?)?);
+            // An uncompressed point.
+            let point = [&[4], x.as_slice(), &y].concat();
+            let parsed = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()?;
+            (&[SignatureAlgorithm::Es256], vec![(SignatureAlgorithm::Es256, parsed)])
         }
         "OKP" if text(jwk, "crv") == Some("Ed25519") => {
-            let x = text(jwk, "x").filter(|x| has_32_bytes(x))?;
-            (&[SignatureAlgorithm::EdDsa], DecodingKey::from_ed_components(x).ok()?)
+            let parsed = ParsedPublicKey::new(&ED25519, coordinate(text(jwk, "x")?)?).ok()?;
+            (&[SignatureAlgorithm::EdDsa], vec![(SignatureAlgorithm::EdDsa, parsed)])
         }
         _ => return None,
     };
@@ -159,9 +156,16 @@ fn usable(jwk: &Object, purpose: Purpose) -> Option<(&str, VerifyingKey)> {
         }
         Some(_) => return None,
     };
-    Some((kid, VerifyingKey { algorithms, key }))
+    Some((kid, VerifyingKey { algorithms, parsed }))
 }
 
-fn has_32_bytes(coordinate: &str) -> bool {
-    URL_SAFE_NO_PAD.decode(coordinate).is_ok_and(|bytes| bytes.len() == 32)
+/// A number of RSA: big-endian, without zeros before it.
+fn number(text: &str) -> Option<Vec<u8>> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    Some(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
+}
+
+/// A coordinate of a curve with 256 bits, of which none is left out.
+fn coordinate(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == 32)
 }
