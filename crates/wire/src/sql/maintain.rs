@@ -202,8 +202,9 @@ impl Walk<'_> {
 
     /// CALL of a procedure: always judged by name, whatever its volatility.
     pub(super) fn procedure(&mut self, call: &pb::FuncCall) -> Result<Returned, Refused> {
-        let lineage = self.call(call, &Scope::inside(None))?;
-        self.found.copy(&lineage);
+        // What it is given, it has; what it gives back is not stored.
+        let given = self.call(call, &Scope::inside(None))?;
+        self.found.copy(&Lineage { unknown: false, ..given });
         let names = strings(&call.funcname)?;
         let Some((schema, name)) = qualified(&names) else { return unknown(call.location) };
         let catalogue = self.context.catalogue;
