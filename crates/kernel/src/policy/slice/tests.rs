@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use cedar_policy::{Authorizer, PolicyId, Request};
 
+use crate::circumstances::Circumstances;
 use crate::operation::{Action, Operation};
 use crate::policy::entities::{Building, context, principal, resource_id};
 use crate::policy::evaluate::matches;
@@ -132,8 +133,7 @@ fn what_is_remembered_changes_no_answer() {
             }
         }
     }
-    let ask = |snapshot: &Snapshot, place: usize| {
-        let (operation, circumstances) = &questions[place];
+    let ask = |snapshot: &Snapshot, (operation, circumstances): &(Operation, Circumstances)| {
         let workload = snapshot.workload(&name("bot")).unwrap().clone();
         let upstream = snapshot.known_upstream(&name("shop-db")).unwrap();
         let (found, _) =
@@ -141,14 +141,14 @@ fn what_is_remembered_changes_no_answer() {
         (found[0].permits.clone(), found[0].forbids.clone())
     };
     let mut forbidden = 0;
-    for place in 0..questions.len() {
-        let alone = ask(&snapshot(policies), place);
+    for question in &questions {
+        let alone = ask(&snapshot(policies), question);
         forbidden += alone.1.len();
-        assert_eq!(ask(&shared, place), alone, "{:?}", questions[place]);
-        assert_eq!(ask(&shared, place), alone, "again: {:?}", questions[place]);
+        assert_eq!(ask(&shared, question), alone, "{question:?}");
+        assert_eq!(ask(&shared, question), alone, "again: {question:?}");
     }
-    for place in (0..questions.len()).rev() {
-        assert_eq!(ask(&shared, place), ask(&snapshot(policies), place), "backwards: {:?}", questions[place]);
+    for question in questions.iter().rev() {
+        assert_eq!(ask(&shared, question), ask(&snapshot(policies), question), "backwards: {question:?}");
     }
     assert!(forbidden > questions.len(), "{forbidden}");
 }
