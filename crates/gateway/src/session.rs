@@ -106,7 +106,7 @@ impl Parts {
             });
         }
         if let Some(who) = &joined {
-            check_revoked(&snapshot, who)?;
+            snapshot.revocations().check(who)?;
         }
         Ok(joined)
     }
@@ -125,16 +125,6 @@ impl Parts {
 fn outside_task(by: Arc<str>, bound: &str, at: Timestamp) -> RiskReason {
     let (about, said) = ("outside its task".into(), format!("tried what lies outside its task: {bound}").into());
     RiskReason { by, about, said, weight: Level::Low.weight(), at, fading: Fading::Halves }
-}
-
-/// Was the proof revoked by a signal?
-fn check_revoked(snapshot: &Snapshot, who: &Authenticated) -> Result<(), IdentityRefusal> {
-    match snapshot.revocations().before(who.workload()) {
-        Some(before) if who.is_issued_before(before) => {
-            Err(IdentityRefusal::Revoked { workload: who.workload().clone(), before })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Spends a token that counts once. It is spent even if policy then refuses the connection: a token that was shown is a
@@ -199,7 +189,7 @@ impl Session {
             around: around.clone(),
         });
         // A signal that came between the proof and this place is not to be missed.
-        check_revoked(&parts.snapshots.current(), &who)?;
+        parts.snapshots.current().revocations().check(&who)?;
         let mut session = Self {
             parts,
             id: arrival.id,

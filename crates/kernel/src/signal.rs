@@ -13,7 +13,7 @@ pub use event::{CAEP, Kind, RISC, Subject};
 use crate::policy::Snapshot;
 use crate::risk::{Fading, Level, RiskReason};
 use crate::time::Timestamp;
-use crate::trust::Authenticated;
+use crate::trust::{Authenticated, IdentityRefusal};
 use crate::workload::Name;
 
 /// From when on attestations of a workload count: those that were issued before were revoked.
@@ -31,9 +31,15 @@ impl Revocations {
         self.0.get(workload).copied()
     }
 
-    /// Was the proof revoked?
-    pub fn revoke(&self, who: &Authenticated) -> bool {
-        self.before(who.workload()).is_some_and(|before| who.is_issued_before(before))
+    /// Refuses a proof that was revoked. Whoever lets a proof count must ask: a login, and an exchange for a token that
+    /// would be newer than the revocation.
+    pub fn check(&self, who: &Authenticated) -> Result<(), IdentityRefusal> {
+        match self.before(who.workload()) {
+            Some(before) if who.is_issued_before(before) => {
+                Err(IdentityRefusal::Revoked { workload: who.workload().clone(), before })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

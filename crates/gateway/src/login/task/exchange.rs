@@ -292,6 +292,7 @@ impl Exchanges {
         let who = snapshot
             .trust()
             .authenticate(&attestation, None, find, now)
+            .and_then(|who| snapshot.revocations().check(&who).map(|()| who))
             .map_err(|error| ExchangeError::Refused(error.to_string()))?;
         known.workload = Some(who.workload().clone());
         known.claims = Some(who.accepted().clone());
@@ -316,7 +317,9 @@ impl Exchanges {
     ) -> Result<Arc<str>, ExchangeError> {
         let find = |name: &Name| snapshot.workload(name).map(|workload| &**workload);
         if let Ok(who) = snapshot.trust().authenticate(subject, None, find, now) {
-            return Ok(who.workload().as_str().into());
+            // Nobody acts for a workload whose proof was revoked.
+            let revoked = |error: kernel::trust::IdentityRefusal| ExchangeError::Refused(error.to_string());
+            return snapshot.revocations().check(&who).map_err(revoked).map(|()| who.workload().as_str().into());
         }
         let claim = |name: &str| subject.claims().get(name);
         let named = claim("email").or_else(|| claim("sub"));

@@ -149,7 +149,7 @@ impl Setup {
 
     /// With these tables besides.
     pub(crate) fn also(self, also: String) -> Self {
-        Self { also, ..self }
+        Self { also: self.also + &also, ..self }
     }
 
     /// TLS on both sides.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::tasks;
 use crate::bed::Bed;
 use crate::bed::clients::{environment_with, psql_command};
 use crate::bed::folder::Folder;
@@ -64,14 +65,16 @@ fn assert_cut(mut live: Raw, since: Instant) {
 
 #[test]
 fn a_revoked_session_is_cut_within_a_second_and_its_token_counts_no_more() {
-    let Some((bed, transmitter)) = bed("signals-revoked", "", |setup| setup) else { return };
+    let Some((bed, transmitter)) = bed("signals-revoked", "", |setup| setup.also(tasks::LISTENER.to_owned())) else {
+        return;
+    };
     let token = bed.token("reporting");
     let mut live = Raw::log_in(bed.gateway.postgres(), "reporting", &token);
     let mut other = bed.raw("auditor");
     assert_eq!(raw::tags(&live.query("select 1")), "TDCZ");
     // A stock psql that waits for an answer.
     let mut command = psql_command(&bed, "reporting", &["-c", LONG]);
-    let mut psql = environment_with(bed.gateway.postgres(), "reporting", &token, &mut command)
+    let psql = environment_with(bed.gateway.postgres(), "reporting", &token, &mut command)
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -88,12 +91,15 @@ fn a_revoked_session_is_cut_within_a_second_and_its_token_counts_no_more() {
     assert!(since.elapsed() < SECOND, "psql ended after {:?}", since.elapsed());
     assert!(!ended.status.success() && String::from_utf8_lossy(&ended.stderr).contains("FATAL"), "{ended:?}");
     assert_eq!(refused(&bed, &token), "28000");
+    // Nor does it buy a token that would be newer than the revocation.
+    assert_eq!(tasks::exchange(&bed, &token, &tasks::orders(), &[], &[]).status, 400);
     assert_eq!(raw::tags(&other.query("select 1")), "TDCZ", "somebody else was cut");
     // What is issued later counts; the same event again has no effect a second time.
     let mut claims = issuer::claims("reporting", Duration::from_secs(600));
     claims["iat"] = json!(issuer::now() + 2);
     let later = bed.issuer.sign(&issuer::header(), &claims);
     let mut again = Raw::log_in(bed.gateway.postgres(), "reporting", &later);
+    assert_eq!(tasks::exchange(&bed, &later, &tasks::orders(), &[], &[]).status, 200);
     assert_eq!(push(port(&bed), "idp", Some(TOKEN), &set).0, 202);
     assert_eq!(raw::tags(&again.query("select 1")), "TDCZ");
     // It stands in the log, outlives a crash, and a person can take it back.
@@ -445,7 +451,9 @@ fn another_gateway_takes_our_events_by_push_and_by_poll() {
     let given =
         here.gateway.cli(&["workloads", "token", "issue", "deploy", "--life", "1h", "--reason", "a test", "--json"]);
     let given: Value = serde_json::from_str(&given.out).unwrap();
-    here.gateway.cli(&["workloads", "token", "revoke", given["id"].as_str().unwrap(), "--reason", "a test"]).assert_done();
+    here.gateway
+        .cli(&["workloads", "token", "revoke", given["id"].as_str().unwrap(), "--reason", "a test"])
+        .assert_done();
     here.gateway.cli(&["workloads", "release", "auditor", "--reason", "over"]).assert_done();
     for bed in [&there, &third] {
         let events = |bed: &Bed| -> Vec<(String, String)> {

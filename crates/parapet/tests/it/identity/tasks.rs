@@ -11,14 +11,14 @@ use crate::bed::clients::{Ran, environment_with, psql_command, run};
 use crate::bed::issuer::{self, header};
 use crate::bed::raw::{self, Raw};
 
-const LISTENER: &str = "\n[tokens]\nlisten = \"127.0.0.1:0\"\ntls = \"off\"\n";
+pub(super) const LISTENER: &str = "\n[tokens]\nlisten = \"127.0.0.1:0\"\ntls = \"off\"\n";
 
 fn start(name: &str) -> Option<Bed> {
     Bed::start_with(name, |setup| setup.also(LISTENER.to_owned()))
 }
 
 /// The one table that most tasks here are for.
-fn orders() -> Value {
+pub(super) fn orders() -> Value {
     json!([{"type": "parapet_task", "locations": ["shop-db"], "actions": ["read", "sql:update"],
         "identifier": "shop.public.orders", "goal": "backfill order status"}])
 }
@@ -30,8 +30,8 @@ fn with(mut details: Value, member: &str, to: Value) -> Value {
 
 /// An answer of the token endpoint.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     head: String,
     body: Value,
 }
@@ -77,7 +77,13 @@ const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-fn exchange(bed: &Bed, subject: &str, details: &Value, more: &[(&str, &str)], headers: &[(&str, &str)]) -> Answer {
+pub(super) fn exchange(
+    bed: &Bed,
+    subject: &str,
+    details: &Value,
+    more: &[(&str, &str)],
+    headers: &[(&str, &str)],
+) -> Answer {
     let details = details.to_string();
     let mut form = vec![("grant_type", GRANT), ("subject_token", subject), ("subject_token_type", JWT)];
     if details != "null" {
