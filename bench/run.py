@@ -67,6 +67,8 @@ def listening(port):
 class Stack:
     """Every server, each started once. Processes are ended by their own ids."""
 
+    durability = "process"
+
     def __init__(self, folder, cpu):
         self.folder, self.cpu, self.children = folder, cpu, []
         self.user = self.unprivileged()
@@ -186,6 +188,8 @@ listen = "127.0.0.1:0"
 [postgres]
 listen = "127.0.0.1:0"
 tls = "{'self-signed' if tls else 'off'}"
+[audit]
+durability = "{self.durability}"
 [policies]
 folders = ["{home}/policies"]
 [upstreams.bench-db]
@@ -474,8 +478,11 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a few minutes instead of half an hour")
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
     parser.add_argument("--only", choices=["select", "tpcb", "scan", "copy", "churn", "idle"], help="one workload")
+    parser.add_argument("--durability", choices=["process", "disk"], default="process",
+                        help="when an entry of the audit log counts: `disk` waits for the disk, as a group")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
     options = parser.parse_args()
+    Stack.durability = options.durability
     # A thousand sessions are more than a thousand files.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     results = []
@@ -485,7 +492,7 @@ def main():
         "cpus": os.cpu_count(), "kernel": os.uname().release,
         "postgres": subprocess.run([program("postgres"), "--version"], capture_output=True, text=True).stdout.strip(),
         "pgbouncer": subprocess.run([program("pgbouncer"), "--version"], capture_output=True, text=True).stdout.splitlines()[0],
-        "policies": 50, "quick": options.quick,
+        "policies": 50, "quick": options.quick, "durability": options.durability,
     }
     if options.json:
         json.dump({"results": results, "machine": machine}, sys.stdout, indent=1)

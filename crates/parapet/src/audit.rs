@@ -15,6 +15,7 @@ use kernel::audit::VerifierKey;
 use kernel::ports::Clock;
 use store::log::{ContentReader, DiskLog, LogOptions, MasterKey, Opened, ProveError, SigningKeys, Witness, submission};
 use tokio::net::TcpListener;
+use tokio::signal::unix::SignalKind;
 
 use crate::config::Configuration;
 use crate::config::checked::AuditPart;
@@ -46,6 +47,8 @@ pub(crate) async fn open(
     configuration: &Configuration,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<(DiskLog, Opened, Option<VerifierKey>)> {
+    // A limit on the size of files must make a write fail, which denies, and not end the process. The handler stays.
+    let _handler = tokio::signal::unix::signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let (part, state) = (&configuration.audit, &configuration.gateway.state);
     let master = master_key(part, state).await.context("the key over the audit log's keys")?;
     let keys = SigningKeys::open(&keys_path(state), master, part.origin.as_deref(), clock.now())
