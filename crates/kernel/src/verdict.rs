@@ -17,7 +17,7 @@ use crate::provenance::Provenance;
 use crate::task::Bound;
 use crate::workload::Name;
 
-pub use budget::{Budget, Rate};
+pub use budget::{Budget, Limits, Rate};
 
 /// How a masked value is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -55,26 +55,6 @@ impl Mask {
         [Self::Null, Self::Redact, Self::Hash, Self::Token, Self::Last4, Self::Partial]
             .into_iter()
             .find(|mask| mask.as_str() == word)
-    }
-}
-
-/// What a response is capped at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-pub struct Limits {
-    /// Rows of one response.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rows: Option<u64>,
-    /// Bytes of one response.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<u64>,
-    /// Requests of one workload about one resource, over all its sessions.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub per: Option<Rate>,
-}
-
-impl Limits {
-    fn are_none(&self) -> bool {
-        *self == Self::default()
     }
 }
 
