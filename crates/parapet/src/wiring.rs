@@ -38,8 +38,8 @@ use crate::clock::SystemClock;
 use crate::config::checked::ListenerTls;
 use crate::config::{Configuration, Problems};
 use crate::signals::SignalHouse;
-use crate::task_house::{self, TaskHouse};
 use crate::snapshots::Publisher;
+use crate::task_house::{self, TaskHouse};
 use crate::{WORKER_STACK, admin, audit, classes, descriptors, dev_issuer, logs, parts, signals};
 
 /// Where the configuration comes from, for a reload: how to read it, and the files that it stands in.
@@ -216,14 +216,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let state = configuration.gateway.state.clone();
     make_folder(&state)?;
     make_folder(&configuration.audit.folder)?;
-    let (log, opened, fresh_key) = audit::open(&configuration, &clock).await?;
-    let log = Arc::new(log);
-    enter(&*log, &*clock, Event::Configuration { result: "loaded", digest: &configuration.digest }).await?;
-    note_recovery(&*log, &*clock, &opened).await?;
-    if let Some(key) = fresh_key {
-        let object = key.to_string();
-        enter(&*log, &*clock, Event::Admin { by: None, action: "audit key", object: &object, reason: None }).await?;
-    }
+    let log = open_log(&configuration, &clock).await?;
     let database = Database::open(&state.join("parapet.db")).await.context("the store in the state folder")?;
     let as_log: Arc<dyn AuditLog> = log.clone();
     let workloads = Arc::new(Workloads::open(database.clone(), Arc::clone(&as_log), Arc::clone(&clock)).await?);
@@ -238,10 +231,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let upstreams = parts::upstreams(&configuration, &clock, &learned)?;
     let issuers = Arc::new(parts::issuers(&configuration, &dialler, &clock)?);
     let workload_api = parts::workload_api(&configuration, &issuers, &dialler, &clock);
-    let svids = Svids {
-        own: workload_api.as_ref().map(|api| Arc::clone(api.svid())),
-        domains: Arc::clone(issuers.trust_domains()),
-    };
+    let svids = svids(workload_api.as_ref(), &issuers);
     let certificates = Certificates::open(configuration.postgres.as_ref(), &state, svids).await?;
     let joined = task_house::Joined {
         configuration: &configuration,
@@ -257,14 +247,14 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         clock: Arc::clone(&clock),
         log: Arc::clone(&log),
         desk: Arc::clone(&desk),
-        workloads: Arc::clone(&workloads),
+        workloads,
         signals: SignalHouse::open(&configuration, &database, &as_log, &clock, &tokens, &dialler).await?,
         native: Arc::new(NativeLogins::new(tokens.clone(), Arc::clone(&clock))),
         tokens,
         publisher: Arc::clone(&publisher),
         sessions: Arc::clone(&sessions),
         dialler: dialler.clone(),
-        upstreams: upstreams.clone(),
+        upstreams,
         classes,
         issuers,
         people: watch::Sender::new(Arc::new(admin::people(&configuration))),
@@ -278,6 +268,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     house.publisher.threaten(lists.current());
     let tasks = Tasks::new();
     let lanes = Arc::new(Lanes::start(thread::available_parallelism()?, WORKER_STACK)?);
+    let host = || Host { tasks: tasks.clone(), lanes: Arc::clone(&lanes) };
     follow(&tasks, &house);
     signals::follow(&tasks, &house, lists);
     let configuration = house.configuration();
@@ -286,24 +277,8 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let postgres = match &configuration.postgres {
         None => None,
         Some(listener) => {
-            let parts = Parts {
-                clock: Arc::clone(&clock),
-                log: as_log,
-                desk: desk.clone(),
-                containment: Arc::new(house.signals.containment(workloads)),
-                spent: Arc::new(SpentStore::new(database.clone(), Arc::clone(&clock))),
-                snapshots: publisher.clone(),
-                sessions: Arc::clone(&sessions),
-                budgets: Arc::default(),
-                public_url: admin::public_url(&configuration, &admin)?,
-            };
-            let issuers = Arc::clone(&house.issuers);
-            let bearer = Arc::new(parts::bearer_logins(&configuration));
-            let tls = house.certificates.as_ref().map(Certificates::offer);
-            let gateway = PostgresGateway::new(parts, issuers, dialler.clone(), tls, upstreams);
-            let gateway = Arc::new(gateway.with_native_tokens(Arc::clone(&house.native)).with_task_tokens(Arc::clone(&house.tasks.tokens)).with_bearer_logins(bearer));
-            let host = Host { tasks: tasks.clone(), lanes: Arc::clone(&lanes) };
-            Some(listen_postgres(host, gateway, listener.listen).await?)
+            let gateway = postgres_gateway(&house, &database, admin::public_url(&configuration, &admin)?);
+            Some(listen_postgres(host(), gateway, listener.listen).await?)
         }
     };
     // The first statement should not find an empty catalogue.
@@ -315,9 +290,8 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let tokens = match &configuration.tokens {
         None => None,
         Some(listener) => {
-            let host = Host { tasks: tasks.clone(), lanes: Arc::clone(&lanes) };
             let offer = house.certificates.as_ref().map(Certificates::offer);
-            Some(task_house::serve(host, &house, listener, offer).await?)
+            Some(task_house::serve(host(), &house, listener, offer).await?)
         }
     };
     let admin = admin::serve(&tasks, &house, admin, postgres)?;
@@ -336,6 +310,45 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         drain: configuration.gateway.drain,
         state,
     })
+}
+
+/// Opens the log. Its first entries are the configuration, what recovery found, and a key of its own that is new.
+async fn open_log(configuration: &Configuration, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<DiskLog>> {
+    let (log, opened, fresh_key) = audit::open(configuration, clock).await?;
+    enter(&log, &**clock, Event::Configuration { result: "loaded", digest: &configuration.digest }).await?;
+    note_recovery(&log, &**clock, &opened).await?;
+    if let Some(key) = fresh_key {
+        let object = key.to_string();
+        enter(&log, &**clock, Event::Admin { by: None, action: "audit key", object: &object, reason: None }).await?;
+    }
+    Ok(Arc::new(log))
+}
+
+/// What handshakes take from SPIFFE.
+fn svids(workload_api: Option<&Arc<WorkloadApi>>, issuers: &Issuers) -> Svids {
+    Svids { own: workload_api.map(|api| Arc::clone(api.svid())), domains: Arc::clone(issuers.trust_domains()) }
+}
+
+/// What PostgreSQL's sessions share.
+fn postgres_gateway(house: &House, database: &Database, public_url: Arc<str>) -> Arc<PostgresGateway> {
+    let parts = Parts {
+        clock: Arc::clone(&house.clock),
+        log: house.log.clone(),
+        desk: house.desk.clone(),
+        containment: Arc::new(house.signals.containment(Arc::clone(&house.workloads))),
+        spent: Arc::new(SpentStore::new(database.clone(), Arc::clone(&house.clock))),
+        snapshots: house.publisher.clone(),
+        sessions: Arc::clone(&house.sessions),
+        budgets: Arc::default(),
+        public_url,
+    };
+    let tls = house.certificates.as_ref().map(Certificates::offer);
+    let (issuers, upstreams) = (Arc::clone(&house.issuers), house.upstreams.clone());
+    let gateway = PostgresGateway::new(parts, issuers, house.dialler.clone(), tls, upstreams)
+        .with_native_tokens(Arc::clone(&house.native))
+        .with_task_tokens(Arc::clone(&house.tasks.tokens))
+        .with_bearer_logins(Arc::new(parts::bearer_logins(&house.configuration())));
+    Arc::new(gateway)
 }
 
 fn make_folder(folder: &Path) -> anyhow::Result<()> {

@@ -97,6 +97,8 @@ fn table_of(resource: &Resource) -> Resource {
 }
 
 type Reaches = BTreeMap<(Name, Reach), (BTreeSet<Action>, Tally)>;
+/// Columns of one table that a workload does the same things with.
+type Together = BTreeMap<(Name, Resource, BTreeSet<Action>), (BTreeSet<Resource>, Tally)>;
 
 /// Rules 1 and 2.
 fn reaches<'u>(deeds: impl Iterator<Item = (&'u Deed, &'u Tally)>, sensitive: &BTreeSet<Resource>) -> Reaches {
@@ -122,7 +124,7 @@ fn reaches<'u>(deeds: impl Iterator<Item = (&'u Deed, &'u Tally)>, sensitive: &B
         counted.merge(tally);
     }
     // Columns of one table with the same actions are one rule.
-    let mut together: BTreeMap<(Name, Resource, BTreeSet<Action>), (BTreeSet<Resource>, Tally)> = BTreeMap::new();
+    let mut together = Together::new();
     for ((workload, column), (actions, tally)) in columns {
         let (members, counted) = together.entry((workload, table_of(&column), actions)).or_default();
         members.insert(column);
