@@ -257,7 +257,7 @@ jwks = "file://{jwks}"
 }
 
 /// The API token of a person, the same at each call: `ppt_`, 52 letters, and a checksum of six.
-fn token_of(person: &str) -> String {
+pub(crate) fn token_of(person: &str) -> String {
     let random = base32(sha256(person).as_ref(), 52);
     let check = base32(sha256(&format!("parapet token\n{random}")).as_ref(), 6);
     format!("ppt_{random}{check}")

@@ -34,6 +34,15 @@ impl Superuser {
         answer.truncate(answer.len() - END.len() - 1);
         answer
     }
+
+    /// Waits until psql has ended, because its connection did.
+    pub(crate) fn until_gone(&mut self) {
+        super::wait::until("the session to be cut", std::time::Duration::from_secs(30), || {
+            // The pipe closes when it ends.
+            let _gone = writeln!(self.input, "select 1;");
+            self.child.try_wait().unwrap()
+        });
+    }
 }
 
 impl Drop for Superuser {

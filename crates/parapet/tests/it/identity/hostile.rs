@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::bed::Bed;
 use crate::bed::clients::{environment_with, psql_command, run};
 use crate::bed::issuer::{self, Issuer, header};
-use crate::bed::raw::Raw;
+use crate::bed::raw::{self, Raw};
 use crate::bed::shapes::{self, Shapes};
 
 fn start(name: &str) -> Option<(Bed, Shapes)> {
@@ -110,7 +110,7 @@ fn claims_of_github(shapes: &Shapes) -> Vec<Hostile> {
     let not = |id, what, name: &str, value: &str, why| (id, what, "deploy", changed(&[(name, json!(value))]), why);
     vec![
         not("ID02", "GitHub's default audience", "aud", "https://github.com/shop", "its audience is"),
-        ("ID02", "an access token", "deploy", typed("at+jwt"), "its `typ` is `at+jwt`"),
+        ("ID02", "an access token", "deploy", typed("at+jwt"), "not signed by a key of this Parapet"),
         not("ID03", "a repository made anew under its old name", "repository_id", "1002", "`repository_id` is `1002`"),
         not("ID03", "an owner made anew", "repository_owner_id", "12", "`repository_owner_id` is `12`"),
         not("ID04", "another branch, with the right subject", "ref", "refs/heads/x", "`ref` is `refs/heads/x`"),
@@ -296,4 +296,77 @@ fn times_and_payloads(shapes: &Shapes) -> Vec<Hostile> {
         ("ID11", "a list of claims", texts(header().to_string(), format!("[{}]", claims())), "not JSON"),
     ];
     cases.map(|(id, what, token, why)| (id, what, "deploy", token, why)).into()
+}
+
+/// ID15: where a client comes from is what the connection says, and who it is what it proves: nothing that it writes before.
+#[test]
+fn headers_of_proxies_are_not_believed() {
+    let Some(bed) = Bed::start("identity-proxy") else { return };
+    let startup = raw::startup(&[("user", "reporting"), ("database", crate::bed::shop::NAME)]);
+    // PROXY protocol 1 and 2, and an HTTP request as a proxy would pass it on.
+    let version_2 =
+        [b"\r\n\r\0\r\nQUIT\n\x21\x11\0\x0c".as_slice(), &[10, 0, 0, 1, 127, 0, 0, 1, 0, 80, 21, 56]].concat();
+    for header in [
+        b"PROXY TCP4 10.0.0.1 127.0.0.1 80 5432\r\n".to_vec(),
+        version_2,
+        b"GET / HTTP/1.1\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Client-Cert: URI=spiffe://one.example/a\r\n\r\n"
+            .to_vec(),
+    ] {
+        let mut client = Raw::connect(bed.gateway.postgres());
+        client.send(&header);
+        let _closed = client.try_send(&startup);
+        let asked = client.until_closed().into_iter().any(|reply| reply.tag == b'R');
+        assert!(!asked, "a login began behind {header:?}");
+    }
+    bed.raw("reporting");
+    let logins: Vec<Value> = bed.gateway.entries().into_iter().filter(|entry| entry["kind"] == "login").collect();
+    assert_eq!(logins.len(), 1);
+    assert_eq!(logins[0]["source"], "127.0.0.1", "{}", logins[0]);
+}
+
+/// ID16: the credential at the upstream follows from workload and upstream alone. Whatever a client asks for in its startup, it
+/// gets no other role, host or secret.
+#[test]
+fn a_client_cannot_choose_the_gateways_credential() {
+    let Some(bed) = Bed::start("identity-deputy") else { return };
+    let (port, token) = (bed.gateway.postgres(), bed.token("reporting"));
+    let session = |more: &[(&str, &str)]| {
+        let mut parameters = vec![("user", "reporting"), ("database", crate::bed::shop::NAME)];
+        parameters.extend(more);
+        Raw::try_log_in_with(port, &parameters, &token)
+    };
+    for more in [
+        [("role", "postgres")],
+        [("session_authorization", "postgres")],
+        [("options", "-c role=postgres")],
+        [("options", "-csession_authorization=postgres")],
+        [("host", "10.0.0.1")],
+        [("password", "x")],
+        [("replication", "database")],
+    ] {
+        // Refused, or without effect: never another role.
+        if let Ok(mut session) = session(&more) {
+            let replies = session.query("select current_user");
+            let row = replies.iter().find(|reply| reply.tag == b'D').map(|row| row.body.clone()).unwrap_or_default();
+            assert!(!row.ends_with(b"postgres"), "{more:?}");
+        }
+    }
+    // Another's name, another's upstream.
+    for (user, database) in
+        [("postgres", crate::bed::shop::NAME), ("parapet", crate::bed::shop::NAME), ("reporting", "postgres")]
+    {
+        let refused = Raw::try_log_in_with(port, &[("user", user), ("database", database)], &token).map(drop);
+        assert_eq!(refused.unwrap_err().field(b'C'), "28000", "{user} {database}");
+    }
+    let roles = bed.postgres.sql("select string_agg(distinct usename, ',') from pg_stat_activity where application_name like '%parapet%' or usename = 'parapet'");
+    assert_eq!(roles, "parapet");
+}
+
+/// ID19: who can reach the upstream without the gateway is told so.
+#[test]
+fn the_doctor_tells_of_a_way_past_the_gateway() {
+    let Some(bed) = Bed::start("identity-bypass") else { return };
+    let doctor = bed.gateway.cli(&["doctor"]);
+    let told = format!("localhost:{} can be reached from here without the gateway", bed.postgres.port());
+    assert!(doctor.out.contains("shop-db bypass") && doctor.out.contains(&told), "{doctor:?}");
 }
