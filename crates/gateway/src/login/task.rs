@@ -219,6 +219,17 @@ pub struct Verified {
     pub expires: Timestamp,
 }
 
+impl Verified {
+    /// What it proves, shown by who may show it.
+    fn attested(&self, sender: Sender) -> VerifiedAttestation {
+        let Self { id, workload, task, provenance, expires, confirmation: _ } = self;
+        let (workload, task, provenance) = (workload.clone(), task.clone(), provenance.clone());
+        #[expect(clippy::disallowed_methods, reason = "signature, chain, times, task and sender were verified")]
+        let attestation = VerifiedAttestation::by_parapet_token(id, workload, task, provenance, *expires, sender);
+        attestation
+    }
+}
+
 /// A token to be signed.
 #[derive(Clone, Debug)]
 pub struct NewToken {
@@ -290,10 +301,7 @@ impl TaskTokens {
     pub fn verify(&self, token: &str, beside: ShownBeside<'_>) -> Result<VerifiedAttestation, TaskRefusal> {
         let verified = self.verify_unbound(token)?;
         let sender = sender(verified.confirmation.as_ref(), beside)?;
-        let Verified { id, workload, task, provenance, expires, .. } = verified;
-        #[expect(clippy::disallowed_methods, reason = "signature, chain, times, task and sender are verified above")]
-        let attestation = VerifiedAttestation::by_parapet_token(&id, workload, task, provenance, expires, sender);
-        Ok(attestation)
+        Ok(verified.attested(sender))
     }
 
     /// Verifies everything about a token but who shows it: for introspection, and before a proof is looked at.

@@ -273,18 +273,8 @@ impl Exchanges {
         let attestation = match acting {
             Party::Attested(attestation) => VerifiedAttestation::clone(attestation),
             Party::Ours(verified) => {
-                let Verified { id, workload, task, provenance, expires, confirmation } = &**verified;
-                let sender = if confirmation.is_some() { Sender::Bound } else { Sender::Bearer };
-                #[expect(clippy::disallowed_methods, reason = "the token and its sender were verified by `party`")]
-                let attestation = VerifiedAttestation::by_parapet_token(
-                    id,
-                    workload.clone(),
-                    Task::clone(task),
-                    provenance.clone(),
-                    *expires,
-                    sender,
-                );
-                attestation
+                let bound = verified.confirmation.is_some();
+                verified.attested(if bound { Sender::Bound } else { Sender::Bearer })
             }
         };
         known.evidence = Some(attestation.evidence().clone());

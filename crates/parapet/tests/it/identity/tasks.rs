@@ -410,16 +410,28 @@ fn exchanges_never_widen() {
         assert_eq!((answer.status, answer.body["error"].as_str()), (400, Some(code)), "{what}: {answer:?}");
         assert!(answer.body["instance"].as_str().is_none_or(|id| id.starts_with("dec_")), "{what}: {answer:?}");
     }
-    // In a loop: the task, its end and its budget stay what they were, and the chain ends.
+    loops_end(&bed, &first);
+    // Who may act for whom is obeyed.
+    let may = |sub: &str| bed.issuer.sign(&header(), &with_claim("may_act", json!({ "sub": sub })));
+    let actor = [("actor_token", agent.as_str()), ("actor_token_type", JWT)];
+    assert_eq!(exchange(&bed, &may("workload:reporting"), &orders(), &actor, &[]).status, 400);
+    assert_eq!(exchange(&bed, &may("workload:triage-bot"), &orders(), &actor, &[]).status, 200);
+    let refused =
+        bed.gateway.entries().into_iter().filter(|entry| entry["kind"] == "exchange" && entry["verdict"] == "deny");
+    assert!(refused.count() >= 8, "not every refusal stands in the log");
+}
+
+/// Exchanged in a loop, a token keeps its task, its end and its budget, and the chain ends.
+fn loops_end(bed: &Bed, first: &str) {
     let ends = |token: &str| {
         let seen =
-            ask(&bed, "POST", "/introspect", &[("Authorization", &format!("Bearer {token}"))], &[("token", token)]);
+            ask(bed, "POST", "/introspect", &[("Authorization", &format!("Bearer {token}"))], &[("token", token)]);
         (seen.body["exp"].as_u64().unwrap(), seen.body["tsk"].as_str().unwrap().to_owned())
     };
-    let (mut token_now, (until, task)) = (first.clone(), ends(&first));
+    let (mut token_now, (until, task)) = (first.to_owned(), ends(first));
     let mut links = 1;
     loop {
-        let answer = exchange(&bed, &token_now, &Value::Null, &[("audience", "shop-db")], &[]);
+        let answer = exchange(bed, &token_now, &Value::Null, &[("audience", "shop-db")], &[]);
         if answer.status != 200 {
             assert_eq!(answer.body["error"], "invalid_authorization_details", "{answer:?}");
             break;
@@ -431,18 +443,10 @@ fn exchanges_never_widen() {
         assert!(links <= 5, "the chain does not end");
     }
     assert_eq!(links, 5);
-    for (which, expected) in [(&first, 0), (&token_now, 0), (&token_now, 1), (&first, 1)] {
-        let ran = psql(&bed, "triage-bot", which, "select max(id) from orders");
+    for (which, expected) in [(first, 0), (&token_now, 0), (&token_now, 1), (first, 1)] {
+        let ran = psql(bed, "triage-bot", which, "select max(id) from orders");
         assert_eq!(ran.code, expected, "two uses in all: {ran:?}");
     }
-    // Who may act for whom is obeyed.
-    let may = |sub: &str| bed.issuer.sign(&header(), &with_claim("may_act", json!({ "sub": sub })));
-    let actor = [("actor_token", agent.as_str()), ("actor_token_type", JWT)];
-    assert_eq!(exchange(&bed, &may("workload:reporting"), &orders(), &actor, &[]).status, 400);
-    assert_eq!(exchange(&bed, &may("workload:triage-bot"), &orders(), &actor, &[]).status, 200);
-    let refused =
-        bed.gateway.entries().into_iter().filter(|entry| entry["kind"] == "exchange" && entry["verdict"] == "deny");
-    assert!(refused.count() >= 8, "not every refusal stands in the log");
 }
 
 fn with_claim(name: &str, value: Value) -> Value {
