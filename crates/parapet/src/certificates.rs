@@ -103,7 +103,9 @@ impl Certificates {
         // Held throughout, so that what was read last is what is offered.
         let mut offered = self.digest.lock().await;
         let Some(listener) = listener else { return Ok(None) };
-        let Some(Read { config, leaf, digest }) = read(&listener.tls, state, &self.svids).await? else { return Ok(None) };
+        let Some(Read { config, leaf, digest }) = read(&listener.tls, state, &self.svids).await? else {
+            return Ok(None);
+        };
         if digest == *offered {
             return Ok(None);
         }
