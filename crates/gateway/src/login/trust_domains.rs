@@ -99,7 +99,7 @@ impl TrustDomains {
     }
 
     /// The keys of the domains whose bundle comes from the Workload API, by `spiffe://` and name.
-    pub(super) fn from_workload_api(&self) -> impl Iterator<Item = &TrustDomain> {
+    pub(super) fn brought_by_agent(&self) -> impl Iterator<Item = &TrustDomain> {
         self.domains.iter().filter(|domain| domain.keys.are_pushed())
     }
 

@@ -211,7 +211,7 @@ impl WorkloadApi {
             let began = self.svid.clock.now();
             let Err(error) = self.connected().await;
             tracing::warn!(%error, agent = %self.address, "the SPIFFE Workload API does not serve; what is known stays");
-            for domain in self.domains.from_workload_api() {
+            for domain in self.domains.brought_by_agent() {
                 domain.keys.told(Some(error.clone()));
             }
             self.svid.note(Some(error));
@@ -236,7 +236,7 @@ impl WorkloadApi {
             }
         };
         let bundles = async {
-            if self.domains.from_workload_api().next().is_none() {
+            if self.domains.brought_by_agent().next().is_none() {
                 return std::future::pending().await;
             }
             let mut responses = Responses::<JwtBundles>::of(requests.clone(), "FetchJWTBundles").await?;
@@ -247,7 +247,7 @@ impl WorkloadApi {
         let confirming = async {
             loop {
                 tokio::time::sleep(CONFIRM).await;
-                self.domains.from_workload_api().for_each(|domain| domain.keys.confirm());
+                self.domains.brought_by_agent().for_each(|domain| domain.keys.confirm());
             }
         };
         tokio::select! {
@@ -278,7 +278,7 @@ impl WorkloadApi {
                 bundles.insert(id.issuer(), &svid.bundle);
             }
         }
-        for domain in self.domains.from_workload_api() {
+        for domain in self.domains.brought_by_agent() {
             let bundle = bundles.get(&*domain.issuer).copied();
             let certificates = certificates(bundle.unwrap_or_default()).ok_or(WorkloadApiError::BadBundle)?;
             let authorities = Authorities::of(certificates).map_err(|_none| WorkloadApiError::BadBundle)?;
@@ -290,7 +290,7 @@ impl WorkloadApi {
     }
 
     fn take_keys(&self, message: &JwtBundles) -> Result<(), WorkloadApiError> {
-        for domain in self.domains.from_workload_api() {
+        for domain in self.domains.brought_by_agent() {
             let keys = message.bundles.get(&*domain.issuer).map_or(&b"{\"keys\":[]}"[..], Vec::as_slice);
             domain.keys.push(None, Some(keys)).map_err(|_bad| WorkloadApiError::BadBundle)?;
         }

@@ -83,6 +83,7 @@ fn said(domains: &TrustDomains, chain: &Chain) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a matrix, a certificate a line or more")]
 async fn each_domain_vouches_for_its_own_ids_alone() {
     let (one, two) = (authority(), authority());
     let servers = [

@@ -203,7 +203,7 @@ async fn svids_and_bundles_are_followed() {
     // A rotation replaces the SVID, and the authorities with it.
     let shown = api.svid().current.load_full().unwrap();
     let renewed = new.svid("spiffe://one.example/gateway");
-    agent.give(&[renewed.clone()]).await;
+    agent.give(std::slice::from_ref(&renewed)).await;
     until("the rotation", || domains.attest(&[leaf(&renewed)]).is_ok()).await;
     assert!(domains.attest(&[leaf(&other)]).is_err());
     assert!(!Arc::ptr_eq(&shown, &api.svid().current.load_full().unwrap()));
