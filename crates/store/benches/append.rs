@@ -92,23 +92,22 @@ async fn clients(scratch: &Path, durability: Durability) {
     let (log, dir) = open(scratch, "clients", durability).await;
     let log = Arc::new(log);
     let began = Instant::now();
-    let clients: Vec<_> = (0..32)
-        .map(|_| {
-            let log = Arc::clone(&log);
-            tokio::spawn(async move {
-                let (batch, mut done) = (batch(230, 1), 0u64);
-                while began.elapsed() < FOR {
-                    log.append(&batch).await.unwrap();
-                    done += 1;
-                    tokio::task::yield_now().await;
-                }
-                done
-            })
-        })
-        .collect();
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let log = Arc::clone(&log);
+        clients.spawn(async move {
+            let (batch, mut done) = (batch(230, 1), 0u64);
+            while began.elapsed() < FOR {
+                log.append(&batch).await.unwrap();
+                done += 1;
+                tokio::task::yield_now().await;
+            }
+            done
+        });
+    }
     let mut done = 0;
-    for client in clients {
-        done += client.await.unwrap();
+    while let Some(client) = clients.join_next().await {
+        done += client.unwrap();
     }
     println!("32 clients, durable by {durability:?}: {} appends a second", done / FOR.as_secs());
     log.close().await;

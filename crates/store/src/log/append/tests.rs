@@ -340,14 +340,13 @@ async fn durable_appends_wait_for_the_disk() {
     let (log, opened) = DiskLog::open(scratch.path(), disk, Arc::new(StoppedClock::at(START))).await.unwrap();
     assert_eq!(opened.entries, 4);
     let log = Arc::new(log);
-    let waiting: Vec<_> = (0..32)
-        .map(|number| {
-            let log = Arc::clone(&log);
-            tokio::spawn(async move { log.append(&batch(&[format!("{number}")])).await })
-        })
-        .collect();
-    for appended in waiting {
-        appended.await.unwrap().unwrap();
+    let mut waiting = JoinSet::new();
+    for number in 0..32 {
+        let log = Arc::clone(&log);
+        waiting.spawn(async move { log.append(&batch(&[format!("{number}")])).await });
+    }
+    while let Some(appended) = waiting.join_next().await {
+        appended.unwrap().unwrap();
     }
     assert_eq!(log.shared.durable.borrow().size, 36);
     log.close().await;

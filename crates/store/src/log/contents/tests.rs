@@ -108,7 +108,8 @@ async fn content_that_was_changed_is_not_shown() {
     let path = content_path(log.dir());
     let text = fs::read_to_string(&path).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    let swapped = format!("0{}\n1{}\n", &lines[1][1..], &lines[0][1..]);
+    let rest = |line: &str| line.split_once(' ').unwrap().1.to_owned();
+    let swapped = format!("0 {}\n1 {}\n", rest(lines[1]), rest(lines[0]));
     fs::write(&path, swapped).unwrap();
     assert!(read(&scratch, log.contents()).iter().all(|found| found.entry["shredded"] == true));
     fs::remove_file(&path).unwrap();
