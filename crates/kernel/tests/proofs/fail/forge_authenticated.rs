@@ -11,7 +11,7 @@ pub fn log_in(
     _: Timestamp,
 ) -> Result<Authenticated, IdentityRefusal> {
     let (workload, evidence) = (workload.name.clone(), shown.evidence().clone());
-    Ok(Authenticated { workload, evidence, until: None, accepted: Default::default(), once: Vec::new(), provenance: None })
+    Ok(Authenticated { workload, evidence, until: Default::default(), accepted: Default::default(), once: Vec::new(), provenance: Default::default(), issued: Default::default(), task_life: Default::default() })
 }
 
 fn main() {}
