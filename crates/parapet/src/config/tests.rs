@@ -191,11 +191,10 @@ fn equal_trust_rules_for_two_workloads_are_refused() {
 #[test]
 fn plain_listeners_stay_on_loopback() {
     let text = |listen: &str, tls: &str| {
-        with("listen = \"127.0.0.1:15432\"", &format!("listen = \"{listen}\"")).replacen(
-            "tls = \"self-signed\"",
-            tls,
-            1,
-        )
+        // OAUTHBEARER wants TLS on loopback, too.
+        with("listen = \"127.0.0.1:15432\"", &format!("listen = \"{listen}\""))
+            .replacen("tls = \"self-signed\"", tls, 1)
+            .replace("oauthbearer = [\"triage-bot\"]\n", "")
     };
     assert_eq!(codes(&text("127.0.0.1:15432", "tls = \"off\"")), [""; 0]);
     assert_eq!(codes(&text("[::1]:15432", "tls = \"off\"")), [""; 0]);
