@@ -46,7 +46,7 @@ const fn route(method: &'static str, path: &'static str, right: Right, action: &
 use Right::{Administrator, Anyone};
 
 /// Every route.
-pub const ROUTES: [RouteView; 50] = [
+pub const ROUTES: [RouteView; 47] = [
     route("GET", "/v1/status", Anyone, "status"),
     route("GET", "/v1/workloads", Anyone, "workloads list"),
     route("GET", "/v1/workloads/{name}", Anyone, "workloads show"),

@@ -349,7 +349,7 @@ fn request(method: &str, path: &str) -> axum::http::request::Builder {
 fn sample(route: &RouteView, approval: &str) -> (String, Value) {
     let id = match route.action.split(' ').next() {
         Some("approvals") => approval.to_owned(),
-        Some("sessions") | Some("explain") => "last".to_owned(),
+        Some("sessions") | Some("explain") | Some("tasks") => "last".to_owned(),
         _ => String::new(),
     };
     let named = if route.action.starts_with("upstreams") { "shop-db" } else { "triage" };
