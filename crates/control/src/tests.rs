@@ -358,8 +358,16 @@ fn sample(route: &RouteView, approval: &str) -> (String, Value) {
     let body = match route.action {
         "decide" => json!({ "as": "triage", "on": "shop-db", "sql": "select 1" }),
         "approvals request" => json!({ "as": "triage", "on": "shop-db", "sql": "drop table orders" }),
-        "approvals approve" | "approvals withdraw" | "upstreams test" | "reload" | "signals ack" => json!({}),
+        "approvals approve"
+        | "approvals withdraw"
+        | "upstreams test"
+        | "upstreams classes scan"
+        | "reload"
+        | "signals ack" => json!({}),
         "workloads risk set" => json!({ "score": 50, "reason": "a test" }),
+        "upstreams classes confirm" | "upstreams classes reject" => {
+            json!({ "column": ["public", "customers", "email"], "class": "pii", "reason": "a test" })
+        }
         "tasks exchange" => json!({
             "subject_token": "none", "authorization_details": [{ "type": "parapet_task" }],
         }),
@@ -505,6 +513,6 @@ async fn bodies_are_small_strict_json() {
     assert_eq!(house.entered().await, ["ann@example.com workloads quarantine triage odd hours"]);
 }
 
-mod tasks;
 mod signals;
+mod tasks;
 mod verbs;
