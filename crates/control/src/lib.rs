@@ -19,13 +19,13 @@ mod tlog;
 mod token;
 pub mod token_endpoint;
 
+pub use parts::{ClassList, ClassScan, ClassView, EndToken, IssuerViews, KnowsColumn, SampleRefusal};
 pub use parts::{
     ControlParts, Decide, DecideRefusal, Explain, Foresee, ForeseeRefusal, Foreseen, Hypothetical, ListenerView,
     Reload, UpstreamView, Upstreams,
 };
-pub use parts::{ClassList, ClassScan, ClassView, EndToken, IssuerViews, KnowsColumn, SampleRefusal};
-pub use parts::{SignalParts, StreamView, StreamViews};
 pub use parts::{ExchangeForTask, IssueTask, TaskAsked, TaskGiven, TaskParts};
+pub use parts::{SignalParts, StreamView, StreamViews};
 pub use people::{Caller, People, PersonEntry};
 pub use problem::{CODES, CodeText};
 pub use routes::{ROUTES, Right, RouteView};

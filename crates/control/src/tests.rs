@@ -368,6 +368,8 @@ fn sample(route: &RouteView, approval: &str) -> (String, Value) {
         "upstreams classes confirm" | "upstreams classes reject" => {
             json!({ "column": ["public", "customers", "email"], "class": "pii", "reason": "a test" })
         }
+        "audit rotate" => json!({ "overlap_ms": 60_000, "reason": "a test" }),
+        "audit shred" => json!({ "person": "mara@example.com", "reason": "a test" }),
         "tasks exchange" => json!({
             "subject_token": "none", "authorization_details": [{ "type": "parapet_task" }],
         }),

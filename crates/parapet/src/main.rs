@@ -22,9 +22,9 @@ mod recorded;
 mod reload;
 mod signals;
 mod snapshots;
-mod transmit;
-mod task_house;
 mod suggest;
+mod task_house;
+mod transmit;
 mod wiring;
 
 use std::process::ExitCode;

@@ -20,7 +20,9 @@ use kernel::ports::{Classes, Clock};
 use kernel::workload::Name;
 use wire::mask::MaskKey;
 
-use crate::config::checked::{self, BundleSource, ChannelBinding, Configuration, SignatureAlgorithm, UpstreamAddress, UpstreamEntry};
+use crate::config::checked::{
+    self, BundleSource, ChannelBinding, Configuration, SignatureAlgorithm, UpstreamAddress, UpstreamEntry,
+};
 use crate::dev_issuer;
 
 /// How long opening a connection to an upstream may take.

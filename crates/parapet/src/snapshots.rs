@@ -209,7 +209,8 @@ fn build(epoch: u64, configuration: &Configuration, standings: &Standings) -> Re
 
 /// The configured workloads; for those whose owner has left nobody answers (NHI1).
 fn owned(configuration: &Configuration) -> Vec<Workload> {
-    let left: Vec<&Person> = configuration.people.iter().filter(|entry| entry.left).map(|entry| &entry.person).collect();
+    let left: Vec<&Person> =
+        configuration.people.iter().filter(|entry| entry.left).map(|entry| &entry.person).collect();
     let mut workloads = configuration.workloads.clone();
     for workload in workloads.iter_mut().filter(|workload| left.contains(&&workload.owner)) {
         workload.status = WorkloadStatus::Unowned;

@@ -65,10 +65,9 @@ pub fn denied(deny: &Deny, workload: Option<&Workload>, desk: Desk<'_>) -> Refus
         | DenyReason::Quarantine(by)
         | DenyReason::NotApproved(by)
         | DenyReason::OverBudget(by) => Some(by),
-        DenyReason::NoPermit
-        | DenyReason::Standing
-        | DenyReason::CannotDecide(_)
-        | DenyReason::OutsideTask { .. } => None,
+        DenyReason::NoPermit | DenyReason::Standing | DenyReason::CannotDecide(_) | DenyReason::OutsideTask { .. } => {
+            None
+        }
     };
     let outside = match deny.reason() {
         DenyReason::OutsideTask { task, bound } => Some(format!("outside the task {task}: {}", bound.as_str())),
@@ -81,9 +80,10 @@ pub fn denied(deny: &Deny, workload: Option<&Workload>, desk: Desk<'_>) -> Refus
         DenyReason::OutsideTask { .. } => {
             (outside.as_deref(), Some("ask for a token whose task allows it, if policy does"))
         }
-        DenyReason::OverBudget(_) => {
-            (Some("the workload has asked this as often as the policy lets it in a time"), Some("wait, or ask less often"))
-        }
+        DenyReason::OverBudget(_) => (
+            Some("the workload has asked this as often as the policy lets it in a time"),
+            Some("wait, or ask less often"),
+        ),
         DenyReason::Policy(_) | DenyReason::Quarantine(_) | DenyReason::NotApproved(_) => (None, None),
     };
     let at = deny.subject().deciding_operation().and_then(|operation| operation.span).map(|(start, _)| start);

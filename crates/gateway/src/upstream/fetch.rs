@@ -225,7 +225,11 @@ where
             let frame = frame.map_err(|_error| FetchError::Malformed)?;
             let Ok(data) = frame.into_data() else { continue };
             if document.len() + data.len() > cap {
-                return if status == 200 { Err(FetchError::TooLarge(cap)) } else { Ok(Answer { status, body: document }) };
+                return if status == 200 {
+                    Err(FetchError::TooLarge(cap))
+                } else {
+                    Ok(Answer { status, body: document })
+                };
             }
             document.extend_from_slice(&data);
         }

@@ -211,10 +211,7 @@ pub(crate) fn context(facts: &Facts, around: &Circumstances, reads: Reads) -> Re
 }
 
 /// From what run the session comes, and its task, as far as they are known and read.
-fn origin(
-    provenance: &Provenance,
-    reads: Reads,
-) -> Result<Vec<(&'static str, RestrictedExpression)>, Unbuildable> {
+fn origin(provenance: &Provenance, reads: Reads) -> Result<Vec<(&'static str, RestrictedExpression)>, Unbuildable> {
     let known = |parts: &[(&str, Option<&Arc<str>>)]| -> Vec<(String, RestrictedExpression)> {
         parts.iter().filter_map(|(name, part)| Some(((*name).to_owned(), text((*part)?)))).collect()
     };

@@ -270,7 +270,12 @@ pub(crate) const ALL: &[Key] = &[
         "false",
         "the token must be bound to the client's certificate (RFC 8705); a bare bearer token is refused",
     ),
-    defaulted("trust.[].task_life", Kind::Text, "15m", "the life of a token for a task that such an attestation is exchanged for; 1h at most"),
+    defaulted(
+        "trust.[].task_life",
+        Kind::Text,
+        "15m",
+        "the life of a token for a task that such an attestation is exchanged for; 1h at most",
+    ),
     key("issuers.*.audience", Kind::Text, "the `aud` that its tokens must have; required"),
     defaulted(
         "issuers.*.algorithms",

@@ -78,7 +78,17 @@ impl PostgresGateway {
         tls: Option<Offer>,
         upstreams: Vec<Arc<Guarded>>,
     ) -> Self {
-        Self { parts, issuers, native: None, bearer: None, tasks: None, dialler, tls, upstreams, cancel_keys: Arc::default() }
+        Self {
+            parts,
+            issuers,
+            native: None,
+            bearer: None,
+            tasks: None,
+            dialler,
+            tls,
+            upstreams,
+            cancel_keys: Arc::default(),
+        }
     }
 
     /// The same, taking native tokens too. Without, each is refused.

@@ -11,8 +11,8 @@ use kernel::workload::{Name, Person, Workload, WorkloadKind, WorkloadStatus};
 
 use crate::config::checked::templates;
 use crate::config::checked::{
-    BundleSource, Issuer, JwksSource, PersonEntry, SignatureAlgorithm, TrustDomain, WorkloadApi, choose, choose_entry, must_be_file, name, parse,
-    parse_name, parse_timestamp, read,
+    BundleSource, Issuer, JwksSource, PersonEntry, SignatureAlgorithm, TrustDomain, WorkloadApi, choose, choose_entry,
+    must_be_file, name, parse, parse_name, parse_timestamp, read,
 };
 use crate::config::layers::Place;
 use crate::config::problem::Problem;
@@ -244,7 +244,8 @@ pub(super) fn workload_api(root: &Section<'_>, problems: &mut Vec<Problem>) -> O
         let place = place.next().or_else(|| section.exists().then(|| section.place()));
         let Some(place) = place else { return Some(None) };
         let problem = Problem::new("PAR0403", &place, "`workload_api.socket` is missing");
-        problems.push(problem.help("the socket of the SPIFFE agent, such as `unix:///run/spire/agent/public/api.sock`"));
+        problems
+            .push(problem.help("the socket of the SPIFFE agent, such as `unix:///run/spire/agent/public/api.sock`"));
         return None;
     };
     let Some(path) = entry.text.strip_prefix("unix://").filter(|path| path.starts_with('/')) else {

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use kernel::policy::{Disclosure, Mode, Upstream};
 
 use crate::config::checked::{
-    ChannelBinding, Detect, UpstreamAddress, UpstreamConnection, UpstreamEntry, UpstreamTls, choose, file, name, parse_name,
-    read, secret_source,
+    ChannelBinding, Detect, UpstreamAddress, UpstreamConnection, UpstreamEntry, UpstreamTls, choose, file, name,
+    parse_name, read, secret_source,
 };
 use crate::config::problem::Problem;
 use crate::config::raw::Section;
