@@ -78,7 +78,8 @@ pub(crate) async fn rotate(context: &Context, reason: &str, overlap: std::time::
     match blocking.await.map_err(|_| Problem::Failed)? {
         Ok(key) => Ok(object("parapet.audit-key/v1", json!({ "key": key.to_string() }))),
         Err(RotateError::Append(_)) => Err(Problem::LogUnavailable),
-        Err(RotateError::NoKeys | RotateError::Keys(_)) => Err(Problem::StoreUnavailable),
+        Err(RotateError::NoKeys) => Err(Problem::Missing("signing key")),
+        Err(RotateError::Keys(_)) => Err(Problem::StoreUnavailable),
     }
 }
 
