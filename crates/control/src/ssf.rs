@@ -18,7 +18,8 @@ use kernel::ports::PortFuture;
 use kernel::workload::Name;
 use subtle::ConstantTimeEq as _;
 
-pub use serve::{Accept, Connection, serve};
+pub use crate::serve::{Accept, Connection};
+pub use serve::serve;
 
 /// Why an event that was pushed is not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

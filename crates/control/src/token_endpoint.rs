@@ -14,9 +14,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use kernel::ports::{Clock, PortFuture};
 use kernel::secret::Secret;
 use kernel::task::Details;
@@ -26,11 +23,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::people::People;
+use crate::serve::serve_connection;
 
 /// The largest body: two tokens and a task.
 const LARGEST: usize = 64 * 1024;
-/// How long a connection may take to send a request's head, or be idle.
-const HEAD: Duration = Duration::from_secs(10);
 /// No request takes longer: an issuer's keys may have to be fetched.
 const LONGEST: Duration = Duration::from_secs(15);
 
@@ -185,14 +181,6 @@ impl TokenEndpoint {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let router = self.router.layer(axum::Extension(caller));
-        let served = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            .max_buf_size(LARGEST)
-            .max_headers(64)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-        if let Err(error) = served.await {
-            tracing::debug!(%error, "a connection to the token endpoint failed");
-        }
+        serve_connection(stream, router, std::future::pending(), "a connection to the token endpoint").await;
     }
 }
