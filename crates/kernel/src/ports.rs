@@ -18,8 +18,14 @@ pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The clock and the source of random bits, so that tests can hold both.
 pub trait Clock: Send + Sync {
-    /// The wall-clock time.
+    /// The wall-clock time. It can be set: it may step forward and back.
     fn now(&self) -> Timestamp;
+
+    /// The time since some moment, by a clock that nobody sets: how far the wall clock should have gone meanwhile. A clock that
+    /// is only moved by hand never steps, and need not say it.
+    fn steady(&self) -> Duration {
+        Duration::from_millis(self.now().millis().unsigned_abs())
+    }
 
     /// 64 unpredictable bits, for ids and cancel keys.
     fn random(&self) -> u64;

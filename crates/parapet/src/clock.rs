@@ -1,7 +1,8 @@
 //! The machine's clock and random bits, behind `kernel::ports::Clock`.
 
 use std::cell::RefCell;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kernel::ports::Clock;
 use kernel::time::Timestamp;
@@ -13,6 +14,13 @@ thread_local! {
     static RANDOM: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
+/// When the steady clock was first asked.
+static BEGAN: LazyLock<Instant> = LazyLock::new(|| {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the steady clock")]
+    let now = Instant::now();
+    now
+});
+
 /// The machine's clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SystemClock;
@@ -23,6 +31,11 @@ impl Clock for SystemClock {
         let now = SystemTime::now();
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// `CLOCK_MONOTONIC` on Linux, which stands still while the machine sleeps: so a sleep shows as a step of the wall clock.
+    fn steady(&self) -> Duration {
+        BEGAN.elapsed()
     }
 
     fn random(&self) -> u64 {

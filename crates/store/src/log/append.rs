@@ -218,6 +218,9 @@ impl DiskLog {
             witnessed: Mutex::default(),
             _lock: lock,
         });
+        if let Some(last_head) = ready.last_head {
+            sync::watch_opening(&shared, last_head);
+        }
         let (stop, stopped) = watch::channel(false);
         let mut keeper = JoinSet::new();
         keeper.spawn(sync::keep(Arc::clone(&shared), stopped.clone()));

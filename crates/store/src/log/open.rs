@@ -77,6 +77,8 @@ pub(super) struct Ready {
     pub(super) length: u64,
     pub(super) size: u64,
     pub(super) chain: ChainHash,
+    /// When the head was recorded that was there, if one was.
+    pub(super) last_head: Option<Timestamp>,
     pub(super) opened: Opened,
 }
 
@@ -115,7 +117,7 @@ pub(super) fn recover(dir: &Path, now: Timestamp) -> Result<Ready, OpenError> {
         let file = create_segment(dir, 0)?;
         sync_dir(dir)?;
         let opened = Opened { entries: 0, torn: None, head_was_missing: false };
-        return Ok(Ready { file, length: 0, size: 0, chain: empty.chain, opened });
+        return Ok(Ready { file, length: 0, size: 0, chain: empty.chain, last_head: None, opened });
     };
     let before = segments.len().checked_sub(2).and_then(|index| segments.get(index));
     let mut verifier = start_of(last, before)?;
@@ -135,7 +137,8 @@ pub(super) fn recover(dir: &Path, now: Timestamp) -> Result<Ready, OpenError> {
     file.sync_data()?;
     Head { size: verifier.size(), chain: verifier.chain(), at: now }.store(dir)?;
     let opened = Opened { entries: verifier.size(), torn, head_was_missing: stored.is_none() };
-    Ok(Ready { file, length, size: verifier.size(), chain: verifier.chain(), opened })
+    let last_head = stored.flatten().map(|head| head.at);
+    Ok(Ready { file, length, size: verifier.size(), chain: verifier.chain(), last_head, opened })
 }
 
 /// Makes a new, empty segment. It must not exist. Its name is durable after the next `sync_dir`.

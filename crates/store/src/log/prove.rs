@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use kernel::audit::tree::{self, Nodes as _};
 use kernel::audit::{
-    Checkpoint, ExportHeader, Note, NoteError, ProofFile, Record, TILE_WIDTH, TilePath, TreeHash, push_to_bundle,
+    ChainHash, Checkpoint, ExportHeader, Note, NoteError, ProofFile, Record, TILE_WIDTH, TilePath, TreeHash,
+    VerifierKey, push_to_bundle,
 };
 
 use super::hashes::Hashes;
@@ -92,11 +93,21 @@ impl Prover {
 
     /// The bytes of an entry.
     pub fn entry(&self, seq: u64) -> Result<Vec<u8>, ProveError> {
+        self.record(seq).map(|(entry, _)| entry)
+    }
+
+    /// The bytes of an entry, and the chain that its record names. The chain is proved by no head.
+    pub fn record(&self, seq: u64) -> Result<(Vec<u8>, ChainHash), ProveError> {
         self.covers(seq.saturating_add(1))?;
         let segments = segment::list(&self.dir)?;
         let mut lines = From::record(&segments, seq)?.ok_or(ProveError::Damaged)?;
         let record = lines.next()?.and_then(Record::parse).ok_or(ProveError::Damaged)?;
-        Ok(record.entry.to_vec())
+        Ok((record.entry.to_vec(), record.chain))
+    }
+
+    /// The public keys that the folder names. Whoever can write the folder can write them.
+    pub fn keys(&self) -> Result<Vec<VerifierKey>, ProveError> {
+        Ok(read_keys(&self.dir)?)
     }
 
     /// The proof that the entry at `seq` stands in the log, with the entry.

@@ -3,7 +3,9 @@
 
 use std::io;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
+use kernel::ports::Clock;
 use kernel::time::Timestamp;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -19,7 +21,7 @@ pub(super) async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // A full disk is looked at every fifth period: recovering reads the last segment.
     let mut periods = 0u32;
-    let mut last = shared.clock.now();
+    let mut last = Moment::read(&*shared.clock);
     loop {
         let over = tokio::select! {
             _ = period.tick() => false,
@@ -30,7 +32,7 @@ pub(super) async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>
             // An error means that the log was dropped.
             _ = stopped.changed() => true,
         };
-        let now = shared.clock.now();
+        let now = Moment::read(&*shared.clock);
         watch_clock(&shared, last, now);
         last = now;
         force(&shared, Forced::RecordsAndHead).await;
@@ -48,16 +50,62 @@ pub(super) async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>
     }
 }
 
-/// Times in the log are the machine's: where they step back, the log says so.
-pub(super) fn watch_clock(shared: &Shared, last: Timestamp, now: Timestamp) {
-    const TOLERATED: i64 = 1000;
-    let back = last.millis().saturating_sub(now.millis());
-    if back > TOLERATED {
-        tracing::warn!(milliseconds = back, "the clock has stepped back");
-        let reason = format!("the clock stepped back by {back} ms, from {last}");
-        if shared.note("audit clock", "audit", Some(&reason)).is_err() {
-            tracing::error!("the step of the clock could not be entered in the audit log");
+/// What both clocks said at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment {
+    pub(super) wall: Timestamp,
+    pub(super) steady: Duration,
+}
+
+impl Moment {
+    fn read(clock: &dyn Clock) -> Self {
+        const AT_ONCE: Duration = Duration::from_millis(100);
+        let mut steady = clock.steady();
+        // A process that was held up between the two readings would see a step that nobody made.
+        for _ in 0..3 {
+            let (wall, after) = (clock.now(), clock.steady());
+            if after.saturating_sub(steady) < AT_ONCE {
+                return Self { wall, steady: after };
+            }
+            steady = after;
         }
+        Self { wall: clock.now(), steady }
+    }
+}
+
+/// So far the clocks may go apart within a period, in milliseconds.
+const TOLERATED: i64 = 1000;
+
+/// Times in the log are the machine's: where they step back or forward, by what the steady clock says has passed, the log says
+/// so.
+pub(super) fn watch_clock(shared: &Shared, last: Moment, now: Moment) {
+    let expected = last.wall.after(now.steady.saturating_sub(last.steady));
+    let step = now.wall.millis().saturating_sub(expected.millis());
+    if step.abs() <= TOLERATED {
+        return;
+    }
+    note_step(
+        shared,
+        &if step < 0 {
+            format!("the clock stepped back by {} ms, from {expected}", -step)
+        } else {
+            format!("the clock stepped forward by {step} ms, from {expected}: it was set, or the machine slept")
+        },
+    );
+}
+
+/// While nobody wrote, the clock may have gone back as well: to before the last head.
+pub(super) fn watch_opening(shared: &Shared, last_head: Timestamp) {
+    let back = last_head.millis().saturating_sub(shared.clock.now().millis());
+    if back > TOLERATED {
+        note_step(shared, &format!("the clock is {back} ms before the last head of the log, of {last_head}"));
+    }
+}
+
+fn note_step(shared: &Shared, reason: &str) {
+    tracing::warn!(reason, "the clock has stepped");
+    if shared.note("audit clock", "audit", Some(reason)).is_err() {
+        tracing::error!("the step of the clock could not be entered in the audit log");
     }
 }
 

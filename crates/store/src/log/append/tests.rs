@@ -8,6 +8,7 @@ use kernel::time::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
+use crate::log::sync::{Moment, watch_clock};
 use crate::log::{Durability, Filter, Order, Tampered, Why, search, verify};
 use crate::memory::StoppedClock;
 use crate::scratch::Scratch;
@@ -366,18 +367,53 @@ async fn a_disk_that_hangs_denies() {
     assert!(log.append_now(&batch(&["taken".to_owned()])).is_ok());
 }
 
-/// Times step back with the clock; the log says so.
+/// AU09: times step with the clock; the order does not, and the log says so.
 #[tokio::test]
-async fn a_clock_that_steps_back_is_entered() {
+async fn a_clock_that_steps_is_entered() {
     let scratch = Scratch::new();
     let (log, _) = open(scratch.path()).await;
-    let at = |millis| Timestamp::from_millis(START.millis() + millis);
-    for (last, now) in [(0, 5), (5, -900), (60_000, 0)] {
-        crate::log::sync::watch_clock(&log.shared, at(last), at(now));
+    let at = |(wall, steady)| Moment {
+        wall: Timestamp::from_millis(START.millis() + wall),
+        steady: Duration::from_millis(steady),
+    };
+    // The wall clock and the steady one, before and after.
+    for (last, now) in [
+        // Time passes, and is slewed.
+        ((0, 0), (5, 5)),
+        ((0, 0), (86_400_000, 86_400_000)),
+        ((5, 5), (-900, 5)),
+        ((0, 0), (1900, 1000)),
+        // It is set back, by so little that it seems to go on, and by much.
+        ((0, 0), (400, 2000)),
+        ((60_000, 1000), (0, 1000)),
+        // It is set forward, or the machine slept.
+        ((0, 1000), (3_601_000, 2000)),
+    ] {
+        watch_clock(&log.shared, at(last), at(now));
     }
     log.close().await;
     let found: Vec<_> = search(scratch.path(), Filter::default(), Order::OldestFirst).unwrap().flatten().collect();
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0].entry["action"], "audit clock");
-    assert_eq!(found[0].entry["reason"], "the clock stepped back by 60000 ms, from 2026-11-21T04:01:00.000Z");
+    assert!(found.iter().all(|found| found.entry["action"] == "audit clock"), "{found:?}");
+    let reasons: Vec<&str> = found.iter().map(|found| found.entry["reason"].as_str().unwrap()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "the clock stepped back by 1600 ms, from 2026-11-21T04:00:02.000Z",
+            "the clock stepped back by 60000 ms, from 2026-11-21T04:01:00.000Z",
+            "the clock stepped forward by 3600000 ms, from 2026-11-21T04:00:01.000Z: it was set, or the machine slept",
+        ]
+    );
+}
+
+/// What the clock did while nobody wrote is seen at the next opening, as far as the last head tells.
+#[tokio::test]
+async fn a_clock_that_went_back_between_openings_is_entered() {
+    let scratch = Scratch::new();
+    for (at, entries) in [(0, 0), (-900, 0), (-60_000, 1), (-60_000, 1), (3_600_000, 1)] {
+        let clock = Arc::new(StoppedClock::at(Timestamp::from_millis(START.millis() + at)));
+        let (log, _) = DiskLog::open(scratch.path(), LogOptions::default(), clock).await.unwrap();
+        log.close().await;
+        let found: Vec<_> = search(scratch.path(), Filter::default(), Order::OldestFirst).unwrap().flatten().collect();
+        assert_eq!(found.len(), entries, "{at}: {found:?}");
+    }
 }
