@@ -1,26 +1,26 @@
-//! Budgets of questions (`@limit("per=20/1h")`): counted for each policy, workload and resource, over all sessions of this
+//! Budgets of questions (`@limit("per=20/1h")`) and of sums (`@limit("sum(amount)=10000/1h")`): counted for each policy, workload and resource, over all sessions of this
 //! process. A window begins with its first request, and a restart begins all of them anew.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kernel::resource::Resource;
 use kernel::time::Timestamp;
-use kernel::verdict::Rate;
+use kernel::verdict::Budget;
 use kernel::workload::Name;
 
 /// So many windows are remembered. Beyond it those that have ended are dropped; if none has, requests are refused.
 const MOST: usize = 65_536;
 
-/// Whose budget, of what, by which policy.
-type Key = (std::sync::Arc<str>, Name, Resource);
+/// By which policy, of what number (none: of requests), whose, and of what.
+type Key = (Arc<str>, Option<Arc<str>>, Name, Resource);
 
 #[derive(Clone, Copy, Debug)]
 struct Window {
     began: Timestamp,
     length: Duration,
-    used: u32,
+    used: u64,
 }
 
 /// What has been used of every budget.
@@ -30,17 +30,12 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// Takes one request from a budget. False if none is left.
-    pub fn take(
-        &self,
-        policy: &std::sync::Arc<str>,
-        workload: &Name,
-        resource: &Resource,
-        rate: Rate,
-        now: Timestamp,
-    ) -> bool {
+    /// Takes what a request draws from a budget. False if so much is not left; nothing is taken then.
+    pub fn take(&self, budget: &Budget, workload: &Name, resource: &Resource, now: Timestamp) -> bool {
+        let Budget { rate, drawn, by, operation: _ } = budget;
+        let field = drawn.as_ref().map(|drawn| drawn.field.clone());
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (policy.clone(), workload.clone(), resource.clone());
+        let key = (by.policy.clone(), field, workload.clone(), resource.clone());
         if windows.len() >= MOST && !windows.contains_key(&key) {
             windows.retain(|_, window| !window.has_ended(now));
             if windows.len() >= MOST {
@@ -53,11 +48,13 @@ impl Budgets {
         if window.has_ended(now) {
             (window.began, window.used) = (now, 0);
         }
-        let left = window.used < rate.count;
-        if left {
-            window.used += 1;
+        match window.used.checked_add(budget.draws()).filter(|used| *used <= rate.count) {
+            Some(used) => {
+                window.used = used;
+                true
+            }
+            None => false,
         }
-        left
     }
 }
 

@@ -95,11 +95,27 @@ impl Parts {
         proofs: &[VerifiedAttestation],
         claimed: &str,
     ) -> Result<Option<Authenticated>, IdentityRefusal> {
+        self.bind(proofs, Some(claimed))
+    }
+
+    /// Binds proofs to a workload, where the protocol has no place for a client to claim a name.
+    pub fn authenticate_unclaimed(
+        &self,
+        proofs: &[VerifiedAttestation],
+    ) -> Result<Option<Authenticated>, IdentityRefusal> {
+        self.bind(proofs, None)
+    }
+
+    fn bind(
+        &self,
+        proofs: &[VerifiedAttestation],
+        claimed: Option<&str>,
+    ) -> Result<Option<Authenticated>, IdentityRefusal> {
         let snapshot = self.snapshots.current();
         let mut joined: Option<Authenticated> = None;
         for proof in proofs {
             let find = |name: &Name| snapshot.workload(name).map(|workload| &**workload);
-            let who = snapshot.trust().authenticate(proof, Some(claimed), find, self.clock.now())?;
+            let who = snapshot.trust().authenticate(proof, claimed, find, self.clock.now())?;
             joined = Some(match joined {
                 Some(first) => first.and(&who)?,
                 None => who,
@@ -301,7 +317,7 @@ impl Session {
             let operation = permit.subject().operations().get(budget.operation);
             let left = operation.is_some_and(|operation| {
                 let (budgets, now) = (&self.parts.budgets, self.around.now);
-                budgets.take(&budget.by.policy, self.who.workload(), &operation.resource, budget.rate, now)
+                budgets.take(budget, self.who.workload(), &operation.resource, now)
             });
             !left
         });

@@ -3,10 +3,14 @@
 //! A fact that is not known is absent, and a policy that reads an absent fact fails to evaluate: a forbid then counts as
 //! a match. So a fact is left out only where it makes no sense.
 
+mod http;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use http::{HttpFacts, Texts};
 
 /// How a statement lets a column decide which rows exist, or their order: a way to learn it without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,7 +70,7 @@ impl CopyDirection {
     }
 }
 
-/// The facts of one SQL operation. Sets hold full names without the upstream: `shop.public.orders`.
+/// The facts of one operation: of SQL, or in `http` of an HTTP request. Sets hold full names without the upstream: `shop.public.orders`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
@@ -100,6 +104,9 @@ pub struct Facts {
     /// How many statements the client sent in one message; zero for what is no statement.
     #[serde(skip_serializing_if = "is_zero")]
     pub statements: u32,
+    /// What is known of an HTTP request; none for other protocols.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<Arc<HttpFacts>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde wants")]

@@ -138,6 +138,109 @@ actions! {
     SqlGrant = "sql:grant" in Grant;
     /// ALTER SYSTEM, LOAD, CHECKPOINT, COPY with a server file or program, tablespaces, subscriptions.
     SqlAdminister = "sql:administer" in Administer;
+    /// A GET request to an endpoint whose configuration names no other group.
+    HttpGet = "http:GET" in Read;
+    /// A HEAD request.
+    HttpHead = "http:HEAD" in Read;
+    /// An OPTIONS request.
+    HttpOptions = "http:OPTIONS" in Read;
+    /// A POST request to an endpoint whose configuration names no other group.
+    HttpPost = "http:POST" in Write;
+    /// A PUT request.
+    HttpPut = "http:PUT" in Write;
+    /// A PATCH request.
+    HttpPatch = "http:PATCH" in Write;
+    /// A DELETE request.
+    HttpDelete = "http:DELETE" in Delete;
+    /// A request, by any method, that its endpoint's configuration counts as a definition.
+    HttpDefine = "http:define" in Define;
+    /// A request that removes things wholesale, by its endpoint's configuration.
+    HttpDestroy = "http:destroy" in Destroy;
+    /// A request that runs something, by its endpoint's configuration.
+    HttpExecute = "http:execute" in Execute;
+    /// A request that answers with a secret: by its endpoint's configuration, or because the upstream is a secret store.
+    HttpReveal = "http:reveal" in Reveal;
+    /// A request that changes who may do what, by its endpoint's configuration.
+    HttpGrant = "http:grant" in Grant;
+    /// A request that runs the service itself, by its endpoint's configuration.
+    HttpAdminister = "http:administer" in Administer;
+    /// A field of a response, which carries a class, would leave.
+    HttpField = "http:field" in Read;
+    /// A tunnel to a host: CONNECT through the egress gateway.
+    HttpTunnel = "http:tunnel" in Connect;
+    /// A field that a GraphQL query selects.
+    GraphqlQuery = "graphql:query" in Read;
+    /// A field that a GraphQL subscription selects.
+    GraphqlSubscribe = "graphql:subscribe" in Read;
+    /// A field that a GraphQL mutation selects at its top: what it changes.
+    GraphqlMutate = "graphql:mutate" in Write;
+}
+
+impl Action {
+    /// The action of a request's method, for an endpoint whose configuration names no group. None for a method that is not
+    /// let through: TRACE, CONNECT, and whatever is unknown. Methods are case-sensitive (RFC 9110, section 9.1).
+    pub fn of_http_method(method: &str) -> Option<Self> {
+        Some(match method {
+            "GET" => Self::HttpGet,
+            "HEAD" => Self::HttpHead,
+            "OPTIONS" => Self::HttpOptions,
+            "POST" => Self::HttpPost,
+            "PUT" => Self::HttpPut,
+            "PATCH" => Self::HttpPatch,
+            "DELETE" => Self::HttpDelete,
+            _ => return None,
+        })
+    }
+
+    /// The action of a request to an endpoint that its configuration puts into `group`. None where the method is not let
+    /// through, or where the group has no action of HTTP (`connect`).
+    pub fn of_http_endpoint(method: &str, group: Option<ActionGroup>) -> Option<Self> {
+        let plain = Self::of_http_method(method)?;
+        Some(match group {
+            None => plain,
+            Some(group) if group == plain.group() => plain,
+            Some(ActionGroup::Read) => Self::HttpGet,
+            Some(ActionGroup::Write) => Self::HttpPost,
+            Some(ActionGroup::Delete) => Self::HttpDelete,
+            Some(ActionGroup::Define) => Self::HttpDefine,
+            Some(ActionGroup::Destroy) => Self::HttpDestroy,
+            Some(ActionGroup::Execute) => Self::HttpExecute,
+            Some(ActionGroup::Reveal) => Self::HttpReveal,
+            Some(ActionGroup::Grant) => Self::HttpGrant,
+            Some(ActionGroup::Administer) => Self::HttpAdminister,
+            Some(ActionGroup::Connect) => return None,
+        })
+    }
+
+    /// Is it one of HTTP's or GraphQL's?
+    pub const fn is_http(self) -> bool {
+        matches!(
+            self,
+            Self::HttpGet
+                | Self::HttpHead
+                | Self::HttpOptions
+                | Self::HttpPost
+                | Self::HttpPut
+                | Self::HttpPatch
+                | Self::HttpDelete
+                | Self::HttpDefine
+                | Self::HttpDestroy
+                | Self::HttpExecute
+                | Self::HttpReveal
+                | Self::HttpGrant
+                | Self::HttpAdminister
+                | Self::HttpField
+                | Self::HttpTunnel
+                | Self::GraphqlQuery
+                | Self::GraphqlSubscribe
+                | Self::GraphqlMutate
+        )
+    }
+
+    /// Does it let a single value of a response leave, which a mask could replace?
+    pub const fn reads_a_value(self) -> bool {
+        matches!(self, Self::SqlSelect | Self::SqlInfer | Self::HttpField | Self::GraphqlQuery | Self::GraphqlSubscribe)
+    }
 }
 
 impl fmt::Display for Action {

@@ -17,7 +17,7 @@ use crate::provenance::Provenance;
 use crate::task::Bound;
 use crate::workload::Name;
 
-pub use budget::{Budget, Limits, Rate};
+pub use budget::{Budget, Drawn, Limits, Rate, SumLimit};
 
 /// How a masked value is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -144,11 +144,27 @@ pub enum Undecidable {
     CannotMask,
     /// A value that a mask made would be stored where the real one is.
     MaskedValue,
+    /// Where a request ends could be read in two ways.
+    AmbiguousFraming,
+    /// The path or query could be read in two ways.
+    AmbiguousPath,
+    /// Which host is meant could be read in two ways.
+    AmbiguousAuthority,
+    /// The body could be read in two ways, or not at all, and a policy reads it.
+    AmbiguousBody,
+    /// No endpoint of the upstream is configured for the path.
+    UnknownEndpoint,
+    /// A method that is not let through.
+    Method,
+    /// A change of protocol that the upstream's configuration does not name.
+    Upgrade,
+    /// The destination is an address that is never dialled for a client.
+    ForbiddenAddress,
 }
 
 impl Undecidable {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 21] = [
         Self::Unparseable,
         Self::UnknownForm,
         Self::UnknownRelation,
@@ -162,6 +178,14 @@ impl Undecidable {
         Self::DeskUnavailable,
         Self::CannotMask,
         Self::MaskedValue,
+        Self::AmbiguousFraming,
+        Self::AmbiguousPath,
+        Self::AmbiguousAuthority,
+        Self::AmbiguousBody,
+        Self::UnknownEndpoint,
+        Self::Method,
+        Self::Upgrade,
+        Self::ForbiddenAddress,
     ];
 
     /// The stable code.
@@ -180,6 +204,14 @@ impl Undecidable {
             Self::DeskUnavailable => "PAR0211",
             Self::CannotMask => "PAR0212",
             Self::MaskedValue => "PAR0213",
+            Self::AmbiguousFraming => "PAR0220",
+            Self::AmbiguousPath => "PAR0221",
+            Self::AmbiguousAuthority => "PAR0222",
+            Self::AmbiguousBody => "PAR0223",
+            Self::UnknownEndpoint => "PAR0224",
+            Self::Method => "PAR0225",
+            Self::Upgrade => "PAR0226",
+            Self::ForbiddenAddress => "PAR0227",
         }
     }
 
@@ -199,6 +231,14 @@ impl Undecidable {
             Self::DeskUnavailable => "the approval desk cannot be reached",
             Self::CannotMask => "a masked value would leave in a form that cannot be masked",
             Self::MaskedValue => "a value that a mask made would be stored where the real one is",
+            Self::AmbiguousFraming => "two readers of the request could disagree on where it ends",
+            Self::AmbiguousPath => "the path or the query can be read in more than one way",
+            Self::AmbiguousAuthority => "the request does not say one host in one way",
+            Self::AmbiguousBody => "a policy reads the body, and it cannot be read in one way",
+            Self::UnknownEndpoint => "the upstream has no endpoint of that method and path",
+            Self::Method => "the method is not let through",
+            Self::Upgrade => "the upstream is not configured for a change to that protocol",
+            Self::ForbiddenAddress => "the destination is an address that is never dialled for a client",
         }
     }
 
@@ -218,6 +258,16 @@ impl Undecidable {
             Self::DeskUnavailable => "see `parapet doctor`",
             Self::CannotMask => "leave the masked column out, or use another format",
             Self::MaskedValue => "write only the columns that you change, and never what was read masked",
+            Self::AmbiguousFraming => "send one length, or one chunked coding, and plain line ends",
+            Self::AmbiguousPath => {
+                "send the path in its plain form: no encoded slashes, dots or controls, and each query name once"
+            }
+            Self::AmbiguousAuthority => "send one Host (or :authority) that is the name of TLS and of the upstream",
+            Self::AmbiguousBody => "send plain JSON, each name once, numbers as numbers",
+            Self::UnknownEndpoint => "check the spelling; `parapet upstreams list` says what is known",
+            Self::Method => "use GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE",
+            Self::Upgrade => "leave Upgrade out, or name the protocol in the upstream's `upgrades`",
+            Self::ForbiddenAddress => "ask for a public name; private networks are named in `[egress]`",
         }
     }
 }

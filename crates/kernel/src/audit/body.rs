@@ -83,7 +83,7 @@ struct OperationSummary<'b> {
     verb: &'static str,
     kind: ResourceKind,
     resource: String,
-    /// Only where a name holds a dot, so that `resource` can be read in two ways.
+    /// Only where a name can hold a dot, so that `resource` can be read in two ways.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'b [Arc<str>]>,
     /// Absent where they are those of the operation before; before the first operation there are none.
@@ -195,12 +195,9 @@ fn summaries(operations: &[Operation]) -> Vec<OperationSummary<'_>> {
                 verb: operation.verb,
                 kind: operation.resource.kind,
                 resource: operation.resource.to_string(),
-                path: operation
-                    .resource
-                    .path
-                    .iter()
-                    .any(|name| name.contains('.'))
-                    .then_some(&*operation.resource.path),
+                path: (operation.resource.kind.is_http()
+                    || operation.resource.path.iter().any(|name| name.contains('.')))
+                .then_some(&*operation.resource.path),
                 facts: (!known).then_some(&*operation.facts),
             }
         })

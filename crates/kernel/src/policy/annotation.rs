@@ -11,7 +11,7 @@ use cedar_policy::{Effect, Policy};
 
 use crate::approval::ApprovalTerms;
 use crate::policy::problem::ProblemKind;
-use crate::verdict::{Deciding, Limits, Mask, Rate};
+use crate::verdict::{Deciding, Limits, Mask, Rate, SumLimit};
 use crate::workload::Name;
 
 /// What a forbid does instead of a plain block.
@@ -22,11 +22,20 @@ pub enum Remedy {
     /// `@mask`
     Mask(Mask),
     /// `@limit`
-    Limit(Limits),
+    Limit(Limited),
     /// `@approve`
     Approve(Arc<ApprovalTerms>),
     /// `@quarantine`
     Quarantine,
+}
+
+/// What `@limit` caps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limited {
+    /// The response, and how often it may be asked for.
+    pub limits: Limits,
+    /// Sums of numbers that requests have in their bodies.
+    pub sums: Vec<SumLimit>,
 }
 
 impl Remedy {
@@ -260,32 +269,41 @@ fn duration(text: &str) -> Option<Duration> {
     (1..=31 * 86_400).contains(&total).then(|| Duration::from_secs(total))
 }
 
-/// `@limit("rows=1000, bytes=1000000")`, `@limit("per=20/1h")`
-fn read_limit(value: &str) -> Result<Limits, Mistake> {
-    let form =
-        "write `@limit(\"rows=1000\")`, `@limit(\"bytes=1000000\")`, `@limit(\"per=20/1h\")`, or several with commas";
+/// `@limit("rows=1000, bytes=1000000")`, `@limit("per=20/1h")`, `@limit("sum(amount)=10000/1h")`
+fn read_limit(value: &str) -> Result<Limited, Mistake> {
+    let form = "write `@limit(\"rows=1000\")`, `@limit(\"bytes=1000000\")`, `@limit(\"per=20/1h\")`, \
+        `@limit(\"sum(amount)=10000/1h\")`, or several with commas";
     let wrong = |what: &str| bad("limit", format!("`@limit`: {what}"), form);
-    let mut limits = Limits::default();
+    let mut limited = Limited::default();
     for item in items(value) {
         let (option, setting) = item.split_once('=').ok_or_else(|| wrong("each part is a name, `=` and a number"))?;
         let count = || setting.parse::<u64>().map(Some).map_err(|_| wrong(&format!("`{option}` is a whole number")));
         match option {
-            "rows" => limits.rows = count()?,
-            "bytes" => limits.bytes = count()?,
+            "rows" => limited.limits.rows = count()?,
+            "bytes" => limited.limits.bytes = count()?,
             "per" => {
-                let rate = rate(setting).ok_or_else(|| wrong("`per` is a count and a time, such as `20/1h`"))?;
-                limits.per = Some(rate);
+                let rate = rate(setting, u32::MAX.into())
+                    .ok_or_else(|| wrong("`per` is a count and a time, such as `20/1h`"))?;
+                limited.limits.per = Some(rate);
             }
-            _ => return Err(wrong(&format!("unknown option `{option}`"))),
+            _ => match option.strip_prefix("sum(").and_then(|rest| rest.strip_suffix(')')) {
+                Some(field) if field.parse::<Name>().is_ok() => {
+                    let rate = rate(setting, i64::MAX.unsigned_abs())
+                        .ok_or_else(|| wrong("`sum(…)` is a number and a time, such as `10000/1h`"))?;
+                    limited.sums.push(SumLimit { field: field.into(), rate });
+                }
+                Some(_) => return Err(wrong("`sum(…)` names a field of the body")),
+                None => return Err(wrong(&format!("unknown option `{option}`"))),
+            },
         }
     }
-    if limits == Limits::default() { Err(wrong("nothing is limited")) } else { Ok(limits) }
+    if limited == Limited::default() { Err(wrong("nothing is limited")) } else { Ok(limited) }
 }
 
-/// `20/1h`
-fn rate(text: &str) -> Option<Rate> {
+/// `20/1h`, with a count of at most `most`.
+fn rate(text: &str, most: u64) -> Option<Rate> {
     let (count, window) = text.split_once('/')?;
-    let count = count.parse::<u32>().ok().filter(|count| *count > 0)?;
+    let count = count.parse::<u64>().ok().filter(|count| (1..=most).contains(count))?;
     let window_s = u32::try_from(duration(window)?.as_secs()).ok()?;
     Some(Rate { count, window_s })
 }

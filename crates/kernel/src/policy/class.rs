@@ -1,4 +1,4 @@
-//! Which classes (`pii`, `pci`, `secret` …) an upstream's tables and columns carry: by pattern in the configuration, by
+//! Which classes (`pii`, `pci`, `secret` …) an upstream's tables, columns and response fields carry: by pattern in the configuration, by
 //! comments and security labels in the database, and by what a person has confirmed. The sources add up; none takes away
 //! what another gives.
 
@@ -9,34 +9,97 @@ use serde::{Deserialize, Serialize};
 
 use crate::resource::{Resource, ResourceKind};
 
-/// A pattern over `schema.table` or `schema.table.column`, and the class that it gives. `*` stands for any characters within
-/// a name. A class of a table holds for each of its columns.
+/// A pattern, and the class that it gives. `*` stands for any characters within a name.
+///
+/// Of a database: `schema.table` or `schema.table.column`; a class of a table holds for each of its columns. Of an HTTP API: a
+/// field of responses by its JSON path, exactly as the endpoint's fields are written (`$.customers[*].email`), of all endpoints
+/// or, behind a path template, of one (`/v1/customers/{id} $.email`, with a method before it if that helps people); or a GraphQL
+/// path (`Query.customer.email`, `Query.*.email`), where `*` stands for names too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassPattern {
-    segments: Vec<String>,
+    of: Pattern,
     class: Arc<str>,
 }
 
-/// A pattern that is not of the form `schema.table` or `schema.table.column`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pattern {
+    /// Names from the schema downwards.
+    Names(Vec<String>),
+    /// A JSON path, of one template or of all.
+    Json { template: Option<String>, path: String },
+    /// A GraphQL path.
+    Selection(String),
+}
+
+/// A pattern that is not of one of the known forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a class is given by a pattern over `schema.table` or `schema.table.column`, in which `*` stands for any characters"
+    "a class is given by a pattern over `schema.table` or `schema.table.column`, in which `*` stands for any characters, or \
+     by a field of responses, such as `$.email`, `GET /v1/customers/{{id}} $.email` or `Query.customer.email`"
 )]
 pub struct InvalidPattern;
 
 impl ClassPattern {
     /// Reads a pattern.
     pub fn new(pattern: &str, class: &str) -> Result<Self, InvalidPattern> {
-        let segments: Vec<String> = pattern.split('.').map(str::to_owned).collect();
-        let valid =
-            matches!(segments.len(), 2 | 3) && !class.is_empty() && segments.iter().all(|part| !part.is_empty());
-        if valid { Ok(Self { segments, class: class.into() }) } else { Err(InvalidPattern) }
+        if class.is_empty() {
+            return Err(InvalidPattern);
+        }
+        let of = match pattern.find('$') {
+            Some(at) if at == 0 || pattern.starts_with('/') || pattern.contains(" /") => json(pattern, at)?,
+            _ if ["Query.", "Mutation.", "Subscription."].iter().any(|root| pattern.starts_with(root)) => {
+                Pattern::Selection(pattern.to_owned())
+            }
+            _ => {
+                let segments: Vec<String> = pattern.split('.').map(str::to_owned).collect();
+                if !matches!(segments.len(), 2 | 3) || segments.iter().any(String::is_empty) {
+                    return Err(InvalidPattern);
+                }
+                Pattern::Names(segments)
+            }
+        };
+        Ok(Self { of, class: class.into() })
     }
 
+    /// Does it give its class to a table or column? `names` begin with the schema.
     fn matches(&self, names: &[Arc<str>]) -> bool {
-        self.segments.len() <= names.len()
-            && self.segments.iter().zip(names).all(|(pattern, name)| name_matches(pattern.as_bytes(), name.as_bytes()))
+        let matched = |segments: &[&str]| {
+            segments.len() <= names.len()
+                && segments.iter().zip(names).all(|(pattern, name)| name_matches(pattern.as_bytes(), name.as_bytes()))
+        };
+        match &self.of {
+            Pattern::Names(segments) => matched(&segments.iter().map(String::as_str).collect::<Vec<_>>()),
+            // A schema can be called `Query`.
+            Pattern::Selection(path) => matched(&path.split('.').collect::<Vec<_>>()),
+            Pattern::Json { .. } => false,
+        }
     }
+
+    /// Does it give its class to a field of responses?
+    fn matches_field(&self, template: &str, field: &str) -> bool {
+        match &self.of {
+            Pattern::Names(_) => false,
+            Pattern::Json { template: only, path } => {
+                path == field && only.as_deref().is_none_or(|only| only == template)
+            }
+            Pattern::Selection(pattern) => name_matches(pattern.as_bytes(), field.as_bytes()),
+        }
+    }
+}
+
+/// `$.email`, `/v1/customers/{id} $.email`, `GET /v1/customers/{id} $.email`
+fn json(pattern: &str, at: usize) -> Result<Pattern, InvalidPattern> {
+    let (before, path) = pattern.split_at_checked(at).ok_or(InvalidPattern)?;
+    if path.len() < 2 || path.chars().any(char::is_control) {
+        return Err(InvalidPattern);
+    }
+    let template = match before.split(' ').collect::<Vec<_>>().as_slice() {
+        [""] => None,
+        [template, ""] if template.starts_with('/') => Some((*template).to_owned()),
+        [method, template, ""] if template.starts_with('/') && !method.is_empty() => Some((*template).to_owned()),
+        _ => return Err(InvalidPattern),
+    };
+    Ok(Pattern::Json { template, path: path.to_owned() })
 }
 
 /// The word that gives no class: whoever writes it has looked, and nothing needs to be suggested.
@@ -113,7 +176,7 @@ impl Classes {
         Self { patterns: self.patterns.clone(), declared: by_name }
     }
 
-    /// The classes of a resource with their sources, `none` included; nothing for all but tables and columns.
+    /// The classes of a resource with their sources, `none` included; nothing for all but tables, columns and fields.
     pub(crate) fn sources(&self, resource: &Resource) -> BTreeSet<(Arc<str>, ClassSource)> {
         let mut found = BTreeSet::new();
         self.visit(resource, |class, source| {
@@ -122,7 +185,7 @@ impl Classes {
         found
     }
 
-    /// The classes of a resource: empty for all but tables and columns.
+    /// The classes of a resource: empty for all but tables, columns and fields.
     pub(crate) fn of(&self, resource: &Resource) -> BTreeSet<Arc<str>> {
         let mut found = BTreeSet::new();
         self.visit(resource, |class, _| {
@@ -134,6 +197,11 @@ impl Classes {
     }
 
     fn visit(&self, resource: &Resource, mut visit: impl FnMut(&Arc<str>, ClassSource)) {
+        if let (ResourceKind::Field, [template, field]) = (resource.kind, &*resource.path) {
+            for pattern in self.patterns.iter().filter(|pattern| pattern.matches_field(template, field)) {
+                visit(&pattern.class, ClassSource::Configuration);
+            }
+        }
         if !matches!(resource.kind, ResourceKind::Table | ResourceKind::Column) {
             return;
         }

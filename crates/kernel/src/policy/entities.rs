@@ -5,10 +5,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use cedar_policy::{Context, Entities, Entity, RestrictedExpression};
+use cedar_policy::{Context, Entities, Entity, EntityUid, RestrictedExpression};
 
 use crate::circumstances::{Circumstances, rounded};
-use crate::facts::Facts;
+use crate::facts::{Facts, HttpFacts};
 use crate::operation::Operation;
 use crate::policy::reads::Reads;
 use crate::policy::schema::{Vocabulary, uid};
@@ -40,6 +40,9 @@ fn long(value: u64) -> RestrictedExpression {
 /// no two resources have one id.
 pub fn resource_id(resource: &Resource) -> String {
     let mut id = resource.upstream.as_str().to_owned();
+    if let Some(below) = resource.as_asked() {
+        return id + &below;
+    }
     for (i, name) in resource.path.iter().enumerate() {
         id.push(if i == 0 { '/' } else { '.' });
         if name.is_empty() || name.contains(['.', '/', '"']) {
@@ -57,7 +60,10 @@ pub fn resource_id(resource: &Resource) -> String {
 fn above(resource: &Resource) -> Option<Resource> {
     let (kind, depth) = match resource.kind {
         ResourceKind::Upstream => return None,
-        ResourceKind::Database => (ResourceKind::Upstream, 0),
+        ResourceKind::Database | ResourceKind::Endpoint | ResourceKind::Host | ResourceKind::Secret => {
+            (ResourceKind::Upstream, 0)
+        }
+        ResourceKind::Field => (ResourceKind::Endpoint, 1),
         ResourceKind::Schema | ResourceKind::Object => (ResourceKind::Database, 1),
         ResourceKind::Table | ResourceKind::Function => (ResourceKind::Schema, 2),
         ResourceKind::Column => (ResourceKind::Table, 3),
@@ -105,6 +111,9 @@ impl<'s> Building<'s> {
             self.add(&operation.resource)?;
             actions.insert(operation.action);
         }
+        for (place, facts) in apart(operations) {
+            entities.extend(named(self.vocabulary, facts, place)?);
+        }
         entities.extend(
             actions.into_iter().filter_map(|action| self.vocabulary.action(action)).map(|action| action.entity.clone()),
         );
@@ -149,9 +158,76 @@ impl<'s> Building<'s> {
     }
 }
 
-/// Facts and circumstances as Cedar sees them. A circumstance that is not among `reads` is left out: no policy that is
+/// The facts of HTTP requests among the operations, each once, with the place of the first operation that has them.
+fn apart(operations: &[Operation]) -> impl Iterator<Item = (usize, &HttpFacts)> {
+    let mut last: Option<&Arc<Facts>> = None;
+    operations.iter().enumerate().filter_map(move |(place, operation)| {
+        let again = last.is_some_and(|facts| Arc::ptr_eq(facts, &operation.facts));
+        last = Some(&operation.facts);
+        Some((place, &**operation.facts.http.as_ref().filter(|_| !again)?))
+    })
+}
+
+/// The parts of a request that hold names with values, in the order of [`named`].
+const NAMED: [&str; 4] = ["parameters", "query", "body", "amounts"];
+
+/// The entities whose tags are what a request holds by name. What holds nothing needs none: it has no tag either way.
+fn named(vocabulary: &Vocabulary, facts: &HttpFacts, place: usize) -> Result<Vec<Entity>, Unbuildable> {
+    let [parameters, query, body, amounts] = NAMED.map(|part| named_uid(vocabulary, part, place));
+    let mut entities = Vec::new();
+    for (uid, texts) in [(parameters, &facts.parameters), (query, &facts.query), (body, &facts.texts)] {
+        if !texts.is_empty() {
+            let tags = texts.iter().map(|(name, value)| (name.as_ref().to_owned(), text(value)));
+            entities.push(Entity::new_with_tags(uid, [], [], tags).map_err(|_| Unbuildable)?);
+        }
+    }
+    if !facts.numbers.is_empty() {
+        let number = |value: &i64| RestrictedExpression::new_long(*value);
+        let tags = facts.numbers.iter().map(|(name, value)| (name.as_ref().to_owned(), number(value)));
+        entities.push(Entity::new_with_tags(amounts, [], [], tags).map_err(|_| Unbuildable)?);
+    }
+    Ok(entities)
+}
+
+fn named_uid(vocabulary: &Vocabulary, part: &str, place: usize) -> EntityUid {
+    let kind = if part == "amounts" { &vocabulary.numbers } else { &vocabulary.texts };
+    uid(kind, &format!("{part} {place}"))
+}
+
+/// `context.http`, and the parts that hold names with values.
+fn http(
+    vocabulary: &Vocabulary,
+    facts: &HttpFacts,
+    place: usize,
+) -> Result<Vec<(&'static str, RestrictedExpression)>, Unbuildable> {
+    let mut record = vec![
+        ("method", text(&facts.method)),
+        ("host", text(&facts.host)),
+        ("path", text(&facts.path)),
+        ("template", text(&facts.template)),
+    ];
+    record.extend(facts.operation.as_ref().map(|operation| ("operation", text(operation))));
+    record.extend(facts.size.map(|size| ("size", long(size))));
+    record.extend(facts.content_type.as_ref().map(|kind| ("type", text(kind))));
+    record.extend(facts.upgrade.as_ref().map(|upgrade| ("upgrade", text(upgrade))));
+    record.extend(facts.depth.map(|depth| ("depth", long(depth.into()))));
+    record.extend(facts.cost.map(|cost| ("cost", long(cost))));
+    let record = record.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let record = RestrictedExpression::new_record(record).map_err(|_| Unbuildable)?;
+    let mut members = vec![("http", record)];
+    members.extend(NAMED.map(|part| (part, RestrictedExpression::new_entity_uid(named_uid(vocabulary, part, place)))));
+    Ok(members)
+}
+
+/// Facts and circumstances as Cedar sees them; `place` is that of the first operation with these facts. A circumstance that is not among `reads` is left out: no policy that is
 /// evaluated asks for it, and if one did, it would fail to evaluate, which never lets anything through.
-pub(crate) fn context(facts: &Facts, around: &Circumstances, reads: Reads) -> Result<Context, Unbuildable> {
+pub(crate) fn context(
+    vocabulary: &Vocabulary,
+    facts: &Facts,
+    place: usize,
+    around: &Circumstances,
+    reads: Reads,
+) -> Result<Context, Unbuildable> {
     let mut members: Vec<(&str, RestrictedExpression)> = Vec::with_capacity(16);
     record(
         &mut members,
@@ -207,6 +283,9 @@ pub(crate) fn context(facts: &Facts, around: &Circumstances, reads: Reads) -> Re
     members.extend(facts.object.as_ref().map(|object| ("object", text(object))));
     members.extend(facts.copy.map(|copy| ("copy", text(copy.as_str()))));
     members.extend(facts.inference.map(|inference| ("inference", text(inference.as_str()))));
+    if let Some(facts) = &facts.http {
+        members.extend(http(vocabulary, facts, place)?);
+    }
     Context::from_pairs(members.into_iter().map(|(name, value)| (name.to_owned(), value))).map_err(|_| Unbuildable)
 }
 
@@ -261,24 +340,34 @@ fn within_cedar(now: Timestamp) -> Timestamp {
 
 /// Contexts that were built, by the facts that they hold: operations of one statement share theirs.
 pub(crate) struct Contexts<'a> {
+    vocabulary: &'a Vocabulary,
     around: &'a Circumstances,
     reads: Reads,
-    last: Option<(Arc<Facts>, Context)>,
+    /// The facts of the operation before, and where they stood first.
+    last: Option<(&'a Arc<Facts>, usize)>,
+    built: Option<Context>,
 }
 
 impl<'a> Contexts<'a> {
-    pub(crate) fn new(around: &'a Circumstances, reads: Reads) -> Self {
-        Self { around, reads, last: None }
+    pub(crate) fn new(vocabulary: &'a Vocabulary, around: &'a Circumstances, reads: Reads) -> Self {
+        Self { vocabulary, around, reads, last: None, built: None }
     }
 
-    pub(crate) fn of(&mut self, facts: &Arc<Facts>) -> Result<Context, Unbuildable> {
-        if let Some((built, context)) = &self.last
-            && Arc::ptr_eq(built, facts)
-        {
+    /// Notes the facts of the operation at `place`. Asked for each operation, in order, as [`apart`] counts.
+    pub(crate) fn next(&mut self, facts: &'a Arc<Facts>, place: usize) {
+        if !self.last.is_some_and(|(known, _)| Arc::ptr_eq(known, facts)) {
+            (self.last, self.built) = (Some((facts, place)), None);
+        }
+    }
+
+    /// The context for the facts that were noted last.
+    pub(crate) fn current(&mut self) -> Result<Context, Unbuildable> {
+        if let Some(context) = &self.built {
             return Ok(context.clone());
         }
-        let context = context(facts, self.around, self.reads)?;
-        self.last = Some((facts.clone(), context.clone()));
+        let (facts, place) = self.last.ok_or(Unbuildable)?;
+        let context = context(self.vocabulary, facts, place, self.around, self.reads)?;
+        self.built = Some(context.clone());
         Ok(context)
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::approval::ApprovalTerms;
 use crate::circumstances::Circumstances;
 use crate::operation::{Action, Operation};
-use crate::policy::annotation::Remedy;
+use crate::policy::annotation::{Limited, Remedy};
 use crate::policy::entities::{Building, Contexts, Unbuildable, resource_id};
 use crate::policy::load::{Bundle, LoadedPolicy};
 use crate::policy::reads::Reads;
@@ -19,7 +19,7 @@ use crate::policy::slice::{Cut, Slice};
 use crate::policy::snapshot::{KnownUpstream, Mode, Snapshot};
 use crate::resource::ResourceKind;
 use crate::task::Task;
-use crate::verdict::{Budget, Deciding, DenyReason, Limits, Mask, Terms, Undecidable};
+use crate::verdict::{Budget, Deciding, DenyReason, Drawn, Limits, Mask, Terms, Undecidable};
 use crate::workload::{Name, Standing, Workload};
 
 /// What follows for a request.
@@ -181,10 +181,11 @@ pub(crate) fn matches(
     let principal = slices.first().map(|(.., slice)| slice.principal.clone()).ok_or(Unbuildable)?;
     let workload = principal.uid();
     let entities = Building::new(vocabulary, upstream).all(principal, operations)?;
-    let mut contexts = Contexts::new(around, reads);
+    let mut contexts = Contexts::new(vocabulary, around, reads);
     let authorizer = Authorizer::new();
     let mut all = Vec::with_capacity(operations.len());
-    for (operation, known) in operations.iter().zip(known) {
+    for (place, (operation, known)) in operations.iter().zip(known).enumerate() {
+        contexts.next(&operation.facts, place);
         if let Some(known) = known {
             all.push(known);
             continue;
@@ -195,7 +196,7 @@ pub(crate) fn matches(
             workload.clone(),
             vocabulary.action(action).ok_or(Unbuildable)?.uid.clone(),
             uid(vocabulary.kind(kind).ok_or(Unbuildable)?, &resource_id(&operation.resource)),
-            contexts.of(&operation.facts)?,
+            contexts.current()?,
             None,
         )
         .map_err(|_| Unbuildable)?;
@@ -270,19 +271,33 @@ impl Combining {
                 });
             }
             Remedy::Limit(_) if self.mode == Mode::Observe => add_observed(&mut self.terms, deciding),
-            Remedy::Limit(limits) => {
-                self.terms.limits = Limits {
-                    rows: least(self.terms.limits.rows, limits.rows),
-                    bytes: least(self.terms.limits.bytes, limits.bytes),
-                    per: None,
-                };
-                if let Some(rate) = limits.per {
-                    self.terms.budgets.push(Budget { operation: index, rate, by: deciding.clone() });
-                }
-            }
-            // Only values of a column that is read can be replaced. Anything else would pass as it is.
+            Remedy::Limit(limited) => self.limit(index, operation, limited, deciding),
+            // Only values of a column or field that is read can be replaced. Anything else would pass as it is.
             Remedy::Mask(mask) if can_be_masked(operation) => self.mask(index, *mask, policy.id()),
             Remedy::Mask(_) => self.raise(Strictness::Block, index, Some(deciding)),
+        }
+    }
+
+    fn limit(&mut self, index: usize, operation: &Operation, limited: &Limited, by: &Deciding) {
+        let Limited { limits, sums } = limited;
+        self.terms.limits = Limits {
+            rows: least(self.terms.limits.rows, limits.rows),
+            bytes: least(self.terms.limits.bytes, limits.bytes),
+            per: None,
+        };
+        if let Some(rate) = limits.per {
+            self.terms.budgets.push(Budget { operation: index, rate, drawn: None, by: by.clone() });
+        }
+        for sum in sums {
+            let number = operation.facts.http.as_ref().and_then(|facts| facts.numbers.get(&sum.field));
+            // What is not known cannot be counted, and what is negative would give back what was drawn.
+            match number.and_then(|number| u64::try_from(*number).ok()) {
+                Some(amount) => {
+                    let drawn = Some(Drawn { field: sum.field.clone(), amount });
+                    self.terms.budgets.push(Budget { operation: index, rate: sum.rate, drawn, by: by.clone() });
+                }
+                None => self.raise(Strictness::Block, index, Some(by)),
+            }
         }
     }
 
@@ -297,7 +312,7 @@ impl Combining {
 }
 
 fn can_be_masked(operation: &Operation) -> bool {
-    operation.resource.kind == ResourceKind::Column && matches!(operation.action, Action::SqlSelect | Action::SqlInfer)
+    matches!(operation.resource.kind, ResourceKind::Column | ResourceKind::Field) && operation.action.reads_a_value()
 }
 
 fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {

@@ -250,7 +250,7 @@ impl World {
         let principal = uid(&vocabulary.workload, workload.name.as_str());
         let action = vocabulary.action(operation.action).ok_or(Unbuildable)?.uid.clone();
         let kind = vocabulary.kind(operation.resource.kind).ok_or(Unbuildable)?;
-        let context = context(&operation.facts, around, Reads::ALL)?;
+        let context = context(vocabulary, &operation.facts, 0, around, Reads::ALL)?;
         let resource = uid(kind, &resource_id(&operation.resource));
         let request = CedarRequest::new(principal.clone(), action.clone(), resource, context.clone(), None)
             .map_err(|_| Unbuildable)?;

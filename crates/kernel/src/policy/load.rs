@@ -11,6 +11,7 @@ use miette::Diagnostic;
 use crate::approval::hex;
 use crate::operation::{Action, ActionGroup};
 use crate::policy::annotation::{self, Mistake, Remedy};
+use crate::policy::http_reads::HttpReads;
 use crate::policy::problem::{Problem, ProblemKind, place};
 use crate::policy::reads::{Depends, Reads};
 use crate::policy::scan;
@@ -39,6 +40,8 @@ pub struct LoadedPolicy {
     pub(crate) reads: Reads,
     /// What else its answer depends on.
     pub(crate) depends: Depends,
+    /// What it reads of an HTTP request.
+    pub(crate) http_reads: HttpReads,
     file: PolicyFile,
     span: Range<usize>,
 }
@@ -226,6 +229,7 @@ impl Loading {
         if self.set.add(cedar.clone()).is_ok() {
             self.positions.insert(id, self.policies.len());
             let annotation::Annotations { remedy, observed, durable, deciding } = annotations;
+            let http_reads = HttpReads::of(&cedar, &remedy);
             self.policies.push(LoadedPolicy {
                 cedar,
                 remedy,
@@ -234,6 +238,7 @@ impl Loading {
                 deciding,
                 reads,
                 depends,
+                http_reads,
                 file: file.clone(),
                 span,
             });
@@ -311,6 +316,7 @@ impl Loading {
 
     /// A mask replaces a value that is read. On anything else it would do nothing, and the operation would pass.
     fn mask_scopes(&mut self, vocabulary: &Vocabulary) {
+        let values = [ResourceKind::Column, ResourceKind::Field].map(|kind| vocabulary.kind(kind));
         let reads: Vec<&str> = Action::ALL
             .iter()
             .filter(|action| action.group() == ActionGroup::Read)
@@ -322,16 +328,15 @@ impl Loading {
             .filter(|policy| matches!(policy.remedy, Remedy::Mask(_)))
             .filter(|policy| {
                 policy.cedar.get_valid_request_envs(&vocabulary.schema).any(|env| {
-                    Some(env.resource()) != vocabulary.kind(ResourceKind::Column)
-                        || !reads.contains(&env.action().id().unescaped())
+                    !values.contains(&Some(env.resource())) || !reads.contains(&env.action().id().unescaped())
                 })
             })
             .map(|policy| (policy.file.clone(), policy.span.clone()))
             .collect();
         for (file, span) in wrong {
             let text = file.text.get(span.clone()).unwrap_or_default().to_owned();
-            let help = "write `action in Action::\"read\", resource is Column` in its scope".to_owned();
-            let message = "`@mask` on more than columns that are read".to_owned();
+            let help = "write `action in Action::\"read\", resource is Column` (or `is Field`) in its scope".to_owned();
+            let message = "`@mask` on more than columns or fields that are read".to_owned();
             let mistake =
                 Mistake { annotation: "mask".into(), kind: ProblemKind::MaskScope, message, help: Some(help) };
             self.mistake(&file, &span, &text, mistake);

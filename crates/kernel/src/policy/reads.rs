@@ -164,7 +164,7 @@ impl BitOr for Depends {
 }
 
 /// The attributes along which an expression reads `context`; empty for `context` itself, `None` for another expression.
-fn context_path(json: &Value) -> Option<Vec<&str>> {
+pub(super) fn context_path(json: &Value) -> Option<Vec<&str>> {
     let members = json.as_object()?;
     if members.get("Var").and_then(Value::as_str) == Some("context") {
         return Some(Vec::new());

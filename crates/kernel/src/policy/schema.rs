@@ -19,6 +19,9 @@ pub(crate) struct Vocabulary {
     pub(crate) workload: EntityTypeName,
     pub(crate) group: EntityTypeName,
     pub(crate) environment: EntityTypeName,
+    /// The parts of an HTTP request that hold named texts and numbers, as tags.
+    pub(crate) texts: EntityTypeName,
+    pub(crate) numbers: EntityTypeName,
     kinds: Vec<(ResourceKind, EntityTypeName)>,
     /// In the order of `Action::ALL`.
     actions: Vec<ActionEntity>,
@@ -51,23 +54,17 @@ impl Vocabulary {
                 ActionEntity { uid, group, entity }
             })
             .collect();
-        let kinds = [
-            ResourceKind::Upstream,
-            ResourceKind::Database,
-            ResourceKind::Schema,
-            ResourceKind::Table,
-            ResourceKind::Column,
-            ResourceKind::Function,
-            ResourceKind::Object,
-        ]
-        .into_iter()
-        .map(|kind| Ok((kind, name(kind.as_str())?)))
-        .collect::<Result<_, BrokenSchema>>()?;
+        let kinds = ResourceKind::ALL
+            .into_iter()
+            .map(|kind| Ok((kind, name(kind.as_str())?)))
+            .collect::<Result<_, BrokenSchema>>()?;
         Ok(Self {
             schema,
             workload: name("Workload")?,
             group: name("Group")?,
             environment: name("Environment")?,
+            texts: name("Texts")?,
+            numbers: name("Numbers")?,
             kinds,
             actions,
         })

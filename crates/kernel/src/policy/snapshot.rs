@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cedar_policy::Entity;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::Action;
 use crate::policy::class::{ClassPattern, ClassSource, Classes, DeclaredClass};
+use crate::policy::http_reads::{self, HttpReads};
 use crate::policy::load::{Bundle, LoadedPolicy, PolicyFile};
 use crate::policy::problem::Problem;
 use crate::policy::slice::{Cut, Slice};
@@ -126,6 +127,8 @@ pub struct Snapshot {
     /// Slices that were cut: what they hold follows from the rest, so keeping them changes no answer. Looked at only where
     /// a session's memo does not know the answer; never held across an evaluation.
     slices: Mutex<HashMap<SliceKey, Arc<Slice>>>,
+    /// What policies read of HTTP requests, for each upstream; found when first asked for.
+    http_reads: OnceLock<BTreeMap<Name, Arc<HttpReads>>>,
     /// Stands for this snapshot and no other, so that a memo can tell even those of one epoch apart.
     mark: Arc<()>,
 }
@@ -175,6 +178,7 @@ impl Snapshot {
             threats: Arc::default(),
             revocations: Arc::default(),
             slices: Mutex::default(),
+            http_reads: OnceLock::new(),
             mark: Arc::new(()),
         }
     }
@@ -263,7 +267,19 @@ impl Snapshot {
         self.upstreams.values().map(|known| &known.upstream)
     }
 
-    /// The classes that a table or a column carries; none for anything else.
+    /// What the policies about an upstream read of an HTTP request: nothing else need be looked at, and facts that nobody
+    /// reads are to be left empty. Everything for an upstream that is not known.
+    pub fn http_reads(&self, upstream: &Name) -> Arc<HttpReads> {
+        let all = self.http_reads.get_or_init(|| {
+            let of = |known: &KnownUpstream| {
+                http_reads::of_upstream(&self.bundle.vocabulary, self.bundle.policies(), &known.upstream)
+            };
+            self.upstreams.iter().map(|(name, known)| (name.clone(), Arc::new(of(known)))).collect()
+        });
+        all.get(upstream).cloned().unwrap_or_else(|| Arc::new(HttpReads::all()))
+    }
+
+    /// The classes that a table, a column or a field carries; none for anything else.
     pub fn classes(&self, resource: &Resource) -> BTreeSet<Arc<str>> {
         let known = self.known_upstream(&resource.upstream);
         known.map(|known| known.classes.of(resource)).unwrap_or_default()

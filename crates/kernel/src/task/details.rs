@@ -278,7 +278,8 @@ impl Scope {
             return Some(Bound::Location);
         }
         // What opens and steers a session is policy's business; without it a task could do nothing at all.
-        if operation.action.group() == ActionGroup::Connect {
+        // A tunnel is no session: it leads anywhere.
+        if operation.action.group() == ActionGroup::Connect && operation.action != Action::HttpTunnel {
             return None;
         }
         // `SELECT 1` asks nothing of any relation; what functions it calls has operations of its own.
@@ -291,7 +292,9 @@ impl Scope {
         let allowed = |words: &BTreeSet<Arc<str>>| {
             words.contains(operation.action.as_str()) || words.contains(operation.action.group().as_str())
         };
-        if self.actions.as_ref().is_some_and(|words| !allowed(words)) {
+        // A field of a response is not asked for: the request that it answers has an operation of its own.
+        let asked = operation.action != Action::HttpField;
+        if asked && self.actions.as_ref().is_some_and(|words| !allowed(words)) {
             return Some(Bound::Action);
         }
         let Some(identifier) = &self.identifier else { return None };
@@ -306,11 +309,15 @@ impl Scope {
     }
 }
 
-/// Reads `shop.public.orders`; a name that holds a dot or a quote stands in double quotes, as in policies.
+/// Reads `shop.public.orders`; a name that holds a dot or a quote stands in double quotes, as in policies. Or an endpoint of
+/// an HTTP API, by its template: `/v1/refunds/{id}`.
 fn path(text: &str) -> Option<Vec<Arc<str>>> {
     const DEEPEST: usize = 4;
     if text.len() > LONGEST_TEXT || text.chars().any(char::is_control) {
         return None;
+    }
+    if text.starts_with('/') {
+        return (!text.contains(['"', ' '])).then(|| vec![Arc::from(text)]);
     }
     let mut names: Vec<Arc<str>> = Vec::new();
     let mut rest = text;
@@ -350,6 +357,12 @@ fn unquoted(quoted: &str) -> Option<(String, &str)> {
 }
 
 fn written(path: &[Arc<str>]) -> String {
+    if let [template] = path
+        && template.starts_with('/')
+        && !template.contains(['"', ' '])
+    {
+        return template.as_ref().to_owned();
+    }
     let names: Vec<String> = path
         .iter()
         .map(|name| match name.is_empty() || name.contains(['.', '/', '"', '*']) {

@@ -181,14 +181,7 @@ impl Asked {
             (None, Some(path)) => path.split('.').map(Arc::from).collect(),
             (None, None) => Vec::new(),
         };
-        let depth = match self.kind {
-            ResourceKind::Upstream => 0,
-            ResourceKind::Database => 1,
-            ResourceKind::Schema => 2,
-            ResourceKind::Table | ResourceKind::Function | ResourceKind::Object => 3,
-            ResourceKind::Column => 4,
-        };
-        (path.len() == depth).then(|| (action, Resource::new(self.kind, upstream, path)))
+        (path.len() == self.kind.depth()).then(|| (action, Resource::new(self.kind, upstream, path)))
     }
 }
 

@@ -387,6 +387,7 @@ impl Build<'_> {
             inference: None,
             explain_only: found.explain_only,
             statements: self.statements,
+            http: None,
         }
     }
 

@@ -63,6 +63,7 @@ fn every_action_and_kind_that_the_schema_joins_conforms() {
         tables_read: ["shop.public.customers".into()].into(),
         ..Facts::default()
     });
+    let requested = Arc::new(Facts { http: Some(Arc::new(refund())), ..Facts::clone(&facts) });
     let around = around("::ffff:192.0.2.7", i64::MAX);
     let mut checked = 0;
     for (kind, path) in [
@@ -73,9 +74,14 @@ fn every_action_and_kind_that_the_schema_joins_conforms() {
         (ResourceKind::Column, &["shop", "public", "customers", "email"]),
         (ResourceKind::Function, &["shop", "public", "f"]),
         (ResourceKind::Object, &["shop", "role", "r"]),
+        (ResourceKind::Endpoint, &["/v1/refunds/{id}"]),
+        (ResourceKind::Field, &["/v1/customers/{id}", "$.email"]),
+        (ResourceKind::Host, &["api.example.com:443"]),
+        (ResourceKind::Secret, &["kv", "app/db"]),
     ] {
         for action in Action::ALL {
             let resource = Arc::new(Resource::new(kind, &upstream.upstream.name, path));
+            let facts = if action.is_http() { &requested } else { &facts };
             let operation =
                 Operation { action: *action, resource: resource.clone(), facts: facts.clone(), verb: "X", span: None };
             let entities = Building::new(&vocabulary, &upstream)
@@ -97,7 +103,7 @@ fn every_action_and_kind_that_the_schema_joins_conforms() {
                     uid(&vocabulary.workload, workload.name.as_str()),
                     action.uid.clone(),
                     uid(vocabulary.kind(kind).unwrap(), &resource_id(&resource)),
-                    context(&facts, &around, Reads::ALL).unwrap(),
+                    context(&vocabulary, facts, 0, &around, Reads::ALL).unwrap(),
                     Some(&vocabulary.schema),
                 )
                 .unwrap();
@@ -110,10 +116,11 @@ fn every_action_and_kind_that_the_schema_joins_conforms() {
 
 #[test]
 fn contexts_are_built_for_any_circumstances() {
+    let vocabulary = Vocabulary::new().unwrap();
     for (source, now) in
         [("127.0.0.1", 0), ("::1", i64::MIN), ("fe80::1", i64::MAX), ("::ffff:10.0.0.1", -1), ("::7.8.9.10", 1)]
     {
-        assert!(context(&Facts::default(), &around(source, now), Reads::ALL).is_ok(), "{source} {now}");
+        assert!(context(&vocabulary, &Facts::default(), 0, &around(source, now), Reads::ALL).is_ok(), "{source} {now}");
     }
 }
 
@@ -133,4 +140,24 @@ fn no_two_resources_share_an_id() {
     ];
     let unique: BTreeSet<&String> = ids.iter().collect();
     assert_eq!(unique.len(), ids.len());
+}
+
+fn refund() -> HttpFacts {
+    let texts = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    HttpFacts {
+        method: "POST".into(),
+        host: "payments.internal".into(),
+        path: "/v1/refunds/7".into(),
+        template: "/v1/refunds/{id}".into(),
+        operation: Some("refund".into()),
+        parameters: texts(&[("id", "7")]),
+        query: texts(&[("dry", "1")]),
+        texts: texts(&[("currency", "EUR")]),
+        numbers: [("amount".into(), i64::MIN)].into(),
+        size: Some(u64::MAX),
+        content_type: Some("application/json".into()),
+        upgrade: Some("websocket".into()),
+        depth: Some(3),
+        cost: Some(u64::MAX),
+    }
 }

@@ -38,7 +38,7 @@ fn schema_types_are_those_of_the_kernel() {
     let vocabulary = Vocabulary::new().unwrap();
     let types: BTreeSet<String> = vocabulary.schema.entity_types().map(ToString::to_string).collect();
     let mut expected: BTreeSet<String> = vocabulary.kinds.iter().map(|(kind, _)| kind.as_str().to_owned()).collect();
-    expected.extend(["Workload", "Group", "Environment"].map(str::to_owned));
+    expected.extend(["Workload", "Group", "Environment", "Texts", "Numbers"].map(str::to_owned));
     expected.extend(types.contains("Action").then(|| "Action".to_owned()));
     assert_eq!(types, expected);
 }

@@ -57,7 +57,7 @@ fn unsliced(snapshot: &Snapshot, operation: &Operation) -> BTreeSet<PolicyId> {
         uid(&vocabulary.workload, "bot"),
         vocabulary.action(operation.action).unwrap().uid.clone(),
         uid(vocabulary.kind(operation.resource.kind).unwrap(), &resource_id(&operation.resource)),
-        context(&operation.facts, &around(), Reads::ALL).unwrap(),
+        context(vocabulary, &operation.facts, 0, &around(), Reads::ALL).unwrap(),
         None,
     )
     .unwrap();

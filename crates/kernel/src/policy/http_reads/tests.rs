@@ -1,0 +1,1 @@
+//! What policies read of an HTTP request is found in their text.
