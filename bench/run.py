@@ -69,12 +69,17 @@ class Stack:
 
     durability = "process"
 
-    def __init__(self, folder, cpu):
-        self.folder, self.cpu, self.children = folder, cpu, []
+    def __init__(self, folder, cpu, audit_only=False):
+        self.folder, self.cpu, self.children, self.audit_only = folder, cpu, [], audit_only
         self.user = self.unprivileged()
 
     def start(self):
         self.start_postgres()
+        if self.audit_only:
+            self.off = self.start_parapet("parapet-off", masking=False, binary="parapet-unaudited")
+            self.parapet = self.start_parapet("parapet", masking=False)
+            self.disk = self.start_parapet("parapet-disk", masking=False, durability="disk")
+            return
         self.start_relay()
         self.start_pgbouncer("session")
         self.start_pgbouncer("transaction")
@@ -171,7 +176,7 @@ class Stack:
         setattr(self, f"bouncer_{mode}", child)
         setattr(self, f"bouncer_{mode}_port", port)
 
-    def start_parapet(self, name, masking, tls=False):
+    def start_parapet(self, name, masking, tls=False, binary="parapet", durability=None):
         """Its port, process and token. They run side by side, so that masked and unmasked meet in one round."""
         home = self.folder / name
         (home / "policies").mkdir(parents=True)
@@ -189,7 +194,7 @@ listen = "127.0.0.1:0"
 listen = "127.0.0.1:0"
 tls = "{'self-signed' if tls else 'off'}"
 [audit]
-durability = "{self.durability}"
+durability = "{durability or self.durability}"
 [policies]
 folders = ["{home}/policies"]
 [upstreams.bench-db]
@@ -215,12 +220,18 @@ workload = "bench"
 issuer = "{ISSUER}"
 claims = {{ sub = "bench" }}
 ''')
-        child = self.spawn(name, [str(TARGET / "parapet"), "serve", "-c", str(home / "parapet.toml")])
+        child = self.spawn(name, [str(TARGET / binary), "serve", "-c", str(home / "parapet.toml")])
         ports = home / "state/ports.json"
         until("Parapet", lambda: ports.exists() and ports.read_text().strip() or child.poll() is not None)
         if child.poll() is not None:
             raise SystemExit(f"Parapet did not start:\n{(self.folder / f'{name}.log').read_text()}")
         return int(json.loads(ports.read_text())["postgres"].rsplit(":", 1)[1]), child, issuer.token("bench")
+
+    def entries(self, name):
+        """How many entries a Parapet's log has, and the bytes of it on the disk. For a Parapet that has stopped."""
+        audit = self.folder / name / "state/audit"
+        files = [path for path in audit.rglob("*") if path.is_file()]
+        return json.loads((audit / "head.json").read_text())["size"], sum(path.stat().st_size for path in files)
 
     def targets(self):
         """For each its port, process and password. The TLS one is for idle connections alone."""
@@ -439,6 +450,56 @@ def measure(options, pinned, results):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def measure_audit(options):
+    """What the audit log costs: throughput with it against without, durable on the disk against durable in the process, and bytes."""
+    seconds, times = (2, 2) if options.quick else (8, 5)
+
+    def ratios(stack, one, other, clients, protocol):
+        """Of the first to the second, round by round; who comes first changes with each."""
+        found = []
+        for number in range(times):
+            rates = {}
+            for which in ((one, other), (other, one))[number % 2]:
+                say(f"{protocol}, {clients} clients, round {number + 1}: {which}")
+                rates[which] = pgbench(stack, getattr(stack, which), clients, protocol, seconds, ["-S"])
+            if rates[one] and rates[other]:
+                found.append((rates[one]["tps"] / rates[other]["tps"], rates[one], rates[other]))
+        return found
+
+    def shown(found):
+        return f"{statistics.median(each[0] for each in found):.3f} ({min(each[0] for each in found):.3f} to {max(each[0] for each in found):.3f})"
+
+    for pinned in (True, False):
+        # On the disk that holds the checkout: in memory durability would cost nothing.
+        (TARGET.parent / "tmp").mkdir(exist_ok=True)
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="parapet-bench-", dir=TARGET.parent / "tmp"))
+        os.chmod(folder, 0o711)
+        stack = Stack(folder, 0 if pinned else None, audit_only=True)
+        try:
+            stack.start()
+            for protocol in ("simple", "extended", "prepared"):
+                for clients in (1,) if pinned else (8, 32):
+                    found = ratios(stack, "parapet", "off", clients, protocol)
+                    cpu = statistics.median(on["cpu"] - off["cpu"] for _, on, off in found)
+                    print(f"audit on against off, select {protocol}, {clients} clients{', pinned' if pinned else ''}: {shown(found)}, {cpu:.2f} µs of processor "
+                          f"an operation (wanted: at least 0.92)")
+            if not pinned:
+                for protocol in ("simple", "prepared"):
+                    found = ratios(stack, "disk", "parapet", 32, protocol)
+                    print(f"`disk` against `process`, select {protocol}, 32 clients: {shown(found)} (wanted: at least 0.5)")
+            stack.stop()
+            size, used = stack.entries("parapet")
+            print(f"bytes on the disk a decision{', pinned' if pinned else ''}: {used / size:.0f}, over {size} entries, hashes included", flush=True)
+        finally:
+            stack.stop()
+            if options.keep:
+                say(f"kept: {folder}")
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+    where = subprocess.run(["stat", "-f", "-c", "%T", str(TARGET)], capture_output=True, text=True).stdout.strip()
+    print(f"on {os.cpu_count()} CPUs, the log on {where}{', quick' if options.quick else ''}")
+
+
 def collect(label, clients, protocol, rounds, results):
     def ratio(target, base):
         pairs = [(one["tps"], other["tps"]) for one, other in zip(rounds[target], rounds[base]) if one and other]
@@ -480,11 +541,14 @@ def main():
     parser.add_argument("--only", choices=["select", "tpcb", "scan", "copy", "churn", "idle"], help="one workload")
     parser.add_argument("--durability", choices=["process", "disk"], default="process",
                         help="when an entry of the audit log counts: `disk` waits for the disk, as a group")
+    parser.add_argument("--audit", action="store_true", help="what the audit log costs; bench.sh builds what it needs")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
     options = parser.parse_args()
     Stack.durability = options.durability
     # A thousand sessions are more than a thousand files.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    if options.audit:
+        return measure_audit(options)
     results = []
     for pinned in (True, False):
         measure(options, pinned, results)
@@ -502,4 +566,5 @@ def main():
         print(f"\non {machine['cpus']} CPUs, {machine['postgres']}, {machine['pgbouncer']}, {machine['policies']} policies, audit on")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -18,3 +18,10 @@ pub mod spent;
 pub mod tasks;
 pub mod tokens;
 pub mod workloads;
+
+/// A build with `--all-features`, by mistake, must not become a gateway that enters nothing.
+#[cfg(feature = "unaudited")]
+const _: () = assert!(
+    option_env!("PARAPET_BENCH").is_some(),
+    "the feature `unaudited` enters nothing in the audit log: it is for `./bench.sh audit` alone"
+);

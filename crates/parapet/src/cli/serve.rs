@@ -62,6 +62,9 @@ impl Serve {
                 Ok(Exit::Done)
             }
             Ok(configuration) => {
+                if cfg!(feature = "unaudited") {
+                    output::message("✗ this build enters nothing in the audit log: it is for ./bench.sh audit alone");
+                }
                 let files = layers.sources().files();
                 let origin = Origin { reread: Box::new(move || load(layers.sources())), files };
                 wiring::serve(configuration, origin).await?;

@@ -13,7 +13,11 @@ pub(super) struct Version;
 
 impl Version {
     pub(super) fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
-        let version = env!("CARGO_PKG_VERSION");
+        let version = if cfg!(feature = "unaudited") {
+            concat!(env!("CARGO_PKG_VERSION"), "+unaudited")
+        } else {
+            env!("CARGO_PKG_VERSION")
+        };
         output::data(&if globals.for_programs() {
             output::object("parapet.version/v1", &json!({ "version": version, "target": std::env::consts::ARCH }))
         } else {

@@ -367,6 +367,11 @@ fn policies_are_tested_and_lints_inherited() {
     report("policies and lints", &wrong);
 }
 
+/// A line of TOML without its comment.
+fn code_of_toml(line: &str) -> &str {
+    line.split('#').next().unwrap_or_default()
+}
+
 /// 10. What the scripts, the documents and the recipes name exists.
 #[test]
 fn scripts_and_recipes_agree() {
@@ -380,5 +385,21 @@ fn scripts_and_recipes_agree() {
         }
     }
     assert!(read(".ci/run").contains("./test.sh"));
+    // The build that enters nothing is the benchmark's: nothing else may turn it on, by name or by all features.
+    for name in ["test.sh", ".ci/run", "scripts/install.sh", "demo.sh", "justfile", "Cargo.toml"] {
+        let text = read(name);
+        wrong.extend(
+            ["unaudited", "--all-features"]
+                .into_iter()
+                .filter(|word| text.contains(word))
+                .map(|word| format!("{name}: {word}")),
+        );
+    }
+    for (name, text) in files("crates", "toml").into_iter().filter(|(name, _)| name.ends_with("Cargo.toml")) {
+        let mut lines = text.lines().map(code_of_toml);
+        if lines.any(|line| line.contains("unaudited") && !line.starts_with("unaudited = [")) {
+            wrong.push(format!("{name}: turns `unaudited` on"));
+        }
+    }
     report("scripts", &wrong);
 }

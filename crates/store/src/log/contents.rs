@@ -7,12 +7,12 @@
 
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM, RandomizedNonceKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, RandomizedNonceKey, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kernel::audit::{Committed, ContentOf, PartContent, commitment, restore};
@@ -20,7 +20,7 @@ use kernel::id::SessionId;
 use kernel::workload::{Name, Person};
 use zeroize::Zeroizing;
 
-use super::envelope::{MasterKey, open, random_key, seal};
+use super::envelope::{MasterKey, open, random_key};
 use super::lines::{Backwards, Forwards, Line};
 use super::locate::From;
 use super::segment::Segment;
@@ -78,8 +78,62 @@ pub(super) struct Contents {
     next: u64,
     keys_file: Tail,
     next_key: u64,
-    keys: HashMap<String, (u64, RandomizedNonceKey)>,
+    keys: HashMap<Scope, (u64, LessSafeKey)>,
+    chance: Chance,
+    /// Kept, so that a piece allocates nothing.
+    sealed: Zeroizing<Vec<u8>>,
     line: Vec<u8>,
+}
+
+/// What one key is for. As cheap to look up as it is looked up often.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Scope {
+    Session(SessionId),
+    Person(Person),
+}
+
+impl Scope {
+    fn of(of: &ContentOf) -> Self {
+        match of {
+            ContentOf::Session(session, _) => Self::Session(*session),
+            ContentOf::Person(person) => Self::Person(person.clone()),
+        }
+    }
+}
+
+/// Random bytes, many at a time: to ask for a few costs more than all else that a piece needs. Those that were given are
+/// erased here.
+struct Chance {
+    bytes: Zeroizing<[u8; Self::AT_A_TIME]>,
+    left: usize,
+}
+
+impl std::fmt::Debug for Chance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chance").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl Chance {
+    const AT_A_TIME: usize = 1024;
+
+    fn new() -> Self {
+        Self { bytes: Zeroizing::new([0; Self::AT_A_TIME]), left: 0 }
+    }
+
+    /// `N` is far below `AT_A_TIME`.
+    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        if self.left < N {
+            aws_lc_rs::rand::fill(&mut *self.bytes).map_err(other)?;
+            self.left = Self::AT_A_TIME;
+        }
+        let there = self.bytes.get_mut(self.left.saturating_sub(N)..self.left).ok_or(io::ErrorKind::Other)?;
+        let mut taken = [0; N];
+        taken.copy_from_slice(there);
+        there.fill(0);
+        self.left -= N;
+        Ok(taken)
+    }
 }
 
 fn content_path(dir: &Path) -> PathBuf {
@@ -122,8 +176,18 @@ impl Contents {
         DirBuilder::new().recursive(true).mode(0o700).create(dir.join("content"))?;
         let (content, next) = numbered(&content_path(dir))?;
         let (keys_file, next_key) = numbered(&keys_path(dir))?;
-        let (keys, line) = (HashMap::new(), Vec::new());
-        Ok(Self { dir: dir.to_owned(), master, content, next, keys_file, next_key, keys, line })
+        Ok(Self {
+            dir: dir.to_owned(),
+            master,
+            content,
+            next,
+            keys_file,
+            next_key,
+            keys: HashMap::new(),
+            chance: Chance::new(),
+            sealed: Zeroizing::default(),
+            line: Vec::new(),
+        })
     }
 
     /// The files, to be forced to the disk.
@@ -139,35 +203,40 @@ impl Contents {
 
     /// Keeps a piece: its number, and the commitment to it.
     pub(super) fn put(&mut self, content: &PartContent<'_>) -> io::Result<(u64, [u8; 32])> {
-        let (owner, scope) = owner(content.of);
+        let scope = Scope::of(content.of);
         if !self.keys.contains_key(&scope) {
-            self.add_key(&owner, &scope)?;
+            self.add_key(content.of, &scope)?;
         }
         let (key_number, key) = self.keys.get(&scope).ok_or(io::ErrorKind::Other)?;
-        let nonce = random_key().map_err(other)?;
-        let piece = Zeroizing::new([&nonce[..], content.words].concat());
+        let nonce = Zeroizing::new(self.chance.take::<32>()?);
         let number = self.next;
-        let sealed = seal(key, number.to_string().as_bytes(), &piece).map_err(other)?;
         self.line.clear();
-        self.line.extend_from_slice(format!("{number} {key_number} ").as_bytes());
-        self.line.extend_from_slice(STANDARD.encode(sealed).as_bytes());
+        write!(self.line, "{number}")?;
+        seal_piece(key, self.chance.take()?, &self.line, [&*nonce, content.words], &mut self.sealed)?;
+        write!(self.line, " {key_number} ")?;
+        let begins = self.line.len();
+        let length = base64::encoded_len(self.sealed.len(), true).ok_or(io::ErrorKind::InvalidInput)?;
+        self.line.resize(begins + length, 0);
+        let place = self.line.get_mut(begins..).unwrap_or_default();
+        STANDARD.encode_slice(&*self.sealed, place).map_err(other)?;
         self.line.push(b'\n');
         self.content.write(&self.line)?;
         self.next += 1;
         Ok((number, commitment(&nonce, content.words)))
     }
 
-    fn add_key(&mut self, owner: &str, scope: &str) -> io::Result<()> {
+    fn add_key(&mut self, of: &ContentOf, place: &Scope) -> io::Result<()> {
         if self.keys.len() >= MOST_KEYS {
             self.keys.clear();
         }
+        let (owner, scope) = owner(of);
         let (number, secret) = (self.next_key, random_key().map_err(other)?);
-        let wrapped = self.master.wrap(&purpose(number, scope), &*secret).map_err(other)?;
+        let wrapped = self.master.wrap(&purpose(number, &scope), &*secret).map_err(other)?;
         let line = format!("{number} {owner} {scope} {}\n", STANDARD.encode(wrapped));
         self.keys_file.write(line.as_bytes())?;
         self.next_key += 1;
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &*secret).map_err(|_| io::ErrorKind::Other)?;
-        self.keys.insert(scope.to_owned(), (number, key));
+        let key = UnboundKey::new(&AES_256_GCM, &*secret).map_err(|_| io::ErrorKind::Other)?;
+        self.keys.insert(place.clone(), (number, LessSafeKey::new(key)));
         Ok(())
     }
 
@@ -190,6 +259,26 @@ impl Contents {
         })?;
         Ok(keys)
     }
+}
+
+/// As `envelope::seal`, in memory that is there: the nonce, the ciphertext of both parts together, and its tag.
+fn seal_piece(
+    key: &LessSafeKey,
+    nonce: [u8; NONCE_LEN],
+    about: &[u8],
+    [first, second]: [&[u8]; 2],
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
+    out.clear();
+    for part in [&nonce[..], first, second] {
+        out.extend_from_slice(part);
+    }
+    let clear = out.get_mut(NONCE_LEN..).unwrap_or_default();
+    // The nonce is random; one key seals the pieces of one session, far fewer than 2³² of them.
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let tag = key.seal_in_place_separate_tag(nonce, Aad::from(about), clear).map_err(other)?;
+    out.extend_from_slice(tag.as_ref());
+    Ok(())
 }
 
 /// Overwrites the pieces under these keys, on the disk. How many.
