@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -275,6 +276,22 @@ impl UpstreamTls {
     pub fn speaking(mut self, alpn: &[u8]) -> Self {
         Arc::make_mut(&mut self.config).alpn_protocols = vec![alpn.to_vec()];
         self
+    }
+
+    /// The same, showing a client certificate to servers that ask for one: the chain, leaf first, and its key.
+    pub fn showing(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, TlsError> {
+        let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => TlsError::OtherKey,
+            rustls::Error::InvalidCertificate(_) => TlsError::BadCertificate,
+            _ => TlsError::BadKey,
+        })?;
+        let mut config = ClientConfig::clone(&self.config);
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+        Ok(Self { config: Arc::new(config) })
     }
 
     /// Does the handshake over a dialled stream. `address` is the configured one: the certificate must be for its host. The

@@ -1,4 +1,5 @@
-//! The only place that opens outgoing sockets. It connects to addresses from the configuration, within a deadline.
+//! The only place that opens outgoing sockets. It connects to addresses from the configuration, or to those that `address.rs`
+//! has checked for a workload, within a deadline.
 //!
 //! Whether anything may be sent over the connection is decided before, in `session.rs`; TLS over it is `tls.rs`.
 
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::upstream::address::Pinned;
 
 /// Where something listens, as configured.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -127,6 +130,23 @@ impl Dialler {
         let timed_out = |_elapsed| DialError::TimedOut { address: address.clone(), within };
         tokio::time::timeout(within, connect(address)).await.map_err(timed_out)?
     }
+
+    /// The addresses of a name, for [`Reach`](super::address::Reach) to check. Nothing is dialled.
+    pub(super) async fn resolve(&self, name: &str, port: u16, within: Duration) -> Result<Vec<IpAddr>, DialError> {
+        let address = || Address::Tcp { host: name.to_owned(), port };
+        let timed_out = |_elapsed| DialError::TimedOut { address: address(), within };
+        let found = tokio::time::timeout(within, tokio::net::lookup_host((name, port)));
+        let found = found.await.map_err(timed_out)?.map_err(|_none| DialError::Unresolved { address: address() })?;
+        let found: Vec<_> = found.map(|found| found.ip()).collect();
+        if found.is_empty() { Err(DialError::Unresolved { address: address() }) } else { Ok(found) }
+    }
+
+    /// Connects to the addresses that were checked, and to no other: the name is not resolved again (HT12).
+    pub async fn connect_pinned(&self, pinned: &Pinned, within: Duration) -> Result<Stream, DialError> {
+        let address = || Address::Tcp { host: pinned.host().to_string(), port: pinned.port() };
+        let timed_out = |_elapsed| DialError::TimedOut { address: address(), within };
+        tokio::time::timeout(within, connect_checked(pinned, &address())).await.map_err(timed_out)?
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that opens outgoing sockets")]
@@ -147,6 +167,27 @@ async fn connect(address: &Address) -> Result<Stream, DialError> {
                 return Ok(Stream::Tcp(stream));
             }
             Err(error) => last = unreachable(error),
+        }
+    }
+    Err(last)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that opens outgoing sockets")]
+async fn connect_checked(pinned: &Pinned, address: &Address) -> Result<Stream, DialError> {
+    let unreachable = |kind| DialError::Unreachable { address: address.clone(), kind };
+    let mut last = DialError::Unresolved { address: address.clone() };
+    for candidate in pinned.addresses() {
+        match TcpStream::connect(candidate).await {
+            Ok(stream) => {
+                // A public address can still be this very machine's.
+                let own = stream.local_addr().is_ok_and(|local| local.ip() == candidate.ip());
+                if pinned.is_public() && own {
+                    return Err(unreachable(io::ErrorKind::AddrNotAvailable));
+                }
+                stream.set_nodelay(true).map_err(|error| unreachable(error.kind()))?;
+                return Ok(Stream::Tcp(stream));
+            }
+            Err(error) => last = unreachable(error.kind()),
         }
     }
     Err(last)

@@ -167,6 +167,24 @@ impl Fetcher {
         asked.await.map_err(|_elapsed| FetchError::TimedOut(within))?
     }
 
+    /// Posts a form with an `Authorization` of its own, as to a token endpoint. Otherwise as [`Self::post`].
+    pub async fn post_form(
+        &self,
+        location: &Location,
+        authorization: HeaderValue,
+        form: Bytes,
+        cap: usize,
+        within: Duration,
+    ) -> Result<Answer, FetchError> {
+        let request = Request::post(&location.path)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(AUTHORIZATION, authorization)
+            .body(Full::new(form))
+            .map_err(|_invalid| FetchError::Malformed)?;
+        let asked = tokio::time::timeout(within, self.ask(location, request, cap, within));
+        asked.await.map_err(|_elapsed| FetchError::TimedOut(within))?
+    }
+
     async fn fetch_at_leisure(&self, location: &Location, cap: usize, within: Duration) -> Result<Vec<u8>, FetchError> {
         let request = Request::get(&location.path).body(Full::default()).map_err(|_invalid| FetchError::Malformed)?;
         match self.ask(location, request, cap, within).await? {

@@ -2,6 +2,9 @@
 //!
 //! What is said over a connection is the business of the protocols.
 
+pub mod address;
+pub mod credential;
 pub mod dial;
 pub mod fetch;
+pub mod origin;
 pub mod secret;
