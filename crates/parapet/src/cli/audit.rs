@@ -234,6 +234,6 @@ pub(super) fn log_folder(globals: &Globals) -> PathBuf {
 }
 
 /// The public keys that sign the log of this state folder, from where its signing keys stand; none if it cannot be read.
-fn trusted_keys(globals: &Globals) -> Vec<VerifierKey> {
+pub(super) fn trusted_keys(globals: &Globals) -> Vec<VerifierKey> {
     store::log::public_keys(&crate::audit::keys_path(&state_folder(globals))).unwrap_or_default()
 }

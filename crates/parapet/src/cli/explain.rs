@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::client::{Client, named};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::{Format, Globals};
-use crate::cli::proof::{self, Proof};
+use crate::cli::proof::{self, Claim, Proof};
 use crate::cli::{audit, codes, id, output, page};
 use crate::config::variable;
 
@@ -33,7 +33,7 @@ impl Explain {
         }
         let answer = Client::new(globals)?.get(&format!("/v1/decisions/{id}")).await;
         let mut answer = named(answer, "decision", &id, "parapet audit search")?;
-        let proof = proof_of(&answer, globals);
+        let proof = proof_of(&answer, globals).await;
         if let (Some(proof), Some(members)) = (&proof, answer.as_object_mut()) {
             members.insert("proof".to_owned(), proof.json());
         }
@@ -72,14 +72,15 @@ async fn login(id: &str, globals: &Globals) -> Result<Exit, Failure> {
 }
 
 /// Proves a decision's entry in the log of the gateway that was asked.
-pub(crate) fn proof_of(answer: &Value, globals: &Globals) -> Option<Proof> {
+pub(crate) async fn proof_of(answer: &Value, globals: &Globals) -> Option<Proof> {
     let seq = answer.get("seq")?.as_u64()?;
     let chain = answer.get("chain")?.as_str()?;
     if variable("PARAPET_ADMIN").is_some() && globals.state.is_none() {
         // The folder found here may be another gateway's: what it holds would prove nothing.
         return Some(Proof::NotTried("name the gateway's folder with `--state-folder`"));
     }
-    Some(proof::prove(&audit::log_folder(globals), seq, chain))
+    let claim = Claim { seq, chain, decision: answer.get("decision").and_then(Value::as_str) };
+    Some(proof::prove(&audit::log_folder(globals), claim, &audit::trusted_keys(globals)).await)
 }
 
 fn code(text: &str, globals: &Globals) -> Result<String, Failure> {

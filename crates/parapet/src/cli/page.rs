@@ -322,8 +322,9 @@ fn proof(answer: &Value) -> Option<String> {
     match answer.pointer("/proof/verified") {
         Some(Value::Bool(true)) => {
             let entries = answer.pointer("/proof/entries").map(scalar).unwrap_or_default();
+            let root = answer.pointer("/proof/root").map(short).unwrap_or_default();
             let mark = Styled(Tone::Good, "✓ verified locally");
-            let _infallible = write!(text, ", in a log of {entries}  {mark}");
+            let _infallible = write!(text, ", included in head {root} of {entries}  {mark}");
         }
         Some(Value::Bool(false)) => {
             let _infallible = write!(text, "  {}: {why}", Styled(Tone::Bad, "✗ failed"));

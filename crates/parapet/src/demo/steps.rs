@@ -138,21 +138,24 @@ async fn explain(folder: &Path, client: &Client) -> anyhow::Result<bool> {
     output::message("\n$ parapet explain last");
     let globals = globals(folder);
     let mut decision = get(client, "/v1/decisions/last").await?;
-    let proof = crate::cli::explain::proof_of(&decision, &globals);
+    let proof = crate::cli::explain::proof_of(&decision, &globals).await;
     set(&mut decision, "proof", proof.as_ref().map(Proof::json).unwrap_or_default());
     output::message(page::decision(&decision, &globals).trim_end());
-    Ok(decision.pointer("/explanation/policies").is_some() && matches!(proof, Some(Proof::Verified { .. })))
+    Ok(decision.pointer("/explanation/policies").is_some() && matches!(proof, Some(Proof::Verified(_))))
 }
 
 /// Shows what stands in the log about the last decision, and whether that is proved.
 async fn show_operator(folder: &Path, client: &Client) -> anyhow::Result<bool> {
     let decision = get(client, "/v1/decisions/last").await?;
     let member = |name: &str| decision.get(name).map(output::scalar).unwrap_or_default();
-    let proof = crate::cli::explain::proof_of(&decision, &globals(folder));
+    let proof = crate::cli::explain::proof_of(&decision, &globals(folder)).await;
     let (place, mark) = match &proof {
-        Some(Proof::Verified { leaf, entries }) => {
-            let leaf = leaf.get(..12).unwrap_or(leaf);
-            (format!("leaf {leaf}, in a log of {entries}"), Styled(Tone::Good, "✓ verified locally").to_string())
+        Some(Proof::Verified(proved)) => {
+            let root = proved.root.get(..12).unwrap_or(&proved.root);
+            (
+                format!("included in head {root} of {}", proved.entries),
+                Styled(Tone::Good, "✓ verified locally").to_string(),
+            )
         }
         Some(Proof::Failed(why)) => (why.clone(), Styled(Tone::Bad, "✗ failed").to_string()),
         Some(Proof::NotTried(_)) | None => (String::new(), "not verified".to_owned()),
@@ -163,7 +166,7 @@ async fn show_operator(folder: &Path, client: &Client) -> anyhow::Result<bool> {
         member("decision"),
         member("seq")
     ));
-    Ok(matches!(proof, Some(Proof::Verified { .. })))
+    Ok(matches!(proof, Some(Proof::Verified(_))))
 }
 
 async fn get(client: &Client, path: &str) -> anyhow::Result<Value> {
