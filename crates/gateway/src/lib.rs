@@ -8,6 +8,7 @@ pub mod budget;
 pub mod lanes;
 pub mod listen;
 pub mod login;
+mod places;
 pub mod protocol;
 pub mod relay;
 pub mod session;

@@ -27,6 +27,7 @@ use kernel::verdict::{Ask, Content, Deciding, Deny, DenyReason, Permit, Receipt,
 use kernel::workload::Name;
 
 use crate::budget::Budgets;
+use crate::places::{self, ProofId};
 use crate::sessions::{Cut, Live, Registration, SessionStart, Sessions};
 
 /// What every session needs of the rest of the product.
@@ -192,9 +193,11 @@ impl Session {
             provenance: who.provenance().cloned(),
             ..Circumstances::beginning(now, arrival.source, arrival.tls)
         };
-        let registration = parts.sessions.register(SessionStart {
+        let snapshot = parts.snapshots.current();
+        let mut registration = parts.sessions.register(SessionStart {
             id: arrival.id,
             workload: who.workload().clone(),
+            owner: snapshot.workload(who.workload()).map(|workload| workload.owner.clone()),
             upstream: upstream.clone(),
             protocol,
             source: arrival.source,
@@ -204,8 +207,13 @@ impl Session {
             counts_from: who.counts_from(),
             around: around.clone(),
         });
-        // A signal that came between the proof and this place is not to be missed.
-        parts.snapshots.current().revocations().check(&who)?;
+        // A signal that came between the proof and this place is not to be missed, nor another owner.
+        let snapshot = parts.snapshots.current();
+        snapshot.revocations().check(&who)?;
+        registration.live().cut_if_ended(&snapshot, now);
+        if let Some(reason) = places::signal(registration.used(ProofId::of(&who)), now) {
+            parts.containment.note(who.workload(), reason);
+        }
         let mut session = Self {
             parts,
             id: arrival.id,

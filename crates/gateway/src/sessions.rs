@@ -13,9 +13,10 @@ use kernel::id::{DecisionId, SessionId, TaskId};
 use kernel::policy::Snapshot;
 use kernel::ports::{Clock, LiveSessions, SessionView, Snapshots};
 use kernel::time::Timestamp;
-use kernel::workload::{Name, Standing};
+use kernel::workload::{Name, Person, Standing};
 use tokio::sync::Notify;
 
+use crate::places::{Places, ProofId};
 use crate::task_use::TaskUses;
 
 /// How often it is looked whether a session's proof has ended.
@@ -28,7 +29,7 @@ pub enum Cut {
     Killed,
     /// Its workload was quarantined.
     Quarantined,
-    /// Its workload was retired or has expired, its upstream is gone, or its proof has ended.
+    /// Its workload was retired, has expired or has another owner, its upstream is gone, or its proof has ended.
     Revoked,
     /// The gateway shuts down.
     Drained,
@@ -72,6 +73,8 @@ pub struct SessionStart {
     pub id: SessionId,
     /// Who.
     pub workload: Name,
+    /// Who answered for the workload when it began; none if nobody did any more.
+    pub owner: Option<Person>,
     /// To which upstream.
     pub upstream: Name,
     /// The protocol, such as `postgres`.
@@ -102,6 +105,8 @@ pub struct Live {
     cut: AtomicU8,
     cancels: AtomicU64,
     word: Notify,
+    /// Wakes everybody who waits for the cut, where one session has several exchanges at a time.
+    gone: Arc<Notify>,
 }
 
 impl Live {
@@ -115,6 +120,31 @@ impl Live {
         // Whoever came first is the reason; a later one changes nothing.
         let _lost_race = self.cut.compare_exchange(0, why.number(), Ordering::AcqRel, Ordering::Acquire);
         self.word.notify_one();
+        self.gone.notify_waiters();
+    }
+
+    /// Wakes every waiter when the session is cut. Who has begun to wait looks at [`Self::is_cut`] once more.
+    pub(crate) fn gone(&self) -> &Arc<Notify> {
+        &self.gone
+    }
+
+    /// Cuts it if it may not go on in this snapshot.
+    pub(crate) fn cut_if_ended(&self, snapshot: &Snapshot, now: Timestamp) {
+        let start = &self.start;
+        let before = snapshot.revocations().before(&start.workload);
+        if before.is_some_and(|before| start.counts_from.is_none_or(|from| from <= before)) {
+            self.cut(Cut::Revoked);
+        }
+        let workload = snapshot.workload(&start.workload);
+        match workload.map(|workload| workload.standing(now)) {
+            Some(Standing::Good) if snapshot.upstream(&start.upstream).is_some() => {}
+            Some(Standing::Quarantined) => self.cut(Cut::Quarantined),
+            _ => self.cut(Cut::Revoked),
+        }
+        // Whoever answers for it now never let it in (hazard ID21): it may come again, in their name.
+        if workload.map(|workload| &workload.owner) != start.owner.as_ref() {
+            self.cut(Cut::Revoked);
+        }
     }
 
     /// Leaves word that the client asked to cancel what runs.
@@ -172,6 +202,8 @@ pub struct Sessions {
     observed: Mutex<BTreeMap<Name, u64>>,
     /// What tasks have used of their limits.
     task_uses: TaskUses,
+    /// Where proofs are in use.
+    places: Places,
 }
 
 impl Sessions {
@@ -187,9 +219,10 @@ impl Sessions {
             cut: AtomicU8::new(0),
             cancels: AtomicU64::new(0),
             word: Notify::new(),
+            gone: Arc::new(Notify::new()),
         });
         self.locked().insert(id, Arc::clone(&live));
-        Registration { sessions: Arc::clone(self), id, live }
+        Registration { sessions: Arc::clone(self), id, live, proof: None }
     }
 
     /// How many requests to an upstream passed only because it, or their policy, observes, since the start.
@@ -235,19 +268,11 @@ impl Sessions {
         }
     }
 
-    /// Cuts the sessions of workloads that may no longer act in this snapshot, and those whose proof a signal revoked.
+    /// Cuts the sessions of workloads that may no longer act in this snapshot or have another owner than when they began, and
+    /// those whose proof a signal revoked.
     pub fn cut_ended(&self, snapshot: &Snapshot, now: Timestamp) {
         for live in self.locked().values() {
-            let before = snapshot.revocations().before(&live.start.workload);
-            if before.is_some_and(|before| live.start.counts_from.is_none_or(|from| from <= before)) {
-                live.cut(Cut::Revoked);
-            }
-            let standing = snapshot.workload(&live.start.workload).map(|workload| workload.standing(now));
-            match standing {
-                Some(Standing::Good) if snapshot.upstream(&live.start.upstream).is_some() => {}
-                Some(Standing::Quarantined) => live.cut(Cut::Quarantined),
-                _ => live.cut(Cut::Revoked),
-            }
+            live.cut_if_ended(snapshot, now);
         }
     }
 
@@ -294,9 +319,16 @@ pub struct Registration {
     sessions: Arc<Sessions>,
     id: SessionId,
     live: Arc<Live>,
+    proof: Option<ProofId>,
 }
 
 impl Registration {
+    /// Notes by which proof the session began. From how many networks that is in use now.
+    pub(crate) fn used(&mut self, proof: ProofId) -> usize {
+        self.proof = Some(proof);
+        self.sessions.places.arrive(proof, self.live.start.source)
+    }
+
     /// The session as others see it.
     pub fn live(&self) -> &Arc<Live> {
         &self.live
@@ -311,5 +343,8 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.sessions.locked().remove(&self.id);
+        if let Some(proof) = self.proof {
+            self.sessions.places.leave(proof, self.live.start.source);
+        }
     }
 }

@@ -91,6 +91,7 @@ fn session(sessions: &Arc<Sessions>) -> Registration {
     sessions.register(SessionStart {
         id: SessionId::new(began, 1),
         workload: name("reporting"),
+        owner: None,
         upstream: name("shop-db"),
         protocol: "postgres",
         source: source(1),
