@@ -10,6 +10,7 @@ mod claims;
 pub mod dpop;
 mod json;
 pub mod jwks;
+pub mod logins;
 pub mod native;
 pub mod oidc;
 pub mod security_event;

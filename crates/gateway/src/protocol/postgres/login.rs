@@ -99,12 +99,7 @@ pub(super) async fn log_in(
             return refuse(gateway, &arrival, channel, &request, asked, &format!("connecting is denied: {why}")).await;
         }
     };
-    if let Some(native) = &gateway.native {
-        native.watch(session.who().evidence(), session.live());
-    }
-    if let Some(tasks) = &gateway.tasks {
-        tasks.watch(session.who(), session.live());
-    }
+    gateway.logins.watch(&session);
     let opened = Opening { session, receipt, guarded, place };
     welcome(gateway, opened, channel, request).await
 }

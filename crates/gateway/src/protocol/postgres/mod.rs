@@ -38,6 +38,7 @@ use self::channel::Channel;
 use self::negotiate::Greeting;
 use self::stream::ClientStream;
 use crate::login::bearer::BearerLogins;
+use crate::login::logins::Logins;
 use crate::login::native::NativeLogins;
 use crate::login::oidc::Issuers;
 use crate::login::task::TaskTokens;
@@ -58,10 +59,8 @@ const GREETING: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct PostgresGateway {
     pub(crate) parts: Parts,
-    pub(crate) issuers: Arc<Issuers>,
-    native: Option<Arc<NativeLogins>>,
+    logins: Logins,
     bearer: Option<Arc<BearerLogins>>,
-    tasks: Option<Arc<TaskTokens>>,
     pub(crate) dialler: Dialler,
     tls: Option<Offer>,
     upstreams: Vec<Arc<Guarded>>,
@@ -80,10 +79,8 @@ impl PostgresGateway {
     ) -> Self {
         Self {
             parts,
-            issuers,
-            native: None,
+            logins: Logins::new(issuers),
             bearer: None,
-            tasks: None,
             dialler,
             tls,
             upstreams,
@@ -94,7 +91,7 @@ impl PostgresGateway {
     /// The same, taking native tokens too. Without, each is refused.
     #[must_use]
     pub fn with_native_tokens(self, native: Arc<NativeLogins>) -> Self {
-        Self { native: Some(native), ..self }
+        Self { logins: self.logins.with_native_tokens(native), ..self }
     }
 
     /// The same, asking some names for their tokens by OAUTHBEARER. Without, tokens are passwords.
@@ -106,7 +103,7 @@ impl PostgresGateway {
     /// The same, taking Parapet's own tokens too. Without, each is refused.
     #[must_use]
     pub fn with_task_tokens(self, tasks: Arc<TaskTokens>) -> Self {
-        Self { tasks: Some(tasks), ..self }
+        Self { logins: self.logins.with_task_tokens(tasks), ..self }
     }
 
     /// The upstream that a client means by a database name: an upstream's name, or the database of exactly one.

@@ -10,9 +10,7 @@ use super::channel::{Channel, ChannelError};
 use super::login::PATIENCE;
 use super::stream::ClientStream;
 use crate::login::bearer::{self, BearerLogins, BearerMessage};
-use crate::login::certificate::CertificateRefusal;
-use crate::login::native::NativeLogins;
-use crate::login::task::{ShownBeside, TaskTokens};
+use crate::login::task::ShownBeside;
 use crate::session::Arrival;
 
 /// The longest password or SASL message: a token of 16 KiB and what is around it.
@@ -54,21 +52,13 @@ pub(super) async fn prove(
     mut out: Vec<u8>,
 ) -> Result<Vec<VerifiedAttestation>, Unproved> {
     let certificates = caller.certificates;
-    if !certificates.is_empty() {
-        let attested = match gateway.issuers.trust_domains().attest(certificates) {
-            Ok(attestation) => Some(attestation),
-            // It names nobody, and can still be what a token is bound to.
-            Err(CertificateRefusal::NoName) => None,
-            Err(error) => return Err(Unproved::Refused(format!("client certificate: {error}"))),
-        };
-        let snapshot = gateway.parts.snapshots.current();
-        let bound = |attestation: &VerifiedAttestation| snapshot.trust().matching(attestation).next().is_some();
-        if let Some(attestation) = attested.filter(bound) {
-            if !out.is_empty() {
-                channel.send(&out, PATIENCE).await.map_err(Unproved::Client)?;
-            }
-            return Ok(vec![attestation]);
+    let snapshot = gateway.parts.snapshots.current();
+    let attested = gateway.logins.attest_certificates(&snapshot, certificates).map_err(Unproved::Refused)?;
+    if let Some(attestation) = attested {
+        if !out.is_empty() {
+            channel.send(&out, PATIENCE).await.map_err(Unproved::Client)?;
         }
+        return Ok(vec![attestation]);
     }
     let by_bearer = gateway.bearer.as_ref().is_some_and(|bearer| bearer.is_for(caller.name));
     if by_bearer && !caller.arrival.tls {
@@ -107,27 +97,9 @@ pub(super) async fn prove(
         let password = response.password().ok().and_then(|password| std::str::from_utf8(password).ok());
         password.ok_or_else(|| Unproved::Refused("the password is not text".to_owned()))?
     };
-    let attested = attest_token(gateway, caller, token).await;
+    let beside = ShownBeside { certificate: certificates.first(), key: None };
+    let attested = gateway.logins.attest_token(token, beside, caller.arrival.source).await;
     attested.map(|attestation| vec![attestation]).map_err(Unproved::Refused)
-}
-
-/// What a token proves, whatever message it came in.
-async fn attest_token(
-    gateway: &PostgresGateway,
-    caller: &Caller<'_>,
-    token: &str,
-) -> Result<VerifiedAttestation, String> {
-    if NativeLogins::is_meant(token) {
-        let native = gateway.native.as_ref().ok_or("no native tokens are taken")?;
-        return native.verify(token, caller.arrival.source).map_err(|error| format!("token: {error}"));
-    }
-    if TaskTokens::is_meant(token) {
-        let tasks = gateway.tasks.as_ref().ok_or("no tokens of Parapet's own are taken")?;
-        let beside = ShownBeside { certificate: caller.certificates.first(), key: None };
-        return tasks.verify(token, beside).map_err(|error| format!("token: {error}"));
-    }
-    let verified = gateway.issuers.verify_beside(token, caller.certificates.first()).await;
-    verified.map_err(|error| format!("token: {error}"))
 }
 
 /// Tells a client that its bearer token is refused, and takes its answer. The error that ends the login comes after. What the
