@@ -233,4 +233,6 @@ mod golden;
 #[cfg(test)]
 mod narrowing;
 #[cfg(test)]
+mod requests;
+#[cfg(test)]
 mod tests;

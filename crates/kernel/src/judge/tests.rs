@@ -14,7 +14,7 @@ const EMAIL: [&str; 4] = ["shop", "public", "customers", "email"];
 const ORDERS: [&str; 3] = ["shop", "public", "orders"];
 const PERMIT: &str = "@id(\"all\") permit(principal, action, resource);";
 
-fn said(verdict: &Verdict) -> String {
+pub(super) fn said(verdict: &Verdict) -> String {
     let terms = |terms: &crate::verdict::Terms| {
         let mut text = String::new();
         for (index, mask, policy) in &terms.masks {

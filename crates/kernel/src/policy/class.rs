@@ -46,7 +46,7 @@ impl ClassPattern {
             return Err(InvalidPattern);
         }
         let of = match pattern.find('$') {
-            Some(at) if at == 0 || pattern.starts_with('/') || pattern.contains(" /") => json(pattern, at)?,
+            Some(at) if at == 0 || pattern.starts_with('/') || pattern.contains(" $") => json(pattern, at)?,
             _ if ["Query.", "Mutation.", "Subscription."].iter().any(|root| pattern.starts_with(root)) => {
                 Pattern::Selection(pattern.to_owned())
             }

@@ -201,7 +201,7 @@ impl Details {
     }
 
     /// Which bound an operation breaks; none if it lies inside. Of several objects, that which came nearest says so.
-    pub(super) fn outside(&self, operation: &Operation) -> Option<Bound> {
+    pub(crate) fn outside(&self, operation: &Operation) -> Option<Bound> {
         let mut nearest = None;
         for scope in &self.scopes {
             match scope.outside(operation) {

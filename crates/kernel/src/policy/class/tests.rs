@@ -45,8 +45,51 @@ fn classes_of_tables_hold_for_their_columns() {
 }
 
 #[test]
+fn classes_of_fields_are_by_path_and_template() {
+    let upstream: Name = "payments".parse().unwrap();
+    let patterns = [
+        ClassPattern::new("$.customers[*].email", "pii").unwrap(),
+        ClassPattern::new("/v1/customers/{id} $.email", "pii").unwrap(),
+        ClassPattern::new("GET /v1/cards $['a b'].number", "pci").unwrap(),
+        ClassPattern::new("Query.*.phone", "pii").unwrap(),
+        ClassPattern::new("public.customers.email", "sql").unwrap(),
+    ];
+    for (template, field, expected) in [
+        ("/v1/x", "$.customers[*].email", &["pii"][..]),
+        ("/**", "$.customers[*].email", &["pii"]),
+        ("/v1/customers/{id}", "$.email", &["pii"]),
+        ("/v1/customers", "$.email", &[]),
+        ("/v1/cards", "$['a b'].number", &["pci"]),
+        ("/graphql", "Query.customer.phone", &["pii"]),
+        ("/graphql", "Query.customer.orders.phone", &["pii"]),
+        ("/graphql", "Mutation.customer.phone", &[]),
+    ] {
+        let found =
+            Classes::new(patterns.to_vec()).of(&Resource::new(ResourceKind::Field, &upstream, [template, field]));
+        assert_eq!(found.iter().map(|class| &**class).collect::<Vec<_>>(), expected, "{template} {field}");
+    }
+    // A schema may be called as the root of GraphQL.
+    let query = ClassPattern::new("Query.t.c", "pii").unwrap();
+    let column = Resource::new(ResourceKind::Column, &upstream, ["db", "Query", "t", "c"]);
+    assert_eq!(Classes::new(vec![query]).of(&column).len(), 1);
+}
+
+#[test]
 fn other_forms_are_refused() {
-    for pattern in ["", "customers", "a.b.c.d", "public..email", "public.customers."] {
+    for pattern in [
+        "$",
+        "GET $.email",
+        "v1 $.email",
+        "/v1 /v2 x $.email",
+        "GET  /v1 $.email",
+        "/v1$.email",
+        "$.a\n",
+        "",
+        "customers",
+        "a.b.c.d",
+        "public..email",
+        "public.customers.",
+    ] {
         assert_eq!(ClassPattern::new(pattern, "pii"), Err(InvalidPattern), "{pattern}");
     }
     assert_eq!(ClassPattern::new("public.customers", ""), Err(InvalidPattern));

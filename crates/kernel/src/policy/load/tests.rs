@@ -58,6 +58,18 @@ fn every_problem_is_told_with_its_place() {
         ("@id(\"a\") @limit(\"per=0/1h\") forbid(principal, action, resource);", vec!["1:10 PAR0106"]),
         ("@id(\"a\") @limit(\"per=20/1y\") forbid(principal, action, resource);", vec!["1:10 PAR0106"]),
         ("@id(\"a\") @limit(\"rows=10, per=20/1h\") forbid(principal, action, resource);", vec![]),
+        (
+            "@id(\"a\") @limit(\"sum(amount)=10000000000/1h, sum(fee)=1/1d\") forbid(principal, action, resource);",
+            vec![],
+        ),
+        ("@id(\"a\") @limit(\"sum()=1/1h\") forbid(principal, action, resource);", vec!["1:10 PAR0106"]),
+        ("@id(\"a\") @limit(\"sum(a b)=1/1h\") forbid(principal, action, resource);", vec!["1:10 PAR0106"]),
+        ("@id(\"a\") @limit(\"sum(amount)=0/1h\") forbid(principal, action, resource);", vec!["1:10 PAR0106"]),
+        ("@id(\"a\") @limit(\"sum(amount)=-5/1h\") forbid(principal, action, resource);", vec!["1:10 PAR0106"]),
+        (
+            "@id(\"a\") @limit(\"sum(amount)=99999999999999999999/1h\") forbid(principal, action, resource);",
+            vec!["1:10 PAR0106"],
+        ),
         ("@id(\"a\") forbid(principal, action == Action::\"sql:drop\", resource is Workload);", vec!["1:1 PAR0110"]),
         ("@id(\"a\") @mask(\"null\") forbid(principal, action, resource is Column);", vec!["1:10 PAR0111"]),
         ("@id(\"a\") @mask(\"null\") forbid(principal, action in Action::\"read\", resource);", vec!["1:10 PAR0111"]),
