@@ -240,7 +240,7 @@ fn values_are_in_no_entry() {
     );
     let snapshot = snapshot(&policies);
     let operation = post(refund(Some(48_151_623)));
-    let evaluation = evaluate(&snapshot, &name("bot"), &name("payments"), &[operation.clone()], &around());
+    let evaluation = evaluate(&snapshot, &name("bot"), &name("payments"), std::slice::from_ref(&operation), &around());
     assert_eq!(evaluation.terms.budgets.len(), 1);
     let (workload, upstream) = (name("bot"), name("payments"));
     let about = About { workload: &workload, upstream: &upstream, bundle: "b", provenance: None };
