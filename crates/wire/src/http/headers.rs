@@ -1,0 +1,372 @@
+//! Which headers go on, in both directions: nothing that belongs to one connection, nothing that says who the caller is, and
+//! nothing that would make an upstream read another request than policy saw (HT06, HT07, HT13, HT14).
+//!
+//! What goes on is what is left; what the gateway adds, it adds afterwards. Names with an underscore go, because what follows
+//! the CGI reads `_` and `-` as one letter. Sources: RFC 9110, §6.5.1, §7.6, §13.1, §14.2; RFC 9113, §8.2.2.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::http::letters::trim;
+use crate::http::violation::Violation;
+
+/// Headers that belong to one connection. `te: trailers` is added again where it was. RFC 9110, §7.6.1.
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+/// The caller's credentials, which no upstream gets.
+const CREDENTIALS: &[&str] = &["authorization", "proxy-authorization", "cookie", "cookie2", "dpop"];
+
+/// Headers that say from where and through whom a request came.
+const FORWARDING: &[&str] = &[
+    "forwarded",
+    "via",
+    "max-forwards",
+    "x-real-ip",
+    "x-client-ip",
+    "client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "fastly-client-ip",
+    "x-cluster-client-ip",
+    "x-originating-ip",
+    "x-remote-ip",
+    "x-remote-addr",
+    "x-remote-user",
+    "remote-user",
+    "x-authenticated-user",
+    "x-client-cert",
+    "x-client-verify",
+    "x-client-dn",
+    "ssl-client-cert",
+    "ssl-client-verify",
+    "x-host",
+    "x-original-host",
+    "x-original-forwarded-for",
+    "x-proxyuser-ip",
+    "x-azure-clientip",
+    "x-azure-socketip",
+    "x-appengine-user-ip",
+    "cdn-loop",
+    "proxy",
+];
+
+/// What many headers of the same sort begin with.
+const FORWARDING_PREFIXES: &[&str] = &[
+    "x-forwarded-",
+    "x-ssl-client-",
+    "x-auth-request-",
+    "x-envoy-",
+    "x-goog-authenticated-user-",
+    "x-ms-client-principal",
+    "x-amzn-oidc-",
+    "x-parapet-",
+    "parapet-",
+];
+
+/// Headers that make a framework or a server take another method or path than the request line says.
+const OVERRIDES: &[&str] = &[
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-http-path-override",
+    "x-original-url",
+    "x-original-uri",
+    "x-original-path",
+    "x-original-method",
+    "x-rewrite-url",
+    "x-rewrite-uri",
+    "x-override-url",
+    "x-request-uri",
+    "request-uri",
+    "x-waws-unencoded-url",
+    "x-middleware-subrequest",
+    "x-middleware-rewrite",
+    "x-accel-redirect",
+    "x-sendfile",
+];
+
+/// What `Connection` may not name: a next hop that believed it would read another message (HT07).
+const NEVER_NOMINATED: &[&str] = &[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "content-type",
+    "content-encoding",
+    "authorization",
+    "cookie",
+    "expect",
+    "range",
+    "cache-control",
+    "if-match",
+    "if-unmodified-since",
+    "accept-encoding",
+];
+
+/// Headers that may stand once: of two, one parser takes the first and another the last (HT08).
+const ONCE: &[HeaderName] = &[
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::EXPECT,
+    header::RANGE,
+    header::HOST,
+    header::UPGRADE,
+    header::COOKIE,
+];
+
+/// What is true of a name, however it writes its hyphens.
+fn is_taken_out(name: &str) -> bool {
+    name.as_bytes().contains(&b'_')
+        || HOP_BY_HOP.contains(&name)
+        || CREDENTIALS.contains(&name)
+        || FORWARDING.contains(&name)
+        || OVERRIDES.contains(&name)
+        || FORWARDING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// May a field of this name stand in trailers? Nothing that frames, routes, authenticates or describes the content may.
+/// RFC 9110, §6.5.1.
+pub(super) fn may_trail(name: &[u8]) -> bool {
+    const HEAD_ONLY: &[&str] = &[
+        "host",
+        "content-length",
+        "content-type",
+        "content-encoding",
+        "content-range",
+        "trailer",
+        "expect",
+        "range",
+        "cache-control",
+        "prefer",
+        "set-cookie",
+        "age",
+        "date",
+        "expires",
+        "location",
+        "retry-after",
+        "vary",
+        "warning",
+        "www-authenticate",
+        "pragma",
+        "accept-encoding",
+        "if-match",
+        "if-none-match",
+        "if-modified-since",
+        "if-unmodified-since",
+        "if-range",
+    ];
+    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+    !HEAD_ONLY.contains(&name.as_str()) && !is_taken_out(&name)
+}
+
+/// Takes out of a request's trailers what may not stand there; HTTP/2 does not let `framing` see them.
+///
+/// # Errors
+/// [`Violation::Trailer`] if there is anything of the sort.
+pub fn request_trailers(trailers: &HeaderMap) -> Result<(), Violation> {
+    if trailers.keys().all(|name| may_trail(name.as_str().as_bytes())) { Ok(()) } else { Err(Violation::Trailer) }
+}
+
+/// Takes out of a response's trailers what may not stand there, and on masked routes everything but gRPC's status.
+pub fn response_trailers(trailers: &mut HeaderMap, masked: bool) {
+    let gone: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|name| {
+            !may_trail(name.as_str().as_bytes()) || masked && !matches!(name.as_str(), "grpc-status" | "grpc-message")
+        })
+        .cloned()
+        .collect();
+    for name in gone {
+        trailers.remove(name);
+    }
+}
+
+/// What `Connection` names, in lower case. Names that are no tokens cannot match a header, and go with `Connection`.
+fn nominated(headers: &HeaderMap) -> Vec<String> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| std::str::from_utf8(trim(name)).ok())
+        .filter(|name| !name.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect()
+}
+
+/// Looks at what may stand once, and at what HTTP/2 has no place for (HT02, HT08).
+pub(super) fn check(headers: &HeaderMap, h2: bool) -> Result<(), Violation> {
+    let twice = |name: &HeaderName| headers.get_all(name).iter().nth(1).is_some();
+    // RFC 9113, §8.2.3 lets HTTP/2 split one cookie header into several.
+    if ONCE.iter().any(|name| twice(name) && !(h2 && name == header::COOKIE))
+        || headers.get_all("dpop").iter().nth(1).is_some()
+    {
+        return Err(Violation::RepeatedHeader);
+    }
+    if h2 {
+        let trailers_only = headers.get_all(header::TE).iter().all(|value| value.as_bytes() == b"trailers");
+        let connection = HOP_BY_HOP.iter().filter(|name| **name != "te").any(|name| headers.contains_key(*name));
+        if connection || !trailers_only {
+            return Err(Violation::ConnectionHeader);
+        }
+    }
+    Ok(())
+}
+
+/// Takes out what must not go upstream: hop-by-hop and nominated headers, who the caller is, where it came from, overrides.
+/// `Host` too: it is written from the upstream's origin.
+///
+/// # Errors
+/// [`Violation::Nominated`] if `Connection` names what must reach the end.
+pub(super) fn for_upstream(headers: &mut HeaderMap) -> Result<(), Violation> {
+    let trailers = headers.get_all(header::TE).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|coding| trim(coding).eq_ignore_ascii_case(b"trailers"))
+    });
+    if headers.contains_key(header::CONNECTION) {
+        for name in nominated(headers) {
+            if NEVER_NOMINATED.contains(&name.replace('_', "-").as_str()) {
+                return Err(Violation::Nominated);
+            }
+            headers.remove(name.as_str());
+        }
+    }
+    headers.remove(header::HOST);
+    headers.remove(header::EXPECT);
+    let gone: Vec<HeaderName> = headers.keys().filter(|name| is_taken_out(name.as_str())).cloned().collect();
+    for name in gone {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    Ok(())
+}
+
+/// What of a response may not reach the client, whatever the route.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResponseRules {
+    /// `Set-Cookie` passes: the client keeps a session of its own with the upstream. Its cookies never go there, though.
+    pub cookies: bool,
+    /// Values of the response are replaced, so nothing may tell of the bytes that they had (HT14).
+    pub masked: bool,
+}
+
+/// Takes out of a response what belongs to the upstream's connection, what leads around the gateway, and what only the
+/// gateway says (`Parapet-…`).
+pub fn from_upstream(headers: &mut HeaderMap, rules: ResponseRules) {
+    for name in nominated(headers) {
+        headers.remove(name.as_str());
+    }
+    let ours = |name: &str| name.starts_with("parapet-") || name.starts_with("x-parapet-");
+    let elsewhere = ["alt-svc", "x-accel-redirect", "x-sendfile", "x-accel-buffering", "x-middleware-rewrite"];
+    let gone: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            HOP_BY_HOP.contains(&name)
+                || ours(name)
+                || elsewhere.contains(&name)
+                || !rules.cookies && matches!(name, "set-cookie" | "set-cookie2")
+        })
+        .cloned()
+        .collect();
+    for name in gone {
+        headers.remove(name);
+    }
+    if rules.masked {
+        for name in MASKED_RESPONSE {
+            headers.remove(*name);
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// Lengths, digests and validators are of the unmasked bytes; parts cannot be masked.
+const MASKED_RESPONSE: &[&str] = &[
+    "content-length",
+    "etag",
+    "last-modified",
+    "accept-ranges",
+    "content-range",
+    "content-md5",
+    "digest",
+    "content-digest",
+    "repr-digest",
+    "expires",
+    "age",
+    "pragma",
+    "trailer",
+    "signature",
+    "signature-input",
+];
+
+/// Takes out of a request what would make a masked route answer with a part of a value, or say whether one has changed: the
+/// upstream answers with the whole, and it is masked (HT14). Preconditions of writes stay.
+pub fn for_masked_route(headers: &mut HeaderMap) {
+    for name in [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
+        headers.remove(name);
+    }
+    for name in ["want-digest", "want-content-digest", "want-repr-digest", "a-im"] {
+        headers.remove(name);
+    }
+}
+
+/// Takes out headers of a response that echo a secret which the gateway added to the request (HT13). Gives how many.
+pub fn without_echo(headers: &mut HeaderMap, secret: &[u8]) -> usize {
+    // Shorter ones would be found in anything.
+    if secret.len() < 6 {
+        return 0;
+    }
+    let finder = memchr::memmem::Finder::new(secret);
+    let gone: Vec<HeaderName> = headers
+        .iter()
+        .filter(|(_, value)| finder.find(value.as_bytes()).is_some())
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in &gone {
+        headers.remove(name);
+    }
+    gone.len()
+}
+
+/// The cookies of a request, for rules that read them.
+///
+/// # Errors
+/// [`Violation::RepeatedParameter`] if a name stands twice (HT08), [`Violation::AmbiguousParameters`] if one is malformed.
+pub fn cookies<'a>(
+    values: impl IntoIterator<Item = &'a HeaderValue>,
+) -> Result<BTreeMap<Arc<str>, Arc<str>>, Violation> {
+    let mut found = BTreeMap::new();
+    for value in values {
+        let text = value.to_str().map_err(|_| Violation::AmbiguousParameters)?;
+        for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').ok_or(Violation::AmbiguousParameters)?;
+            let (name, value) = (name.trim(), value.trim());
+            // Quotes, commas and `$` names of RFC 2109 are read in several ways.
+            if name.is_empty() || name.starts_with('$') || value.contains(['"', ',', '\\']) {
+                return Err(Violation::AmbiguousParameters);
+            }
+            if found.insert(Arc::from(name), Arc::from(value)).is_some() {
+                return Err(Violation::RepeatedParameter);
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;
