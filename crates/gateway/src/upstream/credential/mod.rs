@@ -68,6 +68,31 @@ pub enum Kind {
     SigV4(AccessKey),
 }
 
+impl Kind {
+    /// Can it be sent to an origin at all?
+    ///
+    /// # Errors
+    /// [`InvalidCredential`] says why not.
+    pub fn fits(&self, origin: &Origin) -> Result<(), InvalidCredential> {
+        let encrypted = origin.scheme() == Scheme::Https;
+        match self {
+            Self::Mtls { .. } if !encrypted => return Err(InvalidCredential::CertificateInClear),
+            Self::Header { name, .. } if RESERVED.contains(&name.as_str()) => {
+                return Err(InvalidCredential::Reserved(name.clone()));
+            }
+            Self::Query { name, .. } if name.is_empty() || !name.bytes().all(is_unreserved) => {
+                return Err(InvalidCredential::ParameterName(name.clone()));
+            }
+            Self::Basic { user, .. } if user.contains(|char: char| char == ':' || char.is_control()) => {
+                return Err(InvalidCredential::User);
+            }
+            _ if !encrypted && !origin.is_loopback() => return Err(InvalidCredential::Clear(origin.clone())),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
 /// A credential that cannot be as it is configured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCredential {
@@ -152,21 +177,7 @@ pub struct Credential {
 impl Credential {
     /// A credential for `origin` alone. Access tokens are fetched by `fetcher`.
     pub fn new(origin: Origin, kind: Kind, clock: Arc<dyn Clock>, fetcher: Fetcher) -> Result<Self, InvalidCredential> {
-        let encrypted = origin.scheme() == Scheme::Https;
-        match &kind {
-            Kind::Mtls { .. } if !encrypted => return Err(InvalidCredential::CertificateInClear),
-            Kind::Header { name, .. } if RESERVED.contains(&name.as_str()) => {
-                return Err(InvalidCredential::Reserved(name.clone()));
-            }
-            Kind::Query { name, .. } if name.is_empty() || !name.bytes().all(is_unreserved) => {
-                return Err(InvalidCredential::ParameterName(name.clone()));
-            }
-            Kind::Basic { user, .. } if user.contains(|char: char| char == ':' || char.is_control()) => {
-                return Err(InvalidCredential::User);
-            }
-            _ if !encrypted && !origin.is_loopback() => return Err(InvalidCredential::Clear(origin)),
-            _ => {}
-        }
+        kind.fits(&origin)?;
         Ok(Self {
             origin,
             kind,
