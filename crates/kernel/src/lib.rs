@@ -4,6 +4,7 @@
 //! It is pure: no input or output, no runtime, no clock, no randomness, no globals. Time, circumstances and new ids are
 //! arguments. Read `judge.rs` first, then `verdict.rs` for the proofs that the rest of the product is built on.
 
+pub mod answer;
 pub mod approval;
 pub mod audit;
 pub mod circumstances;

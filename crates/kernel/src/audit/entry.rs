@@ -6,7 +6,8 @@
 //! A decision's entry is `v at kind decision session`, then `prepares`, `grant`, `approval` and `around` where they apply,
 //! then the body: `workload upstream verdict bundle`, `terms` or `by` or `reason`, `provenance task operations statement`. A permit without
 //! grant and `around` whose body stands in an earlier entry of the same session and log is short: after `verdict` it has
-//! `"like":"dec_…"`, the decision of that entry, in place of the rest. Asks and denials are always in full.
+//! `"like":"dec_…"`, the decision of that entry, in place of the rest. Asks and denials are always in full. What a decision
+//! point answers others has `asked_by` after the session, and is always in full too.
 
 use serde::Serialize;
 
@@ -41,6 +42,8 @@ pub enum Event<'a> {
         /// The decision whose entry holds the same body: then this one is short.
         like: Option<DecisionId>,
     },
+    /// Somebody asked what policy says about a workload, and was answered.
+    Answer(Box<Answered<'a>>),
     /// A workload proved who it is, and a session began.
     Login {
         /// The session.
@@ -129,6 +132,53 @@ pub enum Event<'a> {
         /// SHA-256 of what was read, in hexadecimal.
         digest: &'a str,
     },
+}
+
+/// An answer about a workload that somebody else names. Its entry is that of a decision, with `asked_by` after the session.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    /// The decision.
+    pub decision: DecisionId,
+    /// The connection that the question came by.
+    pub session: SessionId,
+    /// The workload that it is about.
+    pub workload: &'a Name,
+    /// Who asked.
+    pub asker: &'a crate::answer::Asker,
+    /// The grant that was used.
+    pub grant: Option<(GrantId, ApprovalId)>,
+    /// The approval that was asked for.
+    pub approval: Option<ApprovalId>,
+    /// What the caller said was true around it.
+    pub around: &'a crate::verdict::Around,
+    /// The rest.
+    pub body: &'a super::body::DecisionBody,
+}
+
+/// Says where in `out` the content begins, and whose it is.
+fn encode_answer(answer: &Answered<'_>, out: &mut Vec<u8>) -> Result<Option<(usize, ContentOf)>, serde_json::Error> {
+    let Answered { decision, session, workload, asker, grant, approval, around, body } = answer;
+    member(out, "kind", "decision")?;
+    member(out, "decision", decision)?;
+    member(out, "session", session)?;
+    member(out, "asked_by", asker)?;
+    if let Some((grant, approval)) = grant {
+        member(out, "grant", grant)?;
+        member(out, "approval", approval)?;
+    } else if let Some(approval) = approval {
+        member(out, "approval", approval)?;
+    }
+    member(out, "around", around)?;
+    out.push(b',');
+    let (before, words) = body.parts();
+    out.extend_from_slice(before.as_bytes());
+    if words.is_empty() {
+        return Ok(None);
+    }
+    out.push(b',');
+    let content = out.len();
+    out.extend_from_slice(words.as_bytes());
+    Ok(Some((content, ContentOf::Session(*session, (*workload).clone()))))
 }
 
 /// An exchange of attestations for a token of Parapet's (RFC 8693): a decision like any other.
@@ -236,6 +286,7 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<Option<(usize,
                 }
             }
         }
+        Event::Answer(answer) => content = encode_answer(answer, out)?,
         Event::Login { session, workload, evidence, claims, upstream, source, provenance } => {
             member(out, "kind", "login")?;
             member(out, "session", session)?;
