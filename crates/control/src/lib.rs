@@ -10,6 +10,7 @@ mod app;
 mod context;
 mod pages;
 mod parts;
+pub mod pdp;
 mod people;
 mod problem;
 mod routes;
