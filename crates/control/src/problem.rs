@@ -8,6 +8,7 @@ use kernel::approval::ApprovalRefusal;
 use kernel::ports::DeskError;
 use serde_json::{Value, json};
 use store::approvals::ActError;
+use store::incidents::IncidentError;
 use store::log::{FindError, SearchError};
 use store::risk::RiskError;
 use store::signals::SignalError;
@@ -46,6 +47,8 @@ pub(crate) enum Problem {
     Approval(#[from] ApprovalRefusal),
     #[error(transparent)]
     Standing(StandingError),
+    #[error(transparent)]
+    Judged(IncidentError),
     #[error(transparent)]
     TooManyTokens(TokenError),
     #[error("the audit log does not take entries, so nothing was done")]
@@ -129,7 +132,7 @@ impl Problem {
                 ApprovalRefusal::NotOpen(_) => (StatusCode::CONFLICT, "PAR0323", "no longer open"),
             },
             Self::TooManyTokens(_) => (StatusCode::CONFLICT, "PAR0310", "too many tokens"),
-            Self::Standing(_) => (StatusCode::CONFLICT, "PAR0310", "not in that state"),
+            Self::Standing(_) | Self::Judged(_) => (StatusCode::CONFLICT, "PAR0310", "not in that state"),
             Self::LogUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "PAR0210", "audit log unavailable"),
             Self::LogUnreadable => (StatusCode::INTERNAL_SERVER_ERROR, "PAR0312", "audit log damaged"),
             Self::DeskUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "PAR0211", "approval desk unavailable"),
@@ -235,6 +238,16 @@ impl From<SignalError> for Problem {
         match error {
             SignalError::None => Self::Missing("signal"),
             SignalError::Unavailable | SignalError::Full => Self::StoreUnavailable,
+        }
+    }
+}
+
+impl From<IncidentError> for Problem {
+    fn from(error: IncidentError) -> Self {
+        match error {
+            IncidentError::None => Self::Missing("incident"),
+            IncidentError::NotOpen => Self::Judged(error),
+            IncidentError::Unavailable => Self::StoreUnavailable,
         }
     }
 }

@@ -11,7 +11,8 @@ use axum::routing::{MethodRouter, get, post};
 use tokio::sync::Semaphore;
 
 use crate::api::{
-    approvals, audit, classes, decisions, reload, sessions, signals, status, tasks, tokens, upstreams, workloads,
+    approvals, audit, classes, decisions, incidents, reload, sessions, signals, status, tasks, tokens, upstreams,
+    workloads,
 };
 use crate::context::{authenticate, authorize};
 use crate::parts::ControlParts;
@@ -46,7 +47,7 @@ const fn route(method: &'static str, path: &'static str, right: Right, action: &
 use Right::{Administrator, Anyone};
 
 /// Every route.
-pub const ROUTES: [RouteView; 47] = [
+pub const ROUTES: [RouteView; 51] = [
     route("GET", "/v1/status", Anyone, "status"),
     route("GET", "/v1/workloads", Anyone, "workloads list"),
     route("GET", "/v1/workloads/{name}", Anyone, "workloads show"),
@@ -58,6 +59,10 @@ pub const ROUTES: [RouteView; 47] = [
     route("GET", "/v1/signals", Administrator, "signals list"),
     route("GET", "/v1/streams", Administrator, "signals streams"),
     route("POST", "/v1/signals/{number}/ack", Administrator, "signals ack"),
+    route("GET", "/v1/incidents", Administrator, "incidents list"),
+    route("GET", "/v1/incidents/{id}", Administrator, "incidents show"),
+    route("POST", "/v1/incidents/{id}/undo", Administrator, "incidents undo"),
+    route("POST", "/v1/incidents/{id}/close", Administrator, "incidents close"),
     route("GET", "/v1/threats", Anyone, "threats list"),
     route("GET", "/v1/threats/{address}", Anyone, "threats check"),
     route("POST", "/v1/workloads/{name}/tokens", Administrator, "workloads token issue"),
@@ -110,6 +115,10 @@ fn handler(route: &RouteView) -> MethodRouter<Arc<ControlParts>> {
         "signals list" => get(signals::list),
         "signals streams" => get(signals::streams),
         "signals ack" => post(signals::acknowledge),
+        "incidents list" => get(incidents::list),
+        "incidents show" => get(incidents::show),
+        "incidents undo" => post(incidents::undo),
+        "incidents close" => post(incidents::close),
         "threats list" => get(signals::threats),
         "threats check" => get(signals::check),
         "workloads token issue" => post(tokens::issue),

@@ -350,6 +350,7 @@ fn sample(route: &RouteView, approval: &str) -> (String, Value) {
     let id = match route.action.split(' ').next() {
         Some("approvals") => approval.to_owned(),
         Some("sessions") | Some("explain") | Some("tasks") => "last".to_owned(),
+        Some("incidents") => "inc_01JX8ZQ301JX8ZQ3".to_owned(),
         _ => String::new(),
     };
     let named = if route.action.starts_with("upstreams") { "shop-db" } else { "triage" };

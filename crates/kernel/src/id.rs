@@ -141,6 +141,11 @@ typed_id!(
     TaskId,
     "tsk_"
 );
+typed_id!(
+    /// What was done because of one source, grouped for a person to judge.
+    IncidentId,
+    "inc_"
+);
 
 #[cfg(test)]
 mod tests {

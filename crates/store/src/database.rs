@@ -13,13 +13,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{ConnectOptions, SqlSafeStr, SqliteTransaction};
 
 /// The migrations in order. One that was released never changes.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "desk and standings", include_str!("../migrations/0001_desk_and_standings.sql")),
     (2, "tokens", include_str!("../migrations/0002_tokens.sql")),
     (3, "classes", include_str!("../migrations/0003_classes.sql")),
     (4, "signals", include_str!("../migrations/0004_signals.sql")),
     (5, "tasks", include_str!("../migrations/0005_tasks.sql")),
     (6, "copied labels", include_str!("../migrations/0006_copied_labels.sql")),
+    (7, "incidents", include_str!("../migrations/0007_incidents.sql")),
 ];
 
 /// Why the database cannot be opened.

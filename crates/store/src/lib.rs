@@ -7,6 +7,7 @@ pub mod approvals;
 pub mod classes;
 pub mod copied;
 pub mod database;
+pub mod incidents;
 pub mod log;
 pub mod memory;
 pub mod outgoing;

@@ -130,6 +130,34 @@ impl Risks {
         .await
     }
 
+    /// A person takes back what one source has said since then, such as `stream idp`, and the revocation that it made: `before`
+    /// is the one that stood until then. What others said, and what came later from others, stays. Whether anything changed.
+    pub async fn undo(
+        &self,
+        workload: &Name,
+        (source, since): (&str, Timestamp),
+        before: Option<(Timestamp, Arc<str>)>,
+        by: &Person,
+        reason: &str,
+    ) -> Result<bool, RiskError> {
+        let object = format!("{workload}: {source}");
+        let result = self.change(workload, Some(by), "workloads risk undo", &object, reason, |entry| {
+            let was = entry.clone();
+            let theirs = |reason: &RiskReason| *reason.by == *source && reason.at >= since;
+            entry.risk = Risk::of(entry.risk.reasons().iter().filter(|reason| !theirs(reason)).cloned().collect());
+            let revoked = entry.revoked.as_ref();
+            if revoked.is_some_and(|(at, why)| *at >= since && why.ends_with(&format!(" by {source}"))) {
+                entry.revoked = before;
+            }
+            if *entry == was { Err(RiskError::None) } else { Ok(()) }
+        });
+        match result.await {
+            Ok(()) => Ok(true),
+            Err(RiskError::None) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Adds a reason that the gateway itself found.
     pub async fn add(&self, workload: &Name, reason: RiskReason) -> Result<(), RiskError> {
         let now = self.clock.now();
@@ -208,7 +236,7 @@ impl Risks {
     }
 }
 
-async fn read(connection: &mut SqliteConnection) -> Result<RiskBook, RiskError> {
+pub(crate) async fn read(connection: &mut SqliteConnection) -> Result<RiskBook, RiskError> {
     let rows = sqlx::query("SELECT workload, reasons, revoked_before, revoked_why, revision FROM risks");
     let mut book = RiskBook::default();
     for row in rows.fetch_all(connection).await.map_err(unavailable)? {

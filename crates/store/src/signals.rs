@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kernel::audit::{Batch, Entry, Event};
 use kernel::ports::{AuditLog, Clock};
+use kernel::risk::Fading;
 use kernel::signal::{Effects, SecurityEvent};
 use kernel::time::Timestamp;
 use kernel::trust::OnceToken;
@@ -16,7 +17,8 @@ use serde::Serialize;
 use sqlx::{Row, SqliteConnection};
 
 use crate::database::Database;
-use crate::risk::{RiskError, Risks};
+use crate::incidents::{Effect, EffectKind, IncidentError, Incidents, Joins};
+use crate::risk::{RiskBook, RiskError, Risks};
 use crate::tokens::Tokens;
 
 /// Events that were issued longer ago are not taken, so that those taken need not be remembered for ever.
@@ -50,6 +52,12 @@ pub enum SignalError {
     /// There is no such signal.
     #[error("there is no such signal")]
     None,
+}
+
+impl From<IncidentError> for SignalError {
+    fn from(_error: IncidentError) -> Self {
+        Self::Unavailable
+    }
 }
 
 impl From<RiskError> for SignalError {
@@ -101,6 +109,7 @@ pub struct Signals {
     clock: Arc<dyn Clock>,
     risks: Arc<Risks>,
     tokens: Arc<Tokens>,
+    incidents: Arc<Incidents>,
 }
 
 impl std::fmt::Debug for Signals {
@@ -118,7 +127,13 @@ impl Signals {
         risks: Arc<Risks>,
         tokens: Arc<Tokens>,
     ) -> Self {
-        Self { database, log, clock, risks, tokens }
+        let incidents = Incidents::new(database.clone(), Arc::clone(&log), Arc::clone(&clock));
+        Self { database, log, clock, risks, tokens, incidents: Arc::new(incidents) }
+    }
+
+    /// What events did to workloads, grouped.
+    pub fn incidents(&self) -> &Arc<Incidents> {
+        &self.incidents
     }
 
     /// Takes an event about these workloads, once. When this returns, everything that follows from it is durable.
@@ -147,6 +162,17 @@ impl Signals {
             return Ok(Taken::Repeated);
         }
         note(&mut change, event, outcome, now).await?;
+        let before = crate::risk::read(&mut change).await?;
+        let records = if tokens.is_empty() { Vec::new() } else { self.tokens.list() };
+        let of = records.into_iter().filter(|record| tokens.contains(&record.id));
+        let ended: Vec<(Name, Arc<str>)> = of.map(|record| (record.workload, record.id)).collect();
+        let done = done(workloads, effects, &why, &ended, &before);
+        // Little risk is no incident; it is a part of one that goes on.
+        let grave = effects.revoke
+            || effects.quarantine
+            || effects.risk.as_ref().is_some_and(|risk| risk.fading == Fading::Stays);
+        let joins = if grave { Joins::OrOpens } else { Joins::Only };
+        self.incidents.note(&mut change, &format!("stream {}", event.stream), &done, joins).await?;
         let book = self.risks.apply(&mut change, workloads, effects, &why).await?;
         let named: Vec<&str> = workloads.iter().map(Name::as_str).collect();
         let named = if named.is_empty() { outcome.to_owned() } else { named.join(", ") };
@@ -268,6 +294,36 @@ impl Signals {
         batch.push(&Entry { at: self.clock.now(), event });
         self.log.append(&batch).await.map(drop).map_err(|_| SignalError::Unavailable)
     }
+}
+
+/// What an event does, workload by workload.
+fn done(
+    workloads: &[Name],
+    effects: &Effects,
+    why: &str,
+    tokens: &[(Name, Arc<str>)],
+    before: &RiskBook,
+) -> Vec<Effect> {
+    let mut done = Vec::new();
+    for workload in workloads {
+        let mut push = |kind, cause: &str, before| {
+            done.push(Effect { workload: workload.clone(), kind, cause: cause.to_owned(), before });
+        };
+        if effects.risk.is_some() {
+            push(EffectKind::Risk, why, None);
+        }
+        if effects.revoke {
+            let before = before.workloads.get(workload).and_then(|entry| entry.revoked.clone());
+            push(EffectKind::Revoked, why, before);
+        }
+        if effects.quarantine {
+            push(EffectKind::Quarantined, why, None);
+        }
+        for (_, id) in tokens.iter().filter(|(of, _)| of == workload) {
+            push(EffectKind::Token, id, None);
+        }
+    }
+    done
 }
 
 /// The word for what followed.

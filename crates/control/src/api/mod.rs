@@ -18,6 +18,7 @@ pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod classes;
 pub(crate) mod decisions;
+pub(crate) mod incidents;
 pub(crate) mod reload;
 pub(crate) mod sessions;
 pub(crate) mod signals;

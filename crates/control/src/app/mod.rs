@@ -10,6 +10,7 @@ pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod classes;
 pub(crate) mod decisions;
+pub(crate) mod incidents;
 pub(crate) mod reload;
 mod seen;
 pub(crate) mod sessions;

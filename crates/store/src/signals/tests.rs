@@ -80,6 +80,7 @@ async fn an_event_has_its_effects_once_and_they_survive() {
         actions[2..],
         [
             "workloads token revoke",
+            "incidents open",
             "signals session-revoked",
             "signals risk-level-change",
             "signals session-revoked",
