@@ -320,6 +320,9 @@ impl Session {
     /// Takes what a permit draws on from its budgets; a denial if one of them is used up.
     fn within_budgets(&self, verdict: Verdict) -> Verdict {
         let Verdict::Permit(permit) = verdict else { return verdict };
+        if permit.terms().budgets.is_empty() {
+            return Verdict::Permit(permit);
+        }
         let terms = Arc::clone(permit.terms());
         let exhausted = terms.budgets.iter().find(|budget| {
             let operation = permit.subject().operations().get(budget.operation);

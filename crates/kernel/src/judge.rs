@@ -33,14 +33,14 @@ pub fn judge(
         Verdict::Permit(Permit { subject, .. })
         | Verdict::Ask(Ask { subject, .. })
         | Verdict::Deny(Deny { subject, .. }) => {
-            subject.around = Some(Around {
+            subject.around = Some(Box::new(Around {
                 source: around.source,
                 tls: around.tls,
                 in_transaction: around.in_transaction,
                 session: around.session,
                 threats: around.threats.clone(),
                 stale: around.stale.clone(),
-            });
+            }));
         }
     }
     verdict

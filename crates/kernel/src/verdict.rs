@@ -209,7 +209,7 @@ pub struct Subject {
     /// It prepares a request and runs nothing.
     pub(crate) prepares: bool,
     /// What was true around it, for the entry of what did not simply pass.
-    pub(crate) around: Option<Around>,
+    pub(crate) around: Option<Box<Around>>,
 }
 
 /// The circumstances of a decision as its entry states them, so that it can be explained later.

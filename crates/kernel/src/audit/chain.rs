@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, SHA256, digest};
 
 /// A SHA-256 that stands for a whole log up to and including one leaf. That of an empty log is all zeros.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -32,11 +32,24 @@ pub fn next_chain_hash(previous: &ChainHash, leaf: &[u8; 32]) -> ChainHash {
 }
 
 pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        context.update(part);
-    }
+    // What is short is put together first: one call for all of it needs no context, which would be allocated.
+    const SHORT: usize = 320;
+    let mut together = [0; SHORT];
+    let mut length = 0;
+    let fits = parts.iter().all(|part| {
+        let place = together.get_mut(length..length + part.len());
+        length += part.len();
+        place.map(|place| place.copy_from_slice(part)).is_some()
+    });
+    let finished = match together.get(..length) {
+        Some(all) if fits => digest(&SHA256, all),
+        _ => {
+            let mut context = Context::new(&SHA256);
+            parts.iter().for_each(|part| context.update(part));
+            context.finish()
+        }
+    };
     let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
+    hash.copy_from_slice(finished.as_ref());
     hash
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kernel::audit::{
-    AppendError, Batch, ChainHash, Checkpoint, Entry, Event, LONGEST_ENTRY, LeafIndex, commit, leaf_hash,
+    AppendError, Batch, ChainHash, Checkpoint, Entry, Event, LONGEST_ENTRY, LeafIndex, TreeHash, commit, leaf_hash,
     next_chain_hash, write_record,
 };
 use kernel::ports::{AuditLog, Clock, PortFuture};
@@ -120,6 +120,44 @@ struct Writer {
     lines: Vec<u8>,
     /// A leaf whose content stands elsewhere.
     leaf: Vec<u8>,
+    /// The hashes of the batch's leaves.
+    hashes: Vec<TreeHash>,
+    /// None where no tree is kept.
+    unsealed: Option<Unsealed>,
+}
+
+/// The hashes of leaves that were appended and are not in the tree yet. Bounded: what is forgotten is read from the disk.
+#[derive(Debug)]
+struct Unsealed {
+    first: u64,
+    leaves: Vec<TreeHash>,
+}
+
+impl Unsealed {
+    const MOST: usize = 1 << 18;
+
+    fn after(size: u64) -> Self {
+        Self { first: size, leaves: Vec::new() }
+    }
+
+    fn add(&mut self, leaves: &[TreeHash], size: u64) {
+        if self.leaves.len() + leaves.len() > Self::MOST {
+            *self = Self::after(size);
+        } else {
+            self.leaves.extend_from_slice(leaves);
+        }
+    }
+
+    /// Gives up the leaves `from..to`, and forgets those before. None if they are not all here.
+    fn take(&mut self, from: u64, to: u64) -> Option<Vec<TreeHash>> {
+        let known = usize::try_from(from.checked_sub(self.first)?).ok()?;
+        let upto = usize::try_from(to.checked_sub(self.first)?).ok()?;
+        if known > upto || upto > self.leaves.len() {
+            return None;
+        }
+        self.first = to;
+        Some(self.leaves.drain(..upto).skip(known).collect())
+    }
 }
 
 /// How far records are forced to the disk, for those who wait for that.
@@ -202,6 +240,8 @@ impl DiskLog {
             contents,
             lines: Vec::with_capacity(4096),
             leaf: Vec::new(),
+            hashes: Vec::new(),
+            unsealed: sealer.as_ref().map(|_| Unsealed::after(ready.size)),
         };
         let durable = Durable { size: ready.size, chain: ready.chain, failing: None };
         let sealed = sealer.as_ref().and_then(|sealer| sealer.signed.clone());
@@ -370,6 +410,20 @@ impl Shared {
         });
     }
 
+    /// The hashes of the leaves `from..to`, if they are still remembered. They are forgotten then.
+    pub(super) fn take_unsealed(&self, from: u64, to: u64) -> Option<Vec<TreeHash>> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.unsealed.as_mut()?.take(from, to)
+    }
+
+    /// Forgets them, as where there are too many.
+    #[cfg(test)]
+    pub(super) fn forget_unsealed(&self) {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let size = writer.size;
+        writer.unsealed = Some(Unsealed::after(size));
+    }
+
     /// Nothing more is taken: the files are not what was written.
     pub(super) fn give_up(&self) {
         if let Ok(mut writer) = self.writer.lock() {
@@ -408,6 +462,9 @@ impl Shared {
         writer.tail = self.options.tail(ready.file, ready.length);
         (writer.size, writer.chain) = (ready.size, ready.chain);
         (writer.durable, writer.head) = (ready.size, ready.size);
+        if let Some(unsealed) = &mut writer.unsealed {
+            *unsealed = Unsealed::after(ready.size);
+        }
         self.durable.send_replace(Durable { size: ready.size, chain: ready.chain, failing: None });
         writer.state = State::Open;
         let mut note = Batch::default();
@@ -441,6 +498,7 @@ impl Writer {
         let mut chain = self.chain;
         let mut size = self.size;
         self.lines.clear();
+        self.hashes.clear();
         for part in batch.parts() {
             let entry = match (&mut self.contents, &part.content) {
                 (Some(contents), Some(content)) => {
@@ -459,7 +517,9 @@ impl Writer {
             if entry.is_empty() || memchr::memchr(b'\n', entry).is_some() {
                 return Err(AppendError::Unwritable);
             }
-            chain = next_chain_hash(&chain, &leaf_hash(entry));
+            let leaf = leaf_hash(entry);
+            chain = next_chain_hash(&chain, &leaf);
+            self.hashes.push(TreeHash(leaf));
             write_record(LeafIndex(size), &chain, entry, &mut self.lines);
             size += 1;
         }
@@ -467,11 +527,15 @@ impl Writer {
             self.begin_segment(shared).map_err(|_| self.break_off())?;
         }
         self.tail.write(&self.lines).map_err(|_| self.break_off())?;
+        if let Some(unsealed) = &mut self.unsealed {
+            unsealed.add(&self.hashes, size);
+        }
         self.size = size;
         self.chain = chain;
         // One huge batch must not hold its memory for ever.
         if self.lines.capacity() > 1 << 20 {
             self.lines = Vec::with_capacity(4096);
+            self.hashes = Vec::new();
         }
         Ok(first)
     }

@@ -1,7 +1,8 @@
-//! Seals what was appended: reads it back from the disk, adds its leaves to the tree, and signs the tree's head. Off the path
-//! of requests, at most once a second, and only over records that are forced to the disk: a signed head is never taken back.
+//! Seals what was appended: adds its leaves to the tree, and signs the tree's head. Off the path of requests, at most once a
+//! second, and only over records that are forced to the disk: a signed head is never taken back.
 //!
-//! What is read back must lead to the chain that was appended. If it does not, somebody changes the files under the gateway.
+//! The leaves are those that were appended, so that what is signed is what happened, whatever becomes of the files. After a
+//! start, or where they are too many to be remembered, they are read back from the disk and must lead to the same chain.
 
 use std::fs;
 use std::io;
@@ -137,11 +138,41 @@ impl Sealer {
         Ok(())
     }
 
-    /// Seals the first `size` records, whose chain is `chain`. They are on the disk.
-    pub(super) fn seal(&mut self, size: u64, chain: ChainHash, now: Timestamp) -> Result<(), SealError> {
+    /// How many records are in the tree.
+    pub(super) fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// Seals the first `size` records, whose chain is `chain`. They are on the disk. `leaves` are those that the tree lacks, as
+    /// they were appended; without them they are read.
+    pub(super) fn seal(
+        &mut self,
+        size: u64,
+        chain: ChainHash,
+        leaves: Option<Vec<TreeHash>>,
+        now: Timestamp,
+    ) -> Result<(), SealError> {
         if self.signed.as_ref().is_some_and(|signed| signed.size >= size) {
             return Ok(());
         }
+        match leaves {
+            Some(leaves) => {
+                self.tree.append(&leaves)?;
+                self.verifier = Verifier::after(size, chain);
+            }
+            None => self.read_back(size, chain)?,
+        }
+        self.tree.sync()?;
+        let checkpoint = Checkpoint { origin: self.keys.origin().into(), size, root: self.tree.root()? };
+        let note = self.keys.sign(checkpoint.text(), now);
+        replace(&self.dir.join(CHECKPOINT), note.to_string().as_bytes())?;
+        self.signed = Some(checkpoint);
+        Ok(())
+    }
+
+    /// Adds the leaves that the tree lacks from the disk. They must lead to the chain that was appended: if they do not,
+    /// somebody changes the files under the gateway.
+    fn read_back(&mut self, size: u64, chain: ChainHash) -> Result<(), SealError> {
         if self.verifier.size() != self.tree.size() {
             // A stretch was read and not written: the disk was full, perhaps.
             let segments = segment::list(&self.dir)?;
@@ -153,11 +184,6 @@ impl Sealer {
             let why = Why::OtherChain;
             return Err(Tampered { seq: size.saturating_sub(1), file: String::new(), offset: 0, why }.into());
         }
-        self.tree.sync()?;
-        let checkpoint = Checkpoint { origin: self.keys.origin().into(), size, root: self.tree.root()? };
-        let note = self.keys.sign(checkpoint.text(), now);
-        replace(&self.dir.join(CHECKPOINT), note.to_string().as_bytes())?;
-        self.signed = Some(checkpoint);
         Ok(())
     }
 

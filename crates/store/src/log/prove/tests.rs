@@ -276,3 +276,23 @@ async fn what_is_changed_under_way_is_not_signed() {
     let found = tampered(&scratch.path().join("a"), &Expected::default());
     assert_eq!((found.seq, found.why), (3, Why::Record(RecordFault::Changed)));
 }
+
+/// Leaves that are not remembered are read back from the disk: the tree is the same.
+#[tokio::test]
+async fn leaves_that_were_forgotten_are_read_back() {
+    let scratch = Scratch::new();
+    let (kept, forgotten) = (written(&scratch, "a", 300).await, open(&scratch, "b").await.unwrap());
+    for stretch in 0..30 {
+        append(&forgotten, stretch * 10..stretch * 10 + 10);
+        if stretch % 3 == 0 {
+            forgotten.shared.forget_unsealed();
+        }
+    }
+    forgotten.close().await;
+    let root = |name: &str, dir: &Path| {
+        let keys: Vec<_> = keys(&scratch, name).views().into_iter().map(|view| view.key).collect();
+        read_checkpoint(dir, CHECKPOINT, &keys).unwrap().unwrap().0.root
+    };
+    assert_eq!(root("a", &kept), root("b", &scratch.path().join("b")));
+    assert!(verify_as(&scratch.path().join("b"), &expected(&scratch, "b")).is_ok());
+}

@@ -41,7 +41,8 @@ impl<'a> RowDescription<'a> {
     pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
         let count = reader.u16()?;
-        let mut fields = Vec::new();
+        // A column takes 19 bytes at least, so a count that lies reserves no more than the message's own size.
+        let mut fields = Vec::with_capacity(usize::from(count).min(body.len() / 19));
         for _ in 0..count {
             fields.push(Field {
                 name: reader.cstr()?,
