@@ -5,13 +5,22 @@
 //! problem+json, in a small page and in gRPC's words. Sources: RFC 9110, 9112, 9113, 3986, 9457.
 
 pub mod authority;
+pub mod body;
+pub mod classify;
+pub mod endpoint;
 pub mod framing;
+pub mod graphql;
 pub mod head;
 pub mod headers;
+pub mod json_mask;
+pub mod json_path;
+mod json_text;
 mod letters;
 pub mod path;
 pub mod query;
 pub mod refuse;
+pub mod secret_store;
+pub mod understand;
 pub mod violation;
 
 pub use violation::Violation;
