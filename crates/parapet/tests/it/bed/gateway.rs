@@ -31,7 +31,7 @@ const PEOPLE: [(&str, &str, bool); 4] = [
 ];
 
 /// A workload: name, kind, groups, expiry. Mara owns them all.
-type Registered = (&'static str, &'static str, &'static str, Option<&'static str>);
+pub(crate) type Registered = (&'static str, &'static str, &'static str, Option<&'static str>);
 
 /// The workloads of the tests.
 const WORKLOADS: &[Registered] = &[
@@ -228,32 +228,36 @@ jwks = "file://{jwks}"
             jwks = self.jwks.display(),
         )
         .unwrap();
-        for (name, kind, groups, expires) in self.workloads {
-            let expires = expires.map(|time| format!("expires = \"{time}\"\n")).unwrap_or_default();
-            // A CI job also proves from where it runs.
-            let place = if *kind == "ci" { ", ref = \"refs/heads/main\"" } else { "" };
-            write!(
-                text,
-                "\n[workloads.{name}]\nowner = \"mara@example.com\"\nkind = \"{kind}\"\nenvironment = \"production\"\n\
-                 purpose = \"the tests\"\ngroups = [{groups}]\n{expires}\n[[trust]]\nworkload = \"{name}\"\n\
-                 issuer = \"{}\"\nclaims = {{ sub = \"workload:{name}\"{place} }}\n",
-                issuer::NAME
-            )
-            .unwrap();
-        }
-        for (name, group, admin) in PEOPLE {
-            let groups = if group.is_empty() { String::new() } else { format!("\"{group}\"") };
-            let hash = sha256(&token_of(name));
-            let hash = hash.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-            write!(
-                text,
-                "\n[people.\"{name}\"]\ngroups = [{groups}]\nadmin = {admin}\ntoken_hash = \"sha256:{hash}\"\n"
-            )
-            .unwrap();
-        }
+        text.push_str(&identities(self.workloads));
         text.push_str(&self.also);
         text
     }
+}
+
+/// The tables of the workloads, of the rules that trust the tests' issuer for them, and of the people.
+pub(crate) fn identities(workloads: &[Registered]) -> String {
+    let mut text = String::new();
+    for (name, kind, groups, expires) in workloads {
+        let expires = expires.map(|time| format!("expires = \"{time}\"\n")).unwrap_or_default();
+        // A CI job also proves from where it runs.
+        let place = if *kind == "ci" { ", ref = \"refs/heads/main\"" } else { "" };
+        write!(
+            text,
+            "\n[workloads.{name}]\nowner = \"mara@example.com\"\nkind = \"{kind}\"\nenvironment = \"production\"\n\
+                 purpose = \"the tests\"\ngroups = [{groups}]\n{expires}\n[[trust]]\nworkload = \"{name}\"\n\
+                 issuer = \"{}\"\nclaims = {{ sub = \"workload:{name}\"{place} }}\n",
+            issuer::NAME
+        )
+        .unwrap();
+    }
+    for (name, group, admin) in PEOPLE {
+        let groups = if group.is_empty() { String::new() } else { format!("\"{group}\"") };
+        let hash = sha256(&token_of(name));
+        let hash = hash.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        write!(text, "\n[people.\"{name}\"]\ngroups = [{groups}]\nadmin = {admin}\ntoken_hash = \"sha256:{hash}\"\n")
+            .unwrap();
+    }
+    text
 }
 
 /// The API token of a person, the same at each call: `ppt_`, 52 letters, and a checksum of six.
@@ -279,37 +283,50 @@ fn base32(bytes: &[u8], letters: usize) -> String {
 #[derive(Debug)]
 pub(crate) struct Gateway {
     child: Child,
-    setup: Setup,
-    admin: SocketAddr,
-    postgres: SocketAddr,
+    folder: PathBuf,
+    ports: Value,
 }
 
 impl Gateway {
     /// Starts it and waits until it is ready.
     pub(crate) fn start(setup: Setup) -> Self {
-        fs::write(setup.folder.join("parapet.toml"), setup.toml()).unwrap();
-        let (child, admin, postgres) = launch(&setup);
-        Self { child, setup, admin, postgres }
+        Self::start_on(&setup.folder, &setup.toml())
+    }
+
+    /// Starts one with this configuration, whose state is the folder `state` of this folder, and waits until it is ready.
+    pub(crate) fn start_on(folder: &Path, configuration: &str) -> Self {
+        fs::write(folder.join("parapet.toml"), configuration).unwrap();
+        let (child, ports) = launch(folder);
+        Self { child, folder: folder.to_owned(), ports }
+    }
+
+    /// The address of one of its listeners.
+    pub(crate) fn listener(&self, name: &str) -> SocketAddr {
+        self.ports[name].as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{name}: {}", self.ports))
     }
 
     /// Its port for PostgreSQL clients.
     pub(crate) fn postgres(&self) -> u16 {
-        self.postgres.port()
+        self.listener("postgres").port()
     }
 
     /// The address of its admin API.
     pub(crate) fn admin(&self) -> SocketAddr {
-        self.admin
+        self.listener("admin")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.join("state")
     }
 
     /// The folder of its audit log.
     pub(crate) fn audit(&self) -> PathBuf {
-        self.setup.state().join("audit")
+        self.state().join("audit")
     }
 
     /// What it wrote to its log.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.setup.folder.join("gateway.log")).unwrap()
+        fs::read_to_string(self.folder.join("gateway.log")).unwrap()
     }
 
     /// Its process.
@@ -330,11 +347,11 @@ impl Gateway {
     fn command(&self) -> Command {
         let mut command = Command::new(BINARY);
         command
-            .current_dir(&self.setup.folder)
+            .current_dir(&self.folder)
             .env("NO_COLOR", "1")
-            .env("PARAPET_CONFIG", self.setup.folder.join("parapet.toml"))
+            .env("PARAPET_CONFIG", self.folder.join("parapet.toml"))
             .arg("--state-folder")
-            .arg(self.setup.state())
+            .arg(self.state())
             .args(["--yes", "--no-input"]);
         command
     }
@@ -356,7 +373,7 @@ impl Gateway {
     }
 
     fn contents(&self) -> Option<ContentReader> {
-        let master = fs::read_to_string(self.setup.state().join("master.key")).ok()?;
+        let master = fs::read_to_string(self.state().join("master.key")).ok()?;
         Some(ContentReader::new(&self.audit(), MasterKey::from_text(&master).unwrap()))
     }
 
@@ -388,8 +405,7 @@ impl Gateway {
 
     /// Starts it again with the same state.
     pub(crate) fn restart(&mut self) {
-        let (child, admin, postgres) = launch(&self.setup);
-        (self.child, self.admin, self.postgres) = (child, admin, postgres);
+        (self.child, self.ports) = launch(&self.folder);
     }
 
     /// Its resident memory in KiB.
@@ -412,13 +428,13 @@ impl Drop for Gateway {
     }
 }
 
-fn launch(setup: &Setup) -> (Child, SocketAddr, SocketAddr) {
-    let ports = setup.state().join("ports.json");
+fn launch(folder: &Path) -> (Child, Value) {
+    let ports = folder.join("state/ports.json");
     // What a killed gateway left must not be taken for the answer of the new one.
     let _first_start = fs::remove_file(&ports);
-    let log = File::options().create(true).append(true).open(setup.folder.join("gateway.log")).unwrap();
+    let log = File::options().create(true).append(true).open(folder.join("gateway.log")).unwrap();
     let mut child = Command::new(BINARY)
-        .current_dir(&setup.folder)
+        .current_dir(folder)
         .args(["serve", "-c", "parapet.toml"])
         .env("NO_COLOR", "1")
         // Settings of tests, which the gateway would take for misspelt ones of its own.
@@ -431,11 +447,10 @@ fn launch(setup: &Setup) -> (Child, SocketAddr, SocketAddr) {
         .unwrap();
     let ports: Value = wait::until("the gateway to be ready", Duration::from_secs(30), || {
         if let Some(status) = child.try_wait().unwrap() {
-            let log = fs::read_to_string(setup.folder.join("gateway.log")).unwrap();
+            let log = fs::read_to_string(folder.join("gateway.log")).unwrap();
             panic!("the gateway ended with {status} before it was ready:\n{log}");
         }
         serde_json::from_str(&fs::read_to_string(&ports).ok()?).ok()
     });
-    let address = |name: &str| ports[name].as_str().and_then(|text| text.parse().ok()).unwrap();
-    (child, address("admin"), address("postgres"))
+    (child, ports)
 }

@@ -38,7 +38,23 @@ pub(crate) struct Raw {
 impl Raw {
     /// Connects and sends nothing.
     pub(crate) fn connect(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        Self::over(TcpStream::connect(("127.0.0.1", port)).unwrap())
+    }
+
+    /// Connects from another address of this machine, such as `127.0.9.1`, and logs in.
+    pub(crate) fn log_in_from(source: &str, port: u16, user: &str, password: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let stream = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+            socket.connect(format!("127.0.0.1:{port}").parse().unwrap()).await.unwrap().into_std().unwrap()
+        });
+        stream.set_nonblocking(false).unwrap();
+        let parameters = [("user", user), ("database", shop::NAME)];
+        Self::over(stream).proceed(&parameters, password).unwrap()
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, key: Vec::new() }
@@ -59,7 +75,11 @@ impl Raw {
 
     /// Logs in with these parameters of the startup packet, or the error that refused it.
     pub(crate) fn try_log_in_with(port: u16, parameters: &[(&str, &str)], password: &str) -> Result<Self, Message> {
-        let mut raw = Self::connect(port);
+        Self::connect(port).proceed(parameters, password)
+    }
+
+    fn proceed(self, parameters: &[(&str, &str)], password: &str) -> Result<Self, Message> {
+        let mut raw = self;
         raw.send(&startup(parameters));
         let asked = raw.expect();
         if asked.tag == b'E' {

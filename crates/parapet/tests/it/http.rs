@@ -1,0 +1,8 @@
+//! HTTP APIs through the gateway: stock clients and real servers, raw bytes against a tripwire, masks, a secret store.
+
+mod clients;
+mod conformance;
+mod hazards;
+mod masks;
+mod memory;
+mod secrets;

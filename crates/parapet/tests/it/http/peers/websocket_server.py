@@ -1,0 +1,27 @@
+"""A real WebSocket server: echoes, and says what asked to be upgraded. Says {"websocket": PORT} when it listens."""
+
+import asyncio
+import json
+import sys
+
+from websockets.asyncio.server import serve
+
+
+def say(value):
+    print(json.dumps(value), flush=True)
+
+
+async def talk(connection):
+    request = connection.request
+    say({"path": request.path, "headers": [[key.lower(), value] for key, value in request.headers.raw_items()]})
+    async for message in connection:
+        await connection.send(message)
+
+
+async def main():
+    async with serve(talk, "127.0.0.1", 0, max_size=None) as server:
+        say({"websocket": server.sockets[0].getsockname()[1]})
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+asyncio.run(main())
