@@ -33,6 +33,10 @@ use crate::upstream::dial::{Address, DialError, Stream, TlsFault};
 /// The ALPN name of PostgreSQL. Direct TLS needs it, so that no client of another protocol is taken for one of PostgreSQL
 /// (hazard PW03).
 pub const ALPN_POSTGRESQL: &[u8] = b"postgresql";
+/// The ALPN name of HTTP/2 (RFC 9113, section 3.2).
+pub const ALPN_HTTP2: &[u8] = b"h2";
+/// The ALPN name of HTTP/1.1 (RFC 7301, section 6).
+pub const ALPN_HTTP1: &[u8] = b"http/1.1";
 
 /// TLS material that cannot be used. The configuration is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -149,6 +153,13 @@ impl ServerTls {
         client_ca: Option<Vec<CertificateDer<'static>>>,
     ) -> Result<Arc<ServerConfig>, TlsError> {
         Self::showing(Shown::Certificate(chain, key), client_ca, None)
+    }
+
+    /// What is offered to clients of HTTP: the same in all but the protocols, of which HTTP/2 goes first.
+    pub fn speaking_http(config: &ServerConfig) -> Arc<ServerConfig> {
+        let mut config = config.clone();
+        config.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
+        Arc::new(config)
     }
 
     /// The same, for what the gateway shows, and with X.509-SVIDs of the trust `domains`, which the login verifies.
@@ -276,6 +287,15 @@ impl UpstreamTls {
     pub fn speaking(mut self, alpn: &[u8]) -> Self {
         Arc::make_mut(&mut self.config).alpn_protocols = vec![alpn.to_vec()];
         self
+    }
+
+    /// The same, naming these application protocols in this order. An upstream that knows none goes on without, or ends the
+    /// handshake.
+    #[must_use]
+    pub fn offering(&self, protocols: &[&[u8]]) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Self { config: Arc::new(config) }
     }
 
     /// The same, showing a client certificate to servers that ask for one: the chain, leaf first, and its key.

@@ -1,0 +1,189 @@
+//! A request that policy wants people to approve. HTTP cannot say that it waits, so it is refused at once, unless the client
+//! prefers to wait (`Prefer: wait=n`); the approval stays open: approve, then send it again.
+//!
+//! A grant binds method, path, query, type and the whole body, so the body is read before anybody is asked.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use hyper::header::CONTENT_TYPE;
+use kernel::approval::{ApprovalState, Grant};
+use kernel::id::ApprovalId;
+use kernel::ports::Answer;
+use kernel::verdict::{Ask, Content, Receipt, Undecidable, Verdict};
+use wire::http::refuse::{Refusal, Waiting};
+use wire::refusal;
+
+use super::exchange::{Asked, Body, enter_permit, read_body, unread};
+use super::refuse::{self, Answered, desk};
+use super::sealed::seal;
+use crate::session::Session;
+
+/// The longest body that is shown to people in full, in bytes. A longer one is bound by its digest alone.
+const SHOWN: usize = 16 * 1024;
+
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
+/// Holds a request: a receipt if it is granted while the client waits, or was before.
+pub(super) async fn hold(asked: &mut Asked<'_>, first: Ask) -> Result<Receipt, Answered> {
+    // What was judged did not bind the body. It is read, and judged again with it.
+    drop(first);
+    let template = std::sync::Arc::clone(&asked.classified.template);
+    if let Err(why) = read_body(&mut asked.cargo, &asked.slot, asked.pulse).await {
+        return Err(unread(asked.caller, &asked.slot, &asked.head, &template, why).await);
+    }
+    let (caller, slot) = (asked.caller, std::sync::Arc::clone(&asked.slot));
+    let accepts = asked.head.accepts;
+    let mut guard = slot.session().await;
+    let Some(session) = guard.as_mut().filter(|_| slot.cut().is_none()) else {
+        return Err(refuse::cut(caller, &slot, accepts));
+    };
+    let ask = match judge_whole(session, asked) {
+        Verdict::Ask(ask) => ask,
+        Verdict::Permit(permit) => {
+            session.add_permit(permit);
+            return enter_permit(caller, session, asked).await;
+        }
+        Verdict::Deny(deny) => return Err(refuse::enter_denial(caller, session, accepts, deny).await),
+    };
+    let what = refusal::what(ask.subject().deciding_operation());
+    let approval = match session.ask(&ask, what).await {
+        Ok(approval) => approval,
+        Err(error) => {
+            tracing::warn!(session = %session.id(), %error, "an approval could not be asked for");
+            let deny = session.refuse(Undecidable::DeskUnavailable, ask.template());
+            return Err(refuse::enter_denial(caller, session, accepts, deny).await);
+        }
+    };
+    // An approval that was given before, for this very content.
+    if let Ok(Some(grant)) = session.grant_at_hand(approval).await {
+        return granted(session, asked, ask, grant).await;
+    }
+    let said = describe(session, &ask, approval);
+    let mismatch = asked.approval.as_deref().is_some_and(|named| named != approval.to_string());
+    session.add_ask(&ask, approval);
+    if session.enter().await.is_err() {
+        return Err(refuse::undecided(caller, accepts, Undecidable::AuditUnavailable));
+    }
+    let patience = Duration::from_secs(asked.head.prefers.wait.unwrap_or(0).into()).min(slot.upstream.limits.hold);
+    let answer = if patience.is_zero() || mismatch {
+        Answer::StillWaiting
+    } else {
+        // Others of the session go on meanwhile.
+        drop(guard);
+        let answer = wait(asked, approval, patience).await?;
+        guard = slot.session().await;
+        answer
+    };
+    let Some(session) = guard.as_mut().filter(|_| slot.cut().is_none()) else {
+        return Err(refuse::cut(caller, &slot, accepts));
+    };
+    let said = match answer {
+        Answer::Granted(grant) => return again(session, asked, grant).await,
+        Answer::StillWaiting if mismatch => said.as_grant_mismatch(),
+        Answer::StillWaiting => said,
+        Answer::Ended(ended) => match ended.state {
+            ApprovalState::Rejected { .. } => {
+                return Err(refuse::enter_denial(caller, session, accepts, ask.refused()).await);
+            }
+            _ => said.as_grant_mismatch(),
+        },
+    };
+    session.add_denial(ask.refused());
+    match session.enter().await {
+        Ok(_) => Err(refuse::reply(caller, accepts, &said)),
+        Err(_) => Err(refuse::undecided(caller, accepts, Undecidable::AuditUnavailable)),
+    }
+}
+
+/// Waits for people, for as long as the client is there.
+async fn wait(asked: &Asked<'_>, approval: ApprovalId, patience: Duration) -> Result<Answer, Answered> {
+    let (caller, slot) = (asked.caller, &asked.slot);
+    let desk = caller.gateway.parts.desk.clone();
+    tokio::select! {
+        biased;
+        _cut = slot.gone() => Err(refuse::cut(caller, slot, asked.head.accepts)),
+        answered = desk.wait(approval, patience) => Ok(answered.unwrap_or_else(|error| {
+            tracing::warn!(%approval, %error, "the approval desk failed during a hold");
+            Answer::StillWaiting
+        })),
+        // Nobody is there to take the answer: what was granted waits for the next run.
+        () = caller.line.hung_up() => Ok(Answer::StillWaiting),
+    }
+}
+
+/// Judges once more, as policy, risk or the workload's standing may have changed while people thought.
+async fn again(session: &mut Session, asked: &Asked<'_>, grant: Grant) -> Result<Receipt, Answered> {
+    let (caller, accepts) = (asked.caller, asked.head.accepts);
+    match judge_whole(session, asked) {
+        Verdict::Ask(ask) => granted(session, asked, ask, grant).await,
+        Verdict::Permit(permit) => {
+            session.add_permit(permit);
+            enter_permit(caller, session, asked).await
+        }
+        Verdict::Deny(deny) => Err(refuse::enter_denial(caller, session, accepts, deny).await),
+    }
+}
+
+async fn granted(session: &mut Session, asked: &Asked<'_>, ask: Ask, grant: Grant) -> Result<Receipt, Answered> {
+    let caller = asked.caller;
+    let approval = grant.approval();
+    match ask.granted(grant) {
+        Ok(permit) => {
+            session.add_permit(permit);
+            enter_permit(caller, session, asked).await
+        }
+        Err((ask, mismatch)) => {
+            tracing::warn!(session = %session.id(), ?mismatch, "a grant does not fit what it was taken for");
+            let said = describe(session, &ask, approval).as_grant_mismatch();
+            session.add_denial(ask.refused());
+            match session.enter().await {
+                Ok(_) => Err(refuse::reply(caller, asked.head.accepts, &said)),
+                Err(_) => Err(refuse::undecided(caller, asked.head.accepts, Undecidable::AuditUnavailable)),
+            }
+        }
+    }
+}
+
+fn judge_whole(session: &mut Session, asked: &Asked<'_>) -> Verdict {
+    let operations = std::sync::Arc::clone(&asked.classified.operations);
+    session.judge(operations, asked.classified.shape, whole_content(asked))
+}
+
+/// What is sent and what is bound: the request line, the type of its body, and the body.
+fn whole_content(asked: &Asked<'_>) -> Content {
+    let head = &asked.head;
+    let whole: &[u8] = match &asked.cargo {
+        Body::Whole(whole, _) => whole,
+        Body::Coming(_) => &[],
+    };
+    let kind = head.headers.get(CONTENT_TYPE).map(|kind| String::from_utf8_lossy(kind.as_bytes()));
+    let mut text = format!("{} {}\n", head.method, head.target());
+    if let Some(kind) = kind {
+        text.push_str(&format!("content-type: {kind}\n"));
+    }
+    if !whole.is_empty() {
+        match std::str::from_utf8(whole).ok().filter(|whole| whole.len() <= SHOWN) {
+            Some(shown) => text.push_str(&format!("\n{shown}")),
+            None => text.push_str(&format!("\n({} bytes)", whole.len())),
+        }
+    }
+    Content {
+        wire: seal(head, &asked.slot.served.authority),
+        text: text.into(),
+        template: std::sync::Arc::clone(&asked.classified.template),
+        values: sha256(whole).to_vec(),
+    }
+}
+
+fn describe(session: &Session, ask: &Ask, approval: ApprovalId) -> Refusal {
+    let snapshot = session.snapshot();
+    let workload = snapshot.workload(session.who().workload());
+    let now = session.clock().now();
+    let expires = Some(now.after(ask.approval().open_for));
+    Refusal::asked(ask, Waiting { approval, expires }, workload.map(|workload| &**workload), desk(session))
+}

@@ -1,0 +1,86 @@
+//! HTTP: the reverse gateway. HTTP/1.1, HTTP/2, WebSocket and gRPC, streamed both ways.
+//!
+//! `connection` serves one client's connection, behind the strict reader of `line`; `login` brings a request to a session
+//! (`slot`); `exchange` judges it, and holds it where people must approve (`hold`); `forward` sends what a receipt admits;
+//! `upload` and `answer` are the bodies either way, `masking` and `decoding` what is replaced in them, `tunnel` what follows a
+//! change of protocol. `watch` has the deadlines.
+
+mod answer;
+mod connection;
+mod decoding;
+mod exchange;
+mod forward;
+mod hold;
+mod line;
+mod login;
+mod masking;
+mod refuse;
+mod sealed;
+mod slot;
+mod tunnel;
+mod upload;
+mod upstream;
+mod watch;
+
+use std::sync::Arc;
+
+use self::forward::Pool;
+use self::upstream::Routes;
+use self::watch::Watch;
+use crate::login::dpop::DpopProofs;
+use crate::login::logins::Logins;
+use crate::session::Parts;
+use crate::tasks::Tasks;
+use crate::tls::Offer;
+use crate::upstream::dial::Dialler;
+
+pub use self::connection::Given;
+pub use self::upstream::{HttpLimits, HttpUpstream, InvalidHttpUpstream, MaskKeys, Upgrades};
+
+/// The protocol's name in lists and in the log.
+pub(crate) const PROTOCOL: &str = "http";
+
+/// Everything that HTTP sessions share.
+#[derive(Debug)]
+pub struct HttpGateway {
+    parts: Parts,
+    logins: Logins,
+    dpop: Option<Arc<DpopProofs>>,
+    dialler: Dialler,
+    tls: Option<Offer>,
+    routes: Routes,
+    tasks: Tasks,
+    pool: Arc<Pool>,
+    watch: Arc<Watch>,
+}
+
+impl HttpGateway {
+    /// A gateway for the given upstreams, whose own work runs in `tasks`. Without `tls`, clients connect in clear:
+    /// configuration allows that on loopback only.
+    ///
+    /// # Errors
+    /// A prefix of an upstream's cannot be what a request is for.
+    pub fn new(
+        parts: Parts,
+        logins: Logins,
+        dialler: Dialler,
+        tls: Option<Offer>,
+        upstreams: &[Arc<HttpUpstream>],
+        tasks: Tasks,
+    ) -> Result<Self, InvalidHttpUpstream> {
+        let (pool, watch) = (Arc::new(Pool::default()), Arc::new(Watch::default()));
+        let routes = Routes::new(upstreams)?;
+        Ok(Self { parts, logins, dpop: None, dialler, tls, routes, tasks, pool, watch })
+    }
+
+    /// The same, taking tokens that are bound to a key (RFC 9449). Without, each is refused.
+    #[must_use]
+    pub fn with_dpop(self, dpop: Arc<DpopProofs>) -> Self {
+        Self { dpop: Some(dpop), ..self }
+    }
+
+    /// Looks after deadlines and idle connections. Never returns.
+    pub async fn look_after(&self) {
+        self.watch.look(&self.pool).await;
+    }
+}

@@ -1,0 +1,171 @@
+//! One session of HTTP: one credential on one connection to one upstream, with the connections upstream that it uses.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kernel::secret::Secret;
+use kernel::time::Timestamp;
+use kernel::verdict::Receipt;
+use kernel::workload::Name;
+use subtle::ConstantTimeEq as _;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::forward::{Link, Pool, Speaks, fits};
+use super::upstream::{HttpUpstream, Served};
+use crate::session::Session;
+use crate::sessions::{Cut, Live};
+
+/// What a session was opened with.
+#[derive(Debug)]
+pub(super) enum Opener {
+    /// The connection's own certificate.
+    Certificate,
+    /// A token, and the thumbprint of the key whose possession is proved with each request.
+    Token(Secret<String>, Option<String>),
+}
+
+impl Opener {
+    /// Is it the same proof?
+    fn is(&self, token: Option<&str>, key: Option<&str>) -> bool {
+        match (self, token) {
+            (Self::Certificate, None) => true,
+            (Self::Token(known, bound), Some(token)) => {
+                bool::from(known.expose().as_bytes().ct_eq(token.as_bytes())) && bound.as_deref() == key
+            }
+            (Self::Certificate, Some(_)) | (Self::Token(..), None) => false,
+        }
+    }
+}
+
+/// A session.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) upstream: Arc<HttpUpstream>,
+    pub(super) served: Arc<Served>,
+    pub(super) live: Arc<Live>,
+    opener: Opener,
+    workload: Name,
+    until: Option<Timestamp>,
+    /// Held for as long as a request is judged and entered, so that each sees what the one before has left. None when it
+    /// has ended.
+    session: tokio::sync::Mutex<Option<Session>>,
+    /// That the session may connect stands in the log: the right by which its connections are opened.
+    _right: Receipt,
+    links: Mutex<Vec<Link>>,
+    pool: Arc<Pool>,
+    /// Bytes that left towards the client and are not counted in the session's history yet.
+    sent: AtomicU64,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Slot {
+    pub(super) fn new(
+        session: Session,
+        right: Receipt,
+        served: &Arc<Served>,
+        opener: Opener,
+        pool: &Arc<Pool>,
+        place: OwnedSemaphorePermit,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            upstream: Arc::clone(&served.upstream),
+            served: Arc::clone(served),
+            live: Arc::clone(session.live()),
+            opener,
+            workload: session.who().workload().clone(),
+            until: session.who().until(),
+            session: tokio::sync::Mutex::new(Some(session)),
+            _right: right,
+            links: Mutex::default(),
+            pool: Arc::clone(pool),
+            sent: AtomicU64::new(0),
+            _place: place,
+        })
+    }
+
+    pub(super) fn workload(&self) -> &Name {
+        &self.workload
+    }
+
+    /// Does it serve this upstream, for who shows this?
+    pub(super) fn is_for(&self, served: &Arc<Served>, token: Option<&str>, key: Option<&str>) -> bool {
+        Arc::ptr_eq(&self.served, served) && self.opener.is(token, key)
+    }
+
+    /// May it still be used?
+    pub(super) fn is_open(&self, now: Timestamp) -> bool {
+        self.cut().is_none() && self.until.is_none_or(|until| now < until)
+    }
+
+    /// Why it is cut, if what runs must stop. A drain lets it finish.
+    pub(super) fn cut(&self) -> Option<Cut> {
+        self.live.is_cut().filter(|cut| *cut != Cut::Drained)
+    }
+
+    /// Resolves when what runs must stop.
+    pub(super) async fn gone(&self) -> Cut {
+        loop {
+            let gone = self.live.gone().notified();
+            tokio::pin!(gone);
+            gone.as_mut().enable();
+            if let Some(cut) = self.cut() {
+                return cut;
+            }
+            gone.await;
+        }
+    }
+
+    /// The session, for one request at a time.
+    pub(super) async fn session(&self) -> tokio::sync::MutexGuard<'_, Option<Session>> {
+        let mut session = self.session.lock().await;
+        let sent = self.sent.swap(0, Ordering::Relaxed);
+        if let (1.., Some(session)) = (sent, session.as_mut()) {
+            session.count_rows(0, sent);
+        }
+        session
+    }
+
+    /// Counts bytes that left towards the client.
+    pub(super) fn count(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn links(&self) -> MutexGuard<'_, Vec<Link>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that is at rest, or one that can be shared.
+    pub(super) fn take_link(&self, speaks: Speaks) -> Option<Link> {
+        let mut links = self.links();
+        links.retain(|link| !link.is_closed());
+        let place = links.iter().rposition(|link| fits(link, speaks))?;
+        match links.get(place) {
+            Some(Link::Http2(sender)) => Some(Link::Http2(sender.clone())),
+            Some(Link::Http1(_)) => Some(links.swap_remove(place)),
+            None => None,
+        }
+    }
+
+    /// Gives a connection back.
+    pub(super) fn give_link(&self, link: Link) {
+        let mut links = self.links();
+        let is_shared = matches!(link, Link::Http2(_));
+        if !link.is_closed() && !(is_shared && links.iter().any(|known| matches!(known, Link::Http2(_)))) {
+            links.push(link);
+        }
+    }
+
+    /// Enters the end of the session.
+    pub(super) async fn end(&self, why: &'static str) {
+        let why = self.live.is_cut().map_or(why, Cut::as_str);
+        let session = self.session().await.take();
+        // What was cut may be in the middle of something; the others can be used again by the same workload.
+        let links = std::mem::take(&mut *self.links());
+        if self.cut().is_none() {
+            self.pool.give(&self.workload, &self.upstream.name, links);
+        }
+        if let Some(session) = session {
+            session.end(why).await;
+        }
+    }
+}

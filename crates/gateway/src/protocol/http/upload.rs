@@ -1,0 +1,175 @@
+//! The body of a request on its way to the upstream: streamed as it comes, or whole where it had to be read before the
+//! request was judged.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::HeaderMap;
+use wire::http::Violation;
+
+use super::watch::Pulse;
+
+/// A body on its way to the upstream.
+#[derive(Debug)]
+pub(super) enum Upload {
+    /// None.
+    Empty,
+    /// Read already, with its trailers.
+    Whole(Option<Bytes>, Option<HeaderMap>),
+    /// As it comes.
+    Stream(Streamed),
+}
+
+/// A body that is passed on as it comes.
+#[derive(Debug)]
+pub(super) struct Streamed {
+    body: Incoming,
+    /// Set when the last of it has been handed on.
+    done: Arc<AtomicBool>,
+    pace: Option<Pace>,
+}
+
+/// How long a body may take.
+#[derive(Clone, Debug)]
+pub(super) struct Pace {
+    pub(super) pulse: Arc<Pulse>,
+    /// The client's pauses.
+    pub(super) pause: Duration,
+    /// The upstream's, and how long it may take until its answer.
+    pub(super) answer: Duration,
+}
+
+impl Upload {
+    /// What comes, at the client's pace; within bounds, if any are set.
+    pub(super) fn stream(body: Incoming, pace: Option<Pace>) -> Self {
+        if body.is_end_stream() {
+            return Self::Empty;
+        }
+        Self::Stream(Streamed { body, done: Arc::new(AtomicBool::new(false)), pace })
+    }
+
+    /// Tells when the last of it has been handed on; none if there is nothing to hand on.
+    pub(super) fn done(&self) -> Option<Arc<AtomicBool>> {
+        match self {
+            Self::Empty | Self::Whole(..) => None,
+            Self::Stream(streamed) => Some(Arc::clone(&streamed.done)),
+        }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Whole(bytes, trailers) => {
+                if let Some(bytes) = bytes.take().filter(|bytes| !bytes.is_empty()) {
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Poll::Ready(trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+            }
+            Self::Stream(streamed) => {
+                let polled = Pin::new(&mut streamed.body).poll_frame(context);
+                if let Some(pace) = &streamed.pace {
+                    pace.pulse.expect(if polled.is_pending() { pace.pause } else { pace.answer });
+                }
+                if matches!(polled, Poll::Ready(None)) || streamed.body.is_end_stream() {
+                    streamed.done.store(true, Ordering::Release);
+                    // Whatever the exchange waits for now, it is not this.
+                    streamed.pace = None;
+                }
+                polled
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole(bytes, trailers) => bytes.as_ref().is_none_or(Bytes::is_empty) && trailers.is_none(),
+            Self::Stream(streamed) => streamed.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(bytes, _) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Stream(streamed) => streamed.body.size_hint(),
+        }
+    }
+}
+
+/// Why a body was not read whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It cannot be read in one way, or is too long.
+    Violation(Violation),
+    /// The client broke it off, or was too slow.
+    Broken,
+}
+
+/// Reads a body whole, up to a cap.
+pub(super) async fn read_whole(
+    body: Incoming,
+    cap: usize,
+    pulse: &Pulse,
+    pace: Duration,
+) -> Result<(Bytes, Option<HeaderMap>), Unread> {
+    if body.size_hint().lower() > cap as u64 {
+        return Err(Unread::Violation(Violation::BodyTooLong));
+    }
+    pulse.expect(pace);
+    let reading = collect(body, cap, pulse, pace);
+    let read = tokio::select! {
+        biased;
+        read = reading => read,
+        () = pulse.late() => Err(Unread::Broken),
+    };
+    pulse.rest();
+    read
+}
+
+async fn collect(
+    mut body: Incoming,
+    cap: usize,
+    pulse: &Pulse,
+    pace: Duration,
+) -> Result<(Bytes, Option<HeaderMap>), Unread> {
+    let mut first: Option<Bytes> = None;
+    let mut whole: Vec<u8> = Vec::new();
+    let mut trailers = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_broken| Unread::Broken)?;
+        pulse.expect(pace);
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                trailers = frame.into_trailers().ok();
+                continue;
+            }
+        };
+        let known = first.as_ref().map_or(whole.len(), Bytes::len);
+        if known + data.len() > cap {
+            return Err(Unread::Violation(Violation::BodyTooLong));
+        }
+        // Most bodies are one frame, which is not copied.
+        if known == 0 {
+            first = Some(data);
+            continue;
+        }
+        if let Some(first) = first.take() {
+            whole.extend_from_slice(&first);
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok((first.unwrap_or_else(|| Bytes::from(whole)), trailers))
+}
