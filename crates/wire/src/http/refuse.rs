@@ -9,6 +9,7 @@ mod write;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use kernel::id::{ApprovalId, DecisionId};
+use kernel::policy::Disclosure;
 use kernel::time::Timestamp;
 use kernel::verdict::{Ask, Deny, DenyReason, Undecidable};
 use kernel::workload::Workload;
@@ -206,7 +207,7 @@ impl Refusal {
             refused: refusal::denied(deny, workload, desk),
             decision: Some(deny.subject().decision()),
             waiting: None,
-            code,
+            code: code.filter(|_| desk.disclosure != Disclosure::Id),
             retry_after: (kind == Kind::OverBudget).then_some(DEFAULT_RETRY_AFTER),
             close: false,
             url: desk.url.to_owned(),
@@ -219,7 +220,7 @@ impl Refusal {
             kind: Kind::ApprovalRequired,
             refused: refusal::asked(ask, waiting.approval, workload, desk),
             decision: Some(ask.subject().decision()),
-            waiting: Some(waiting),
+            waiting: (desk.disclosure != Disclosure::Id).then_some(waiting),
             code: None,
             retry_after: None,
             close: false,
@@ -249,6 +250,11 @@ impl Refusal {
     /// the audit log.
     pub fn unauthenticated() -> Self {
         Self::plain(Kind::Unauthenticated, "not authenticated", None, "")
+    }
+
+    /// A denial that tells only its line, such as `blocked [ses_…]`: to who may not know whether there is anything here.
+    pub fn blocked(line: &str) -> Self {
+        Self::plain(Kind::Denied, line, None, "")
     }
 
     /// The upstream failed.
