@@ -45,11 +45,11 @@ pub(crate) fn serve(
     tasks: &Tasks,
     house: &Arc<House>,
     listener: TcpListener,
-    postgres: Option<SocketAddr>,
+    listening: [(&'static str, Option<SocketAddr>); 2],
 ) -> anyhow::Result<SocketAddr> {
     let configuration = house.configuration();
     let bound = listener.local_addr()?;
-    let parts = control_parts(house, &configuration, postgres);
+    let parts = control_parts(house, &configuration, listening);
     let mut stopping = tasks.stopping();
     tasks.spawn("admin API", async move {
         if let Err(error) = control::serve(listener, parts, async move { stopping.begun().await }).await {
@@ -59,13 +59,17 @@ pub(crate) fn serve(
     Ok(bound)
 }
 
-fn control_parts(house: &Arc<House>, configuration: &Configuration, postgres: Option<SocketAddr>) -> ControlParts {
+fn control_parts(
+    house: &Arc<House>,
+    configuration: &Configuration,
+    listening: [(&'static str, Option<SocketAddr>); 2],
+) -> ControlParts {
     let (explaining, deciding, foreseeing, listing, reloading) =
         (Arc::clone(house), Arc::clone(house), Arc::clone(house), Arc::clone(house), Arc::clone(house));
     ControlParts {
         version: gateway::VERSION,
         began: house.clock.now(),
-        listeners: listeners(configuration, postgres),
+        listeners: listeners(configuration, listening),
         hosts: hosts(configuration),
         people: house.people.subscribe(),
         clock: Arc::clone(&house.clock),
@@ -159,17 +163,18 @@ pub(crate) fn people(configuration: &Configuration) -> People {
     People::new(entries.collect())
 }
 
-fn listeners(configuration: &Configuration, postgres: Option<SocketAddr>) -> Vec<ListenerView> {
-    let Some((listener, address)) = configuration.postgres.as_ref().zip(postgres) else {
-        return Vec::new();
-    };
+fn listeners(configuration: &Configuration, listening: [(&'static str, Option<SocketAddr>); 2]) -> Vec<ListenerView> {
     let own = certificates::self_signed_path(&configuration.gateway.state);
-    vec![ListenerView {
-        protocol: "postgres",
-        address,
-        tls: listener.tls != ListenerTls::Off,
-        certificate: (listener.tls == ListenerTls::SelfSigned).then_some(own),
-    }]
+    let view = |(protocol, address): (&'static str, Option<SocketAddr>)| {
+        let tls = configuration.listener_tls(protocol)?;
+        Some(ListenerView {
+            protocol,
+            address: address?,
+            tls: *tls != ListenerTls::Off,
+            certificate: (*tls == ListenerTls::SelfSigned).then(|| own.clone()),
+        })
+    };
+    listening.into_iter().filter_map(view).collect()
 }
 
 /// The host of the public URL may stand in a `Host` header.
@@ -192,7 +197,15 @@ fn upstreams(house: &House) -> Vec<UpstreamView> {
         mode: entry.upstream.mode,
         would_be_denied: house.sessions.observed(&entry.upstream.name),
     };
-    configuration.upstreams.iter().map(view).collect()
+    let api = |entry: &crate::config::checked::ApiEntry| UpstreamView {
+        name: entry.upstream.name.clone(),
+        protocol: "http",
+        address: entry.origin.to_string(),
+        environment: entry.upstream.environment.clone(),
+        mode: entry.upstream.mode,
+        would_be_denied: house.sessions.observed(&entry.upstream.name),
+    };
+    configuration.upstreams.iter().map(view).chain(configuration.apis.iter().map(api)).collect()
 }
 
 fn decide(house: &House, request: &Hypothetical) -> Result<DryRun, DecideRefusal> {

@@ -1,7 +1,7 @@
 //! The listener's certificate, its key and the authorities of its clients: read at the start, and again at every reload. What
 //! cannot be used, or is not valid now, replaces nothing; open sessions go on either way.
 //!
-//! The handshake itself is `gateway::tls`; where the files are is said by `postgres.tls`.
+//! The handshake itself is `gateway::tls`; where the files are is said by `postgres.tls` and `http.tls`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-use crate::config::checked::{ListenerTls, PostgresListener, SecretSource};
+use crate::config::checked::{ListenerTls, SecretSource};
 use crate::{dev_issuer, parts};
 
 /// Why what stands in the files is not offered. No secret is in it.
@@ -60,6 +60,8 @@ pub(crate) struct Svids {
 /// What the listener offers, and what that was read from.
 #[derive(Debug)]
 pub(crate) struct Certificates {
+    /// Whose: the name of its table in the configuration.
+    listener: &'static str,
     offer: Offer,
     svids: Svids,
     digest: Mutex<Vec<u8>>,
@@ -69,22 +71,28 @@ impl Certificates {
     /// Reads what a listener is to offer; none where it speaks no TLS. A certificate of the gateway's own is made if there
     /// is none yet.
     pub(crate) async fn open(
-        listener: Option<&PostgresListener>,
+        listener: &'static str,
+        tls: Option<&ListenerTls>,
         state: &Path,
         svids: Svids,
     ) -> anyhow::Result<Option<Self>> {
-        let Some(listener) = listener.filter(|listener| listener.tls != ListenerTls::Off) else { return Ok(None) };
-        if listener.tls == ListenerTls::SelfSigned && !self_signed_path(state).is_file() {
+        let Some(tls) = tls.filter(|tls| **tls != ListenerTls::Off) else { return Ok(None) };
+        if *tls == ListenerTls::SelfSigned && !self_signed_path(state).is_file() {
             make_certificate(&self_signed_path(state))?;
         }
-        if listener.tls == ListenerTls::Spiffe {
-            let own = svids.own.clone().context("`postgres.tls`: no Workload API")?;
+        if *tls == ListenerTls::Spiffe {
+            let own = svids.own.clone().with_context(|| format!("`{listener}.tls`: no Workload API"))?;
             let config = ServerTls::showing(Shown::Svid(own), None, Some(Arc::clone(&svids.domains)))?;
-            return Ok(Some(Self { offer: Offer::new(config), svids, digest: Mutex::default() }));
+            return Ok(Some(Self { listener, offer: Offer::new(config), svids, digest: Mutex::default() }));
         }
-        let found = read(&listener.tls, state, &svids).await.context("`postgres.tls`")?;
+        let found = read(tls, state, &svids).await.with_context(|| format!("`{listener}.tls`"))?;
         let Some(Read { config, digest, .. }) = found else { return Ok(None) };
-        Ok(Some(Self { offer: Offer::new(config), svids, digest: Mutex::new(digest) }))
+        Ok(Some(Self { listener, offer: Offer::new(config), svids, digest: Mutex::new(digest) }))
+    }
+
+    /// Whose they are: the name of the listener's table in the configuration.
+    pub(crate) fn listener(&self) -> &'static str {
+        self.listener
     }
 
     /// What handshakes are given.
@@ -96,14 +104,14 @@ impl Certificates {
     /// before. A listener that is to have no TLS any more keeps it until the next start.
     pub(crate) async fn reload(
         &self,
-        listener: Option<&PostgresListener>,
+        tls: Option<&ListenerTls>,
         state: &Path,
         now: Timestamp,
     ) -> Result<Option<String>, Unusable> {
         // Held throughout, so that what was read last is what is offered.
         let mut offered = self.digest.lock().await;
-        let Some(listener) = listener else { return Ok(None) };
-        let Some(Read { config, leaf, digest }) = read(&listener.tls, state, &self.svids).await? else {
+        let Some(tls) = tls else { return Ok(None) };
+        let Some(Read { config, leaf, digest }) = read(tls, state, &self.svids).await? else {
             return Ok(None);
         };
         if digest == *offered {
@@ -115,7 +123,7 @@ impl Certificates {
         }
         self.offer.replace(config);
         *offered = digest;
-        Ok(Some(format!("postgres, SHA-256 {}, until {until}", fingerprint(&leaf))))
+        Ok(Some(format!("{}, SHA-256 {}, until {until}", self.listener, fingerprint(&leaf))))
     }
 }
 
@@ -125,8 +133,8 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> String {
 }
 
 /// The files that a listener's TLS is read from.
-pub(crate) fn files(listener: Option<&PostgresListener>, state: &Path) -> Vec<PathBuf> {
-    match listener.map(|listener| &listener.tls) {
+pub(crate) fn files(tls: Option<&ListenerTls>, state: &Path) -> Vec<PathBuf> {
+    match tls {
         None | Some(ListenerTls::Off | ListenerTls::Spiffe) => Vec::new(),
         Some(ListenerTls::SelfSigned) => vec![self_signed_path(state), self_signed_key(state)],
         Some(ListenerTls::Certificate { certificate, key, client_ca }) => {

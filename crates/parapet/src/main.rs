@@ -15,6 +15,7 @@ mod descriptors;
 mod dev;
 mod dev_issuer;
 mod dry_run;
+mod http;
 mod logs;
 mod parts;
 mod policy_test;

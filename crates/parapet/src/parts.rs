@@ -26,7 +26,7 @@ use crate::config::checked::{
 use crate::dev_issuer;
 
 /// How long opening a connection to an upstream may take.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 
 /// The upstreams under guard.
 pub(crate) fn upstreams(
@@ -47,17 +47,17 @@ pub(crate) fn upstreams(
 
 /// The secret from which each upstream's key for hashes and tokens is made. Equal values keep equal hashes as long as the
 /// state folder keeps it.
-struct MaskSecret(zeroize::Zeroizing<Vec<u8>>);
+pub(crate) struct MaskSecret(zeroize::Zeroizing<Vec<u8>>);
 
 impl MaskSecret {
     /// A key of the upstream's own: hashes of two upstreams cannot be joined.
-    fn of(&self, upstream: &Name) -> MaskKey {
+    pub(crate) fn of(&self, upstream: &Name) -> MaskKey {
         let root = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &self.0);
         MaskKey::new(aws_lc_rs::hmac::sign(&root, upstream.as_str().as_bytes()).as_ref())
     }
 }
 
-fn mask_key(state: &Path) -> anyhow::Result<MaskSecret> {
+pub(crate) fn mask_key(state: &Path) -> anyhow::Result<MaskSecret> {
     let path = state.join("mask.key");
     if !path.is_file() {
         let mut secret = zeroize::Zeroizing::new(vec![0; 32]);

@@ -12,6 +12,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
 use crate::certificates;
+use crate::config::Configuration;
 use crate::snapshots::policy_files;
 use crate::wiring::House;
 
@@ -75,9 +76,15 @@ fn watch(house: &House, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
     Some(watcher)
 }
 
+/// The files that the listeners' TLS is read from.
+fn certificates(configuration: &Configuration) -> Vec<PathBuf> {
+    let state = &configuration.gateway.state;
+    configuration.listeners().into_iter().flat_map(|(_, tls)| certificates::files(tls, state)).collect()
+}
+
 fn folders(house: &House) -> Vec<PathBuf> {
     let configuration = house.configuration();
-    let certificates = certificates::files(configuration.postgres.as_ref(), &configuration.gateway.state);
+    let certificates = certificates(&configuration);
     let files = house.origin.files.iter().chain(&certificates);
     let parents = files.filter_map(|file| file.parent().map(PathBuf::from));
     let folders: BTreeSet<PathBuf> = configuration.policy_folders.iter().cloned().chain(parents).collect();
@@ -92,7 +99,7 @@ fn fingerprint(house: &House) -> Vec<u8> {
         context.update(file.name.as_bytes());
         context.update(file.text.as_bytes());
     }
-    let certificates = certificates::files(configuration.postgres.as_ref(), &configuration.gateway.state);
+    let certificates = certificates(&configuration);
     for file in house.origin.files.iter().chain(&certificates) {
         // A private key may be among them.
         context.update(&zeroize::Zeroizing::new(std::fs::read(file).unwrap_or_default()));

@@ -201,7 +201,7 @@ fn build(epoch: u64, configuration: &Configuration, standings: &Standings) -> Re
         epoch,
         policies: policy_files(configuration)?,
         workloads: owned(configuration).iter().map(|workload| standing(workload, standings)).collect(),
-        upstreams: configuration.upstreams.iter().map(|entry| entry.upstream.clone()).collect(),
+        upstreams: configuration.guarded().cloned().collect(),
         trust: Trust::new(configuration.trust.clone()),
     };
     Snapshot::build(parts).map_err(LoadError::Problems)

@@ -9,15 +9,18 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use gateway::budget::Budgets;
 use gateway::lanes::Lanes;
 use gateway::listen::{Host, accept_loop};
 use gateway::login::native::NativeLogins;
 use gateway::login::oidc::Issuers;
 use gateway::login::workload_api::WorkloadApi;
+use gateway::protocol::http::HttpUpstream;
 use gateway::protocol::postgres::{Guarded, PostgresGateway};
 use gateway::session::Parts;
 use gateway::sessions::{Cut, Sessions};
 use gateway::tasks::Tasks;
+use gateway::tls::Offer;
 use gateway::upstream::dial::Dialler;
 use kernel::audit::{Batch, Entry, Event};
 use kernel::ports::{AuditLog, Clock, Snapshots as _};
@@ -40,7 +43,7 @@ use crate::config::{Configuration, Problems};
 use crate::signals::SignalHouse;
 use crate::snapshots::Publisher;
 use crate::task_house::{self, TaskHouse};
-use crate::{WORKER_STACK, admin, audit, classes, descriptors, dev_issuer, logs, parts, signals};
+use crate::{WORKER_STACK, admin, audit, classes, descriptors, dev_issuer, http, logs, parts, signals};
 
 /// Where the configuration comes from, for a reload: how to read it, and the files that it stands in.
 pub(crate) struct Origin {
@@ -64,6 +67,8 @@ pub(crate) struct Ready {
     pub(crate) admin: SocketAddr,
     /// Where PostgreSQL clients connect.
     pub(crate) postgres: Option<SocketAddr>,
+    /// Where clients of HTTP APIs connect.
+    pub(crate) http: Option<SocketAddr>,
     /// Where workloads exchange attestations for tokens.
     pub(crate) tokens: Option<SocketAddr>,
     /// Where security events are pushed, and ours are read.
@@ -102,14 +107,17 @@ pub(crate) struct House {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) dialler: Dialler,
     pub(crate) upstreams: Vec<Arc<Guarded>>,
+    pub(crate) apis: Vec<Arc<HttpUpstream>>,
+    /// What workloads have used of their budgets, whatever protocol they use.
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) classes: Arc<ClassDecisions>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) configuration: RwLock<Arc<Configuration>>,
     /// Who may call the admin API; the newest value counts from the next call on.
     pub(crate) people: watch::Sender<Arc<control::People>>,
     pub(crate) origin: Origin,
-    /// None where clients connect without TLS.
-    pub(crate) certificates: Option<Certificates>,
+    /// For each listener whose clients connect by TLS.
+    pub(crate) certificates: Vec<Certificates>,
     /// The client of the SPIFFE agent, if one is configured.
     pub(crate) workload_api: Option<Arc<WorkloadApi>>,
 }
@@ -134,13 +142,21 @@ impl House {
     }
 
     async fn reload_certificates(&self) -> Result<(), String> {
-        let Some(certificates) = &self.certificates else { return Ok(()) };
+        let mut result = Ok(());
+        for certificates in &self.certificates {
+            result = result.and(self.reload_certificate(certificates).await);
+        }
+        result
+    }
+
+    async fn reload_certificate(&self, certificates: &Certificates) -> Result<(), String> {
         let configuration = self.configuration();
-        let (listener, state) = (configuration.postgres.as_ref(), &configuration.gateway.state);
-        let (action, object, reason) = match certificates.reload(listener, state, self.clock.now()).await {
+        let listener = certificates.listener();
+        let (tls, state) = (configuration.listener_tls(listener), &configuration.gateway.state);
+        let (action, object, reason) = match certificates.reload(tls, state, self.clock.now()).await {
             Ok(None) => return Ok(()),
             Ok(Some(what)) => ("certificate load", what, None),
-            Err(error) => ("certificate refuse", "postgres".to_owned(), Some(error.to_string())),
+            Err(error) => ("certificate refuse", listener.to_owned(), Some(error.to_string())),
         };
         let event = Event::Admin { by: None, action, object: &object, reason: reason.as_deref() };
         let entered = enter(&*self.log, &*self.clock, event).await.map_err(|error| error.to_string());
@@ -150,10 +166,15 @@ impl House {
                 entered
             }
             Some(why) => {
-                tracing::error!(why, "certificate refused; the old one stays");
+                tracing::error!(listener, why, "certificate refused; the old one stays");
                 Err(format!("error[PAR0413]: the listener's certificate is not replaced: {why}"))
             }
         }
+    }
+
+    /// What the handshakes of a listener are given; none where its clients connect without TLS.
+    pub(crate) fn offer(&self, listener: &str) -> Option<Offer> {
+        self.certificates.iter().find(|known| known.listener() == listener).map(Certificates::offer)
     }
 
     async fn reload_configuration(&self) -> Result<(), String> {
@@ -232,7 +253,8 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let issuers = Arc::new(parts::issuers(&configuration, &dialler, &clock)?);
     let workload_api = parts::workload_api(&configuration, &issuers, &dialler, &clock);
     let svids = svids(workload_api.as_ref(), &issuers);
-    let certificates = Certificates::open(configuration.postgres.as_ref(), &state, svids).await?;
+    let certificates = open_certificates(&configuration, &state, &svids).await?;
+    let apis = http::upstreams(&configuration, &dialler, &clock)?;
     let joined = task_house::Joined {
         configuration: &configuration,
         database: &database,
@@ -255,6 +277,8 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         sessions: Arc::clone(&sessions),
         dialler: dialler.clone(),
         upstreams,
+        apis,
+        budgets: Arc::default(),
         classes,
         issuers,
         people: watch::Sender::new(Arc::new(admin::people(&configuration))),
@@ -271,15 +295,21 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let host = || Host { tasks: tasks.clone(), lanes: Arc::clone(&lanes) };
     follow(&tasks, &house);
     signals::follow(&tasks, &house, lists);
+    task_house::follow(&tasks, &house);
     let configuration = house.configuration();
     expect_svids(&house).await?;
     let admin = admin::bind(&configuration).await?;
+    let public_url = admin::public_url(&configuration, &admin)?;
     let postgres = match &configuration.postgres {
         None => None,
         Some(listener) => {
-            let gateway = postgres_gateway(&house, &database, admin::public_url(&configuration, &admin)?);
+            let gateway = postgres_gateway(&house, &database, Arc::clone(&public_url));
             Some(listen_postgres(host(), gateway, listener.listen).await?)
         }
+    };
+    let http = match &configuration.http {
+        None => None,
+        Some(listener) => Some(http::serve(host(), &house, &database, public_url, listener.listen).await?),
     };
     // The first statement should not find an empty catalogue.
     for upstream in &house.upstreams {
@@ -290,15 +320,15 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let tokens = match &configuration.tokens {
         None => None,
         Some(listener) => {
-            let offer = house.certificates.as_ref().map(Certificates::offer);
+            let offer = house.offer("postgres");
             Some(task_house::serve(host(), &house, listener, offer).await?)
         }
     };
-    let admin = admin::serve(&tasks, &house, admin, postgres)?;
+    let admin = admin::serve(&tasks, &house, admin, [("postgres", postgres), ("http", http)])?;
     let policies = publisher.current().policies().len();
-    let ready = Ready { admin, postgres, tokens, signals, tlog, policies };
+    let ready = Ready { admin, postgres, http, tokens, signals, tlog, policies };
     announce(&state, &ready)?;
-    tracing::info!(%admin, ?postgres, policies, "ready");
+    tracing::info!(%admin, ?postgres, ?http, policies, "ready");
     Ok(Running {
         ready,
         tasks,
@@ -329,9 +359,22 @@ fn svids(workload_api: Option<&Arc<WorkloadApi>>, issuers: &Issuers) -> Svids {
     Svids { own: workload_api.map(|api| Arc::clone(api.svid())), domains: Arc::clone(issuers.trust_domains()) }
 }
 
-/// What PostgreSQL's sessions share.
-fn postgres_gateway(house: &House, database: &Database, public_url: Arc<str>) -> Arc<PostgresGateway> {
-    let parts = Parts {
+/// What is offered by the listeners that end TLS for workloads.
+async fn open_certificates(
+    configuration: &Configuration,
+    state: &Path,
+    svids: &Svids,
+) -> anyhow::Result<Vec<Certificates>> {
+    let mut all = Vec::new();
+    for (listener, tls) in configuration.listeners() {
+        all.extend(Certificates::open(listener, tls, state, svids.clone()).await?);
+    }
+    Ok(all)
+}
+
+/// What the sessions of every protocol share.
+pub(crate) fn session_parts(house: &House, database: &Database, public_url: Arc<str>) -> Parts {
+    Parts {
         clock: Arc::clone(&house.clock),
         log: house.log.clone(),
         desk: house.desk.clone(),
@@ -339,10 +382,14 @@ fn postgres_gateway(house: &House, database: &Database, public_url: Arc<str>) ->
         spent: Arc::new(SpentStore::new(database.clone(), Arc::clone(&house.clock))),
         snapshots: house.publisher.clone(),
         sessions: Arc::clone(&house.sessions),
-        budgets: Arc::default(),
+        budgets: Arc::clone(&house.budgets),
         public_url,
-    };
-    let tls = house.certificates.as_ref().map(Certificates::offer);
+    }
+}
+
+/// What PostgreSQL's sessions share.
+fn postgres_gateway(house: &House, database: &Database, public_url: Arc<str>) -> Arc<PostgresGateway> {
+    let (parts, tls) = (session_parts(house, database, public_url), house.offer("postgres"));
     let (issuers, upstreams) = (Arc::clone(&house.issuers), house.upstreams.clone());
     let gateway = PostgresGateway::new(parts, issuers, house.dialler.clone(), tls, upstreams)
         .with_native_tokens(Arc::clone(&house.native))
@@ -390,7 +437,7 @@ pub(crate) fn background(tasks: &Tasks, name: &'static str, work: impl Future<Ou
 async fn expect_svids(house: &House) -> anyhow::Result<()> {
     house.issuers.trust_domains().load().await;
     let Some(api) = &house.workload_api else { return Ok(()) };
-    let shown = house.configuration().postgres.as_ref().is_some_and(|listener| listener.tls == ListenerTls::Spiffe);
+    let shown = house.configuration().listeners().into_iter().any(|(_, tls)| tls == Some(&ListenerTls::Spiffe));
     match api.ready(FIRST_SVID).await {
         Err(error) if shown => Err(error).context("the gateway's own SVID, from the Workload API"),
         Ok(()) | Err(_) => Ok(()),
@@ -453,6 +500,7 @@ fn announce(state: &Path, ready: &Ready) -> anyhow::Result<()> {
     let ports = serde_json::json!({
         "admin": ready.admin.to_string(),
         "postgres": ready.postgres.map(|address| address.to_string()),
+        "http": ready.http.map(|address| address.to_string()),
         "tokens": ready.tokens.map(|address| address.to_string()),
         "signals": ready.signals.map(|address| address.to_string()),
         "tlog": ready.tlog.map(|address| address.to_string()),

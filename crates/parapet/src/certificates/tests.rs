@@ -1,7 +1,5 @@
 //! What replaces a certificate, and what does not. Handshakes are tested beside the real gateway (`tests/it/life/rotation.rs`).
 
-use std::net::{Ipv4Addr, SocketAddr};
-
 use gateway::upstream::dial::Dialler;
 use gateway::upstream::fetch::Fetcher;
 
@@ -19,7 +17,7 @@ fn none() -> Svids {
 
 struct Files {
     folder: PathBuf,
-    listener: PostgresListener,
+    listener: ListenerTls,
 }
 
 impl Files {
@@ -31,14 +29,7 @@ impl Files {
             key: SecretSource::File(folder.join("key.pem")),
             client_ca: Some(folder.join("clients.pem")),
         };
-        Self {
-            listener: PostgresListener {
-                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-                tls,
-                oauthbearer: Vec::new(),
-            },
-            folder,
-        }
+        Self { listener: tls, folder }
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -69,7 +60,8 @@ async fn what_can_be_used_now_replaces_what_was() {
     files.write("certificate.pem", &first.0);
     files.write("key.pem", &first.1);
     files.write("clients.pem", &clients.0);
-    let certificates = Certificates::open(Some(&files.listener), &files.folder, none()).await.unwrap().unwrap();
+    let certificates =
+        Certificates::open("postgres", Some(&files.listener), &files.folder, none()).await.unwrap().unwrap();
     let at_start = certificates.offer().current();
     let reload = || certificates.reload(Some(&files.listener), &files.folder, NOW);
     assert!(reload().await.unwrap().is_none() && Arc::ptr_eq(&at_start, &certificates.offer().current()));
@@ -111,14 +103,13 @@ async fn what_can_be_used_now_replaces_what_was() {
 #[tokio::test]
 async fn a_certificate_of_its_own_is_made_once() {
     let files = Files::new("own");
-    let listener = |tls| PostgresListener { tls, ..files.listener.clone() };
-    let own = listener(ListenerTls::SelfSigned);
+    let own = ListenerTls::SelfSigned;
     let first = Certificates::open(Some(&own), &files.folder, none()).await.unwrap().unwrap();
     assert!(first.reload(Some(&own), &files.folder, NOW).await.unwrap().is_none());
     let made = fs::read(self_signed_path(&files.folder)).unwrap();
     Certificates::open(Some(&own), &files.folder, none()).await.unwrap().unwrap();
     assert_eq!(fs::read(self_signed_path(&files.folder)).unwrap(), made);
-    for without in [None, Some(&listener(ListenerTls::Off))] {
+    for without in [None, Some(&ListenerTls::Off)] {
         assert!(Certificates::open(without, &files.folder, none()).await.unwrap().is_none());
         assert!(super::files(without, &files.folder).is_empty());
     }

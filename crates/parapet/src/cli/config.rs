@@ -123,7 +123,7 @@ pub(super) fn accepted(globals: &Globals, configuration: &Configuration) -> Stri
     format!(
         "{}: {}, {}, {}, {}\n",
         crate::cli::style::Styled(Tone::Good, "✓ the configuration is valid"),
-        output::count(configuration.upstreams.len(), "upstream"),
+        output::count(configuration.guarded().count(), "upstream"),
         output::count(configuration.workloads.len(), "workload"),
         output::count(configuration.trust.len(), "trust rule"),
         match configuration.people.len() {

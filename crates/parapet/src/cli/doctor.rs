@@ -60,7 +60,7 @@ impl Doctor {
             }
         };
         if let Some(configuration) = &configuration {
-            let upstreams = output::count(configuration.upstreams.len(), "upstream");
+            let upstreams = output::count(configuration.guarded().count(), "upstream");
             let workloads = output::count(configuration.workloads.len(), "workload");
             lines.push(line("configuration", Ok(format!("{upstreams}, {workloads}"))));
             lines.push(line("policies", policies(configuration)));

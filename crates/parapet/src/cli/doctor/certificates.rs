@@ -19,23 +19,38 @@ const SOON: Duration = Duration::from_secs(14 * 86_400);
 /// A line for each file.
 pub(super) fn certificates(configuration: &Configuration, now: Timestamp) -> Vec<Value> {
     let mut lines = Vec::new();
-    match configuration.postgres.as_ref().map(|listener| &listener.tls) {
-        // What the Workload API brings, the gateway tells of.
-        None | Some(ListenerTls::Off | ListenerTls::Spiffe) => {}
-        Some(ListenerTls::SelfSigned) => {
-            let path = self_signed_path(&configuration.gateway.state);
-            // It is made at the first start.
-            if path.is_file() {
-                lines.push(certificate("certificate", &path, now));
+    let mut seen = Vec::new();
+    for tls in configuration.listeners().into_iter().filter_map(|(_, tls)| tls) {
+        // Listeners may share their files.
+        if seen.contains(&tls) {
+            continue;
+        }
+        seen.push(tls);
+        match tls {
+            // What the Workload API brings, the gateway tells of.
+            ListenerTls::Off | ListenerTls::Spiffe => {}
+            ListenerTls::SelfSigned => {
+                let path = self_signed_path(&configuration.gateway.state);
+                // It is made at the first start.
+                if path.is_file() {
+                    lines.push(certificate("certificate", &path, now));
+                }
+            }
+            ListenerTls::Certificate { certificate: path, key, client_ca } => {
+                lines.push(match key {
+                    SecretSource::File(key) => pair(path, key).unwrap_or_else(|| certificate("certificate", path, now)),
+                    // What is in a variable or behind a program is the gateway's to read.
+                    SecretSource::Environment(_) | SecretSource::Command { .. } => {
+                        certificate("certificate", path, now)
+                    }
+                });
+                lines.extend(client_ca.as_deref().map(|path| certificate("client authorities", path, now)));
             }
         }
-        Some(ListenerTls::Certificate { certificate: path, key, client_ca }) => {
-            lines.push(match key {
-                SecretSource::File(key) => pair(path, key).unwrap_or_else(|| certificate("certificate", path, now)),
-                // What is in a variable or behind a program is the gateway's to read.
-                SecretSource::Environment(_) | SecretSource::Command { .. } => certificate("certificate", path, now),
-            });
-            lines.extend(client_ca.as_deref().map(|path| certificate("client authorities", path, now)));
+    }
+    for api in &configuration.apis {
+        if let Some(path) = &api.ca {
+            lines.push(certificate(&format!("{} authorities", api.upstream.name), path, now));
         }
     }
     for entry in &configuration.upstreams {

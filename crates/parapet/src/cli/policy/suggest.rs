@@ -153,7 +153,7 @@ fn labels(configuration: &Configuration) -> Result<Snapshot, Failure> {
         epoch: 1,
         policies: Vec::new(),
         workloads: configuration.workloads.clone(),
-        upstreams: configuration.upstreams.iter().map(|entry| entry.upstream.clone()).collect(),
+        upstreams: configuration.guarded().cloned().collect(),
         trust: Trust::default(),
     };
     Snapshot::build(parts)

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::config::checked::{
-    AdminListener, GatewayPart, ListenerTls, PostgresListener, TokenListener, choose, file, read, secret_source,
+    AdminListener, GatewayPart, HttpListener, ListenerTls, PostgresListener, TokenListener, choose, file, read,
+    secret_source,
 };
 use crate::config::layers::Place;
 use crate::config::problem::Problem;
@@ -67,6 +68,26 @@ pub(super) fn postgres(section: &Section<'_>, problems: &mut Vec<Problem>) -> Op
     Some(Some(PostgresListener { listen, tls, oauthbearer }))
 }
 
+/// `Some(None)`: no listener is configured. `None`: it is, and wrong.
+pub(super) fn http(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<HttpListener>> {
+    let Some(entry) = section.get("listen") else {
+        if section.exists() {
+            let problem = Problem::new("PAR0403", &section.place(), "`http.listen` is missing").key_only();
+            problems.push(problem.help("such as `listen = \"127.0.0.1:18080\"`"));
+            return None;
+        }
+        return Some(None);
+    };
+    let listen = read(section, "listen", value::listen, problems);
+    let tls = listener_tls(section, problems);
+    let (listen, tls) = (listen?, tls?);
+    if tls == ListenerTls::Off && !listen.ip().is_loopback() {
+        problems.push(without_tls(&entry.place, listen));
+        return None;
+    }
+    Some(Some(HttpListener { listen, tls }))
+}
+
 /// `Some(None)`: no token endpoint is configured. `None`: it is, and wrong.
 pub(super) fn tokens(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<TokenListener>> {
     let Some(entry) = section.get("listen") else {
@@ -91,13 +112,13 @@ pub(super) fn tokens(section: &Section<'_>, problems: &mut Vec<Problem>) -> Opti
     Some(Some(TokenListener { listen, tls, url }))
 }
 
-fn without_tls(place: &Place, listen: SocketAddr) -> Problem {
+pub(super) fn without_tls(place: &Place, listen: SocketAddr) -> Problem {
     // A client sends its token as the password: off loopback that is never without TLS.
     Problem::new("PAR0410", place, format!("`{listen}` is reachable from other hosts and needs TLS"))
         .help("set `tls` to `self-signed` or to a table with `certificate` and `key`, or listen on 127.0.0.1")
 }
 
-fn listener_tls(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<ListenerTls> {
+pub(super) fn listener_tls(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<ListenerTls> {
     let table = section.section("tls");
     if table.is_table() {
         let certificate = file(&table, "certificate", problems);

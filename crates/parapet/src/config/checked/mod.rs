@@ -4,6 +4,8 @@
 //! running gateway can find out (does the upstream answer? is the certificate valid?) is for `parapet doctor`.
 
 mod audit;
+mod egress;
+mod http;
 mod identity;
 mod listeners;
 mod signals;
@@ -11,6 +13,8 @@ mod templates;
 mod upstreams;
 
 pub(crate) use audit::AuditPart;
+pub(crate) use egress::EgressPart;
+pub(crate) use http::{ApiEntry, HttpListener};
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -36,14 +40,20 @@ pub(crate) struct Configuration {
     pub(crate) admin: AdminListener,
     /// The PostgreSQL listener, if there is one.
     pub(crate) postgres: Option<PostgresListener>,
+    /// The listener of HTTP APIs, if there is one.
+    pub(crate) http: Option<HttpListener>,
+    /// The egress gateway, if there is one.
+    pub(crate) egress: Option<EgressPart>,
     /// The token endpoint, if there is one.
     pub(crate) tokens: Option<TokenListener>,
     /// The audit log.
     pub(crate) audit: AuditPart,
     /// Folders of policies, all of which exist.
     pub(crate) policy_folders: Vec<PathBuf>,
-    /// The protected systems.
+    /// The protected databases.
     pub(crate) upstreams: Vec<UpstreamEntry>,
+    /// The protected HTTP APIs.
+    pub(crate) apis: Vec<ApiEntry>,
     /// The registered non-human identities.
     pub(crate) workloads: Vec<Workload>,
     /// Which attestation is which workload.
@@ -309,12 +319,37 @@ pub(crate) struct PersonEntry {
     pub(crate) token_hash: Option<[u8; 32]>,
 }
 
+impl Configuration {
+    /// The listeners that end TLS for workloads, by their tables, with how their connections are protected.
+    pub(crate) fn listeners(&self) -> [(&'static str, Option<&ListenerTls>); 3] {
+        [
+            ("postgres", self.postgres.as_ref().map(|listener| &listener.tls)),
+            ("http", self.http.as_ref().map(|listener| &listener.tls)),
+            ("egress", self.egress.as_ref().map(|egress| &egress.tls)),
+        ]
+    }
+
+    /// How the connections of one of [`Self::listeners`] are protected.
+    pub(crate) fn listener_tls(&self, table: &str) -> Option<&ListenerTls> {
+        self.listeners().into_iter().find_map(|(name, tls)| tls.filter(|_| name == table))
+    }
+
+    /// Every protected system, as policies see it.
+    pub(crate) fn guarded(&self) -> impl Iterator<Item = &Upstream> {
+        let databases = self.upstreams.iter().map(|entry| &entry.upstream);
+        let egress = self.egress.iter().map(|egress| &egress.upstream);
+        databases.chain(self.apis.iter().map(|entry| &entry.upstream)).chain(egress)
+    }
+}
+
 /// Understands a merged configuration. `None` only if something was added to `problems`.
 pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configuration> {
     let root = raw.root();
     let gateway = listeners::gateway(&root.section("gateway"), problems);
     let admin = listeners::admin(&root.section("admin"), problems);
     let postgres = listeners::postgres(&root.section("postgres"), problems);
+    let http = listeners::http(&root.section("http"), problems);
+    let egress = egress::egress(&root.section("egress"), &root.section("upstreams"), problems);
     let tokens = listeners::tokens(&root.section("tokens"), problems);
     let upstreams = upstreams::all(&root.section("upstreams"), problems);
     let policy_folders = listeners::policy_folders(&root.section("policies"), problems);
@@ -335,15 +370,19 @@ pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configurat
         problems.push(Problem::new("PAR0407", &place.unwrap_or(crate::config::layers::Place::NOWHERE), message));
     }
     let gateway = gateway?;
+    let upstreams::Upstreams { databases, apis } = upstreams?;
     let audit = audit::audit(&root.section("audit"), &gateway.state, problems);
     Some(Configuration {
         gateway,
         admin: admin?,
         postgres: postgres?,
+        http: http?,
+        egress: egress?,
         tokens: tokens?,
         audit: audit?,
         policy_folders: policy_folders?,
-        upstreams: upstreams?,
+        upstreams: databases,
+        apis,
         workloads: workloads?,
         trust: trust?,
         issuers: issuers?,

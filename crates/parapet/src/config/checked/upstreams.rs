@@ -1,59 +1,162 @@
 //! The protected systems.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use kernel::policy::{Disclosure, Mode, Upstream};
+use kernel::workload::Name;
 
 use crate::config::checked::{
-    ChannelBinding, Detect, UpstreamAddress, UpstreamConnection, UpstreamEntry, UpstreamTls, choose, file, name,
-    parse_name, read, secret_source,
+    ApiEntry, ChannelBinding, Detect, UpstreamAddress, UpstreamConnection, UpstreamEntry, UpstreamTls, choose, file,
+    http, name, parse_name, read, secret_source,
 };
+use crate::config::keys;
 use crate::config::problem::Problem;
 use crate::config::raw::Section;
 use crate::config::value;
 
-pub(super) fn all(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Vec<UpstreamEntry>> {
-    let named = section.named();
-    let count = named.len();
-    let entries: Vec<UpstreamEntry> =
-        named.into_iter().filter_map(|(label, section)| one(label, &section, problems)).collect();
-    (entries.len() == count).then_some(entries)
+/// The upstreams, by what they speak.
+pub(super) struct Upstreams {
+    /// PostgreSQL.
+    pub(super) databases: Vec<UpstreamEntry>,
+    /// HTTP.
+    pub(super) apis: Vec<ApiEntry>,
 }
 
-fn one(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<UpstreamEntry> {
+/// What an upstream speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Postgres,
+    Http,
+}
+
+/// What upstreams of all protocols say.
+pub(super) struct Shared {
+    pub(super) name: Name,
+    environment: Name,
+    mode: Mode,
+    disclosure: Disclosure,
+    pub(super) hold: Duration,
+    pub(super) detect: Detect,
+    pub(super) max_sessions: u32,
+}
+
+impl Shared {
+    /// What policies see of it.
+    pub(super) fn upstream(&self, classes: Vec<(String, String)>) -> Upstream {
+        let Self { name, environment, mode, disclosure, .. } = self;
+        Upstream { name: name.clone(), environment: environment.clone(), mode: *mode, disclosure: *disclosure, classes }
+    }
+}
+
+pub(super) fn all(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Upstreams> {
+    let named = section.named();
+    let count = named.len();
+    let mut all = Upstreams { databases: Vec::new(), apis: Vec::new() };
+    for (label, section) in named {
+        one(label, &section, &mut all, problems);
+    }
+    twice(section, &all.apis, problems);
+    (all.databases.len() + all.apis.len() == count).then_some(all)
+}
+
+/// Finds two APIs that one request would lead to.
+fn twice(section: &Section<'_>, apis: &[ApiEntry], problems: &mut Vec<Problem>) {
+    let mut known: Vec<(&str, &str)> = Vec::new();
+    for api in apis {
+        let everywhere = [String::from("/")];
+        let prefixes = if api.prefixes.is_empty() { &everywhere[..] } else { &api.prefixes };
+        for route in api.hosts.iter().flat_map(|host| prefixes.iter().map(move |prefix| (&**host, &**prefix))) {
+            let route = (route.0, route.1.trim_end_matches('/'));
+            if known.contains(&route) {
+                let message =
+                    format!("`{}{}/` leads to `{}` and to another upstream", route.0, route.1, api.upstream.name);
+                problems.push(Problem::new("PAR0407", &section.place(), message).key_only());
+            }
+        }
+        known.extend(
+            api.hosts.iter().flat_map(|host| api.prefixes.iter().map(move |one| (&**host, one.trim_end_matches('/')))),
+        );
+        if api.prefixes.is_empty() {
+            known.extend(api.hosts.iter().map(|host| (&**host, "")));
+        }
+    }
+}
+
+/// The keys of an upstream that only `protocol = "postgres"` has.
+const POSTGRES_KEYS: [&str; 9] =
+    ["address", "database", "user", "password", "tls", "channel_binding", "classes", "label_providers", "max_message"];
+
+fn one(label: &str, section: &Section<'_>, all: &mut Upstreams, problems: &mut Vec<Problem>) {
+    let words = [("postgres", Protocol::Postgres), ("http", Protocol::Http)];
+    let protocol = choose(section, "protocol", &words, problems);
+    let shared = shared(label, section, problems);
+    let Some(protocol) = protocol else { return };
+    let (required, foreign): (&[&'static str], &[&'static str]) = match protocol {
+        Protocol::Postgres => (&["address", "database", "user"], &http::KEYS),
+        Protocol::Http => (&["url"], &POSTGRES_KEYS),
+    };
+    for key in required {
+        if !section.section(key).exists() {
+            let message = format!("`upstreams.{label}.{key}` is missing");
+            let about = keys::at(&["upstreams", "*", key]).map_or("", |key| key.about);
+            problems.push(Problem::new("PAR0403", &section.place(), message).key_only().help(about));
+        }
+    }
+    for key in foreign {
+        let set = section.section(key);
+        if set.exists() {
+            let problem =
+                Problem::new("PAR0402", &set.place(), format!("`{key}` means nothing in `upstreams.{label}`"));
+            problems.push(problem.key_only().help("its `protocol` is another; `postgres` unless set"));
+        }
+    }
+    match protocol {
+        Protocol::Postgres => all.databases.extend(database(section, shared, problems)),
+        Protocol::Http => all.apis.extend(shared.and_then(|shared| http::one(section, shared, problems))),
+    }
+}
+
+fn shared(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Shared> {
     let name = name(label, section, "an upstream", problems);
-    let _protocol = choose(section, "protocol", &[("postgres", ())], problems);
     let environment = read(section, "environment", parse_name, problems);
     let mode = choose(section, "mode", &[("enforce", Mode::Enforce), ("observe", Mode::Observe)], problems);
     let words = [("full", Disclosure::Full), ("policy", Disclosure::Policy), ("id", Disclosure::Id)];
     let disclosure = choose(section, "disclosure", &words, problems);
-    let classes = classes(section, problems);
-    let connection = connection(section, problems);
     let hold = read(section, "hold", value::duration, problems);
     let words = [("off", Detect::Off), ("signal", Detect::Signal), ("mask", Detect::Mask)];
     let detect = choose(section, "detect", &words, problems);
-    let label_providers = section.list("label_providers").into_iter().map(|entry| entry.text).collect();
-    let max_message = max_message(section, problems);
     let max_sessions = read(
         section,
         "max_sessions",
         |text| text.parse().ok().filter(|count| *count > 0).ok_or("it takes a whole number from 1"),
         problems,
     );
-    Some(UpstreamEntry {
-        upstream: Upstream {
-            name: name?,
-            environment: environment?,
-            mode: mode?,
-            disclosure: disclosure?,
-            classes: classes?,
-        },
-        connection: connection?,
+    Some(Shared {
+        name: name?,
+        environment: environment?,
+        mode: mode?,
+        disclosure: disclosure?,
         hold: hold?,
-        max_message: max_message?,
-        max_sessions: max_sessions?,
-        label_providers,
         detect: detect?,
+        max_sessions: max_sessions?,
+    })
+}
+
+fn database(section: &Section<'_>, shared: Option<Shared>, problems: &mut Vec<Problem>) -> Option<UpstreamEntry> {
+    let classes = classes(section, problems);
+    let connection = connection(section, problems);
+    let label_providers = section.list("label_providers").into_iter().map(|entry| entry.text).collect();
+    let max_message = max_message(section, problems);
+    let shared = shared?;
+    Some(UpstreamEntry {
+        upstream: shared.upstream(classes?),
+        connection: connection?,
+        hold: shared.hold,
+        max_message: max_message?,
+        max_sessions: shared.max_sessions,
+        label_providers,
+        detect: shared.detect,
     })
 }
 

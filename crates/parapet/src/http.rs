@@ -1,0 +1,121 @@
+//! The HTTP listener, joined: its upstreams, what its sessions share with those of the other protocols, and what they have of
+//! their own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use gateway::listen::{Host, accept_loop};
+use gateway::login::dpop::DpopProofs;
+use gateway::login::logins::Logins;
+use gateway::protocol::http::{HttpGateway, HttpLimits, HttpUpstream, Upgrades};
+use gateway::tls::{self, UpstreamTls};
+use gateway::upstream::credential::Credential;
+use gateway::upstream::dial::Dialler;
+use gateway::upstream::fetch::Fetcher;
+use gateway::upstream::origin::Scheme;
+use kernel::ports::Clock;
+use store::database::Database;
+use store::spent::SpentStore;
+use tokio::net::TcpListener;
+use wire::http::endpoint::Endpoints;
+use wire::mask::MaskKey;
+
+use crate::config::Configuration;
+use crate::config::checked::ApiEntry;
+use crate::parts::{CONNECT, mask_key};
+use crate::wiring::{self, House, session_parts};
+
+/// So many connections are served at once.
+const MOST_CONNECTIONS: usize = 10_000;
+
+/// The HTTP APIs under guard.
+pub(crate) fn upstreams(
+    configuration: &Configuration,
+    dialler: &Dialler,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Vec<Arc<HttpUpstream>>> {
+    if configuration.apis.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys = mask_key(&configuration.gateway.state)?;
+    // Token endpoints are on the public network, whatever authority signed the API's own certificate.
+    let fetcher = Fetcher::new(dialler.clone(), Some(UpstreamTls::system()?));
+    let one = |entry: &ApiEntry| {
+        let key = Arc::new(keys.of(&entry.upstream.name));
+        Ok(Arc::new(upstream(entry, key, &fetcher, clock)?))
+    };
+    configuration.apis.iter().map(one).collect()
+}
+
+fn upstream(
+    entry: &ApiEntry,
+    key: Arc<MaskKey>,
+    fetcher: &Fetcher,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<HttpUpstream> {
+    let name = &entry.upstream.name;
+    let tls = match (entry.origin.scheme(), &entry.ca) {
+        (Scheme::Http, _) => None,
+        (Scheme::Https, None) => Some(UpstreamTls::system()?),
+        (Scheme::Https, Some(file)) => Some(UpstreamTls::with_authorities(tls::read_certificates(file)?)?),
+    };
+    let endpoints = Endpoints::new(name, entry.endpoints.clone(), entry.unlisted)?;
+    let credential = entry
+        .credential
+        .clone()
+        .map(|kind| Credential::new(entry.origin.clone(), kind, Arc::clone(clock), fetcher.clone()).map(Arc::new));
+    Ok(HttpUpstream {
+        name: name.clone(),
+        origin: entry.origin.clone(),
+        hosts: entry.hosts.clone(),
+        prefixes: entry.prefixes.clone(),
+        endpoints: Arc::new(endpoints),
+        upgrades: Upgrades::new(entry.upgrades.iter().map(String::as_str)),
+        tls,
+        credential: credential.transpose()?,
+        cookies: entry.cookies,
+        mask_keys: key,
+        limits: HttpLimits {
+            connect: CONNECT,
+            answer: entry.answer,
+            body: entry.max_body,
+            hold: entry.hold,
+            sessions: entry.max_sessions as usize,
+            ..HttpLimits::default()
+        },
+    })
+}
+
+/// Serves the HTTP APIs under guard; where it listens.
+pub(crate) async fn serve(
+    host: Host,
+    house: &Arc<House>,
+    database: &Database,
+    public_url: Arc<str>,
+    address: SocketAddr,
+) -> anyhow::Result<SocketAddr> {
+    let gateway = Arc::new(gateway(&host, house, database, public_url)?);
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let bound = listener.local_addr()?;
+    let tasks = host.tasks.clone();
+    let looking = Arc::clone(&gateway);
+    wiring::background(&tasks, "http deadlines", async move { looking.look_after().await });
+    let accept = accept_loop(listener, MOST_CONNECTIONS, host, "http connection", move |stream, peer| {
+        let gateway = Arc::clone(&gateway);
+        async move { gateway.handle(stream, peer).await }
+    });
+    tasks.spawn("http listener", accept);
+    Ok(bound)
+}
+
+fn gateway(host: &Host, house: &House, database: &Database, public_url: Arc<str>) -> anyhow::Result<HttpGateway> {
+    let logins = Logins::new(Arc::clone(&house.issuers))
+        .with_native_tokens(Arc::clone(&house.native))
+        .with_task_tokens(Arc::clone(&house.tasks.tokens));
+    let parts = session_parts(house, database, public_url);
+    let (tls, dialler) = (house.offer("http"), house.dialler.clone());
+    let gateway = HttpGateway::new(parts, logins, dialler, tls, &house.apis, host.tasks.clone())?;
+    let spent = SpentStore::new(database.clone(), Arc::clone(&house.clock));
+    Ok(gateway.with_dpop(Arc::new(DpopProofs::new(Arc::new(spent), Arc::clone(&house.clock)))))
+}
