@@ -83,10 +83,12 @@ impl Certificates {
         if *tls == ListenerTls::Spiffe {
             let own = svids.own.clone().with_context(|| format!("`{listener}.tls`: no Workload API"))?;
             let config = ServerTls::showing(Shown::Svid(own), None, Some(Arc::clone(&svids.domains)))?;
+            let config = spoken(listener, config);
             return Ok(Some(Self { listener, offer: Offer::new(config), svids, digest: Mutex::default() }));
         }
         let found = read(tls, state, &svids).await.with_context(|| format!("`{listener}.tls`"))?;
         let Some(Read { config, digest, .. }) = found else { return Ok(None) };
+        let config = spoken(listener, config);
         Ok(Some(Self { listener, offer: Offer::new(config), svids, digest: Mutex::new(digest) }))
     }
 
@@ -121,10 +123,15 @@ impl Certificates {
         if now < from || until < now {
             return Err(Unusable::NotNow { from, until });
         }
-        self.offer.replace(config);
+        self.offer.replace(spoken(self.listener, config));
         *offered = digest;
         Ok(Some(format!("{}, SHA-256 {}, until {until}", self.listener, fingerprint(&leaf))))
     }
+}
+
+/// The same, offering the protocols of a listener: HTTP's clients choose their version in the handshake.
+fn spoken(listener: &str, config: Arc<ServerConfig>) -> Arc<ServerConfig> {
+    if listener == "http" { ServerTls::speaking_http(&config) } else { config }
 }
 
 /// SHA-256 of a certificate, as `openssl x509 -fingerprint -sha256` has it, without colons and in lower case.
