@@ -8,6 +8,7 @@
 #         unit, proofs, tidy  without servers; proofs are the programs that must not compile
 #         policy              the shipped policy packs' own tests
 #         postgres, identity, audit, life, parity, cli, commands, docs      real servers, stock clients
+#         http                HTTP APIs: real servers and clients, raw bytes against a tripwire, masks, a secret store
 #         hazards             attacks and their harmless twins, on two majors of PostgreSQL, a line for each hazard
 #
 # All groups run, whatever fails. What is missing on the machine is installed first (scripts/install.sh says what and why).
@@ -15,7 +16,7 @@
 set -uo pipefail
 cd "$(dirname "$0")"
 
-ALL=(fmt deny clippy unit proofs tidy policy postgres identity audit life parity cli commands docs hazards)
+ALL=(fmt deny clippy unit proofs tidy policy postgres identity audit life parity cli commands docs http hazards)
 groups=("$@")
 [ ${#groups[@]} -eq 0 ] && groups=("${ALL[@]}")
 for group in "${groups[@]}"; do
@@ -33,16 +34,18 @@ servers=()
 majors=()
 issuers=()
 strangers=()
+web=()
 for group in "${groups[@]}"; do
   case $group in
     identity) servers=(postgres drivers) majors=(postgres18) issuers=(identity) ;;
     audit) servers=(postgres drivers) strangers=(go chromium) ;;
-    postgres | life | parity | cli | commands | docs) servers=(postgres drivers) ;;
+    postgres | life | parity | cli | commands | docs) servers=(postgres drivers curl) ;;
+    http) web=(http) ;;
     hazards) servers+=(postgres) majors=(postgres18) ;;
   esac
 done
 scripts/install.sh build ${servers[@]+"${servers[@]}"} ${majors[@]+"${majors[@]}"} ${issuers[@]+"${issuers[@]}"} \
-  ${strangers[@]+"${strangers[@]}"} || exit 1
+  ${strangers[@]+"${strangers[@]}"} ${web[@]+"${web[@]}"} || exit 1
 
 mkdir -p target
 log=$(mktemp target/test-log.XXXXXX)
@@ -110,7 +113,7 @@ done
 
 echo
 [ ${#broken[@]} -gt 0 ] && echo "failed: ${broken[*]}"
-if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ] && [[ " ${groups[*]} " =~ \ (unit|proofs|tidy|policy|postgres|identity|audit|life|parity|cli|commands|docs|hazards)\  ]]; then
+if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ] && [[ " ${groups[*]} " =~ \ (unit|proofs|tidy|policy|postgres|identity|audit|life|parity|cli|commands|docs|http|hazards)\  ]]; then
   echo "no test ran"
   failed=1
 fi

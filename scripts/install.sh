@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a script of this repository needs and the machine lacks, and says what and why before it does.
 #
-#   scripts/install.sh SET…      sets: build, postgres, postgres18, drivers, identity, go, chromium, bench, http, bench-http
+#   scripts/install.sh SET…      sets: build, curl, postgres, postgres18, drivers, identity, go, chromium, bench, http, bench-http
 #
 # What is there already is left alone. Debian and Ubuntu are installed on with apt-get; on another system the script names
 # what is missing and stops. Nothing is installed outside the package manager but into `target/`.
@@ -82,6 +82,10 @@ build_set() {
 postgres_set() {
   need postgresql "a real PostgreSQL server, started with a private folder" has_postgres
   need postgresql-client "psql, as a stock client" have psql
+}
+
+curl_set() {
+  need curl "a stock client of HTTP" have curl
 }
 
 postgres18_set() {
@@ -272,8 +276,8 @@ install_h2spec() {
 for set in "$@"; do
   case $set in
     bench-http) bench_http_set ;;
-    build | postgres | postgres18 | drivers | identity | go | chromium | bench | http) "${set}_set" ;;
-    *) echo "error: unknown set \`$set\`; there are build, postgres, postgres18, drivers, identity, go, chromium, bench, http, bench-http" >&2; exit 2 ;;
+    build | curl | postgres | postgres18 | drivers | identity | go | chromium | bench | http) "${set}_set" ;;
+    *) echo "error: unknown set \`$set\`; there are build, curl, postgres, postgres18, drivers, identity, go, chromium, bench, http, bench-http" >&2; exit 2 ;;
   esac
 done
 apt_install

@@ -91,7 +91,11 @@ impl Api {
     pub(crate) fn check(self) -> Ran {
         let (_, text) = self.prepare();
         let file = self.folder.write("parapet.toml", &text);
-        run(Command::new(BINARY).args(["config", "check", "-c"]).arg(file).env("NO_COLOR", "1").env_remove("PARAPET_CONFIG"))
+        run(Command::new(BINARY)
+            .args(["config", "check", "-c"])
+            .arg(file)
+            .env("NO_COLOR", "1")
+            .env_remove("PARAPET_CONFIG"))
     }
 
     fn prepare(&self) -> (Issuer, String) {

@@ -73,7 +73,10 @@ impl Peer {
     /// The port that it named so.
     pub(crate) fn port(&self, name: &str) -> u16 {
         let lines = self.lines.lock().unwrap();
-        lines[0][name].as_u64().and_then(|port| port.try_into().ok()).unwrap_or_else(|| panic!("{name}: {:?}", lines[0]))
+        lines[0][name]
+            .as_u64()
+            .and_then(|port| port.try_into().ok())
+            .unwrap_or_else(|| panic!("{name}: {:?}", lines[0]))
     }
 
     /// What it saw, in order.

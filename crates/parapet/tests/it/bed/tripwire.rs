@@ -83,9 +83,9 @@ fn whole(bytes: &[u8]) -> Option<usize> {
         return (bytes.len() >= length).then_some(length);
     }
     if field("transfer-encoding:").is_some() {
-        return find(&bytes[head - 2..], b"\r\n0\r\n\r\n").map(|at| head - 2 + at + 7).or_else(|| {
-            bytes[head..].starts_with(b"0\r\n\r\n").then_some(head + 5)
-        });
+        return find(&bytes[head - 2..], b"\r\n0\r\n\r\n")
+            .map(|at| head - 2 + at + 7)
+            .or_else(|| bytes[head..].starts_with(b"0\r\n\r\n").then_some(head + 5));
     }
     Some(head)
 }

@@ -3,8 +3,8 @@
 
 mod authority;
 mod bodies;
-mod framing;
 mod frames;
+mod framing;
 mod headers;
 mod parts;
 mod paths;
@@ -87,7 +87,8 @@ fn check(bed: &ApiBed, tripwire: &Tripwire, cases: &[Case]) {
     for id in ids {
         let many = cases.iter().filter(|case| case.id == id).count();
         let failed = cases.iter().filter(|case| case.id == id);
-        let failed = failed.filter(|case| wrong.iter().any(|line| line.starts_with(&format!("{id} {}:", case.name)))).count();
+        let failed =
+            failed.filter(|case| wrong.iter().any(|line| line.starts_with(&format!("{id} {}:", case.name)))).count();
         eprintln!("{id}: {} of {many} attacks ended as they should, with their twins", many - failed);
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
@@ -114,8 +115,17 @@ fn run(bed: &ApiBed, tripwire: &Tripwire, case: &Case) -> Vec<String> {
     };
     if let Expect::Sent { with, without } = case.expect {
         let text = String::from_utf8_lossy(&got).to_lowercase();
-        wrong.extend(with.iter().filter(|part| !text.contains(&part.to_lowercase())).map(|part| format!("no {part:?} in {text:?}")));
-        wrong.extend(without.iter().filter(|part| text.contains(&part.to_lowercase())).map(|part| format!("{part:?} in {text:?}")));
+        wrong.extend(
+            with.iter()
+                .filter(|part| !text.contains(&part.to_lowercase()))
+                .map(|part| format!("no {part:?} in {text:?}")),
+        );
+        wrong.extend(
+            without
+                .iter()
+                .filter(|part| text.contains(&part.to_lowercase()))
+                .map(|part| format!("{part:?} in {text:?}")),
+        );
         if requests(&got) != 1 {
             wrong.push(format!("{} requests reached the upstream", requests(&got)));
         }
@@ -125,7 +135,11 @@ fn run(bed: &ApiBed, tripwire: &Tripwire, case: &Case) -> Vec<String> {
     let got = tripwire.take();
     if answer.status != 200 || requests(&got) != 1 {
         let shown = String::from_utf8_lossy(&got);
-        wrong.push(format!("its twin was answered {} ({}), and the upstream got {shown:?}", answer.status, answer.text()));
+        wrong.push(format!(
+            "its twin was answered {} ({}), and the upstream got {shown:?}",
+            answer.status,
+            answer.text()
+        ));
     }
     wrong
 }

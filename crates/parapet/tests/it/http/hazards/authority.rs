@@ -20,24 +20,68 @@ const CASES: &[Case] = &[
     bad("no host", b"GET /a HTTP/1.1\r\n@AConnection: close\r\n\r\n", HOST_LINE),
     bad("no host in HTTP/1.0", b"GET /a HTTP/1.0\r\n@A\r\n", HOST_LINE),
     bad("an empty host", b"GET /a HTTP/1.1\r\nHost: \r\n@AConnection: close\r\n\r\n", HOST_LINE),
-    bad("two hosts", b"GET /a HTTP/1.1\r\nHost: shop.internal\r\nHost: evil.example\r\n@AConnection: close\r\n\r\n", HOST_LINE),
-    bad("the same host twice", b"GET /a HTTP/1.1\r\nHost: shop.internal\r\nHost: shop.internal\r\n@AConnection: close\r\n\r\n", HOST_LINE),
-    bad("a list of hosts", b"GET /a HTTP/1.1\r\nHost: shop.internal, evil.example\r\n@AConnection: close\r\n\r\n", HOST_LINE),
+    bad(
+        "two hosts",
+        b"GET /a HTTP/1.1\r\nHost: shop.internal\r\nHost: evil.example\r\n@AConnection: close\r\n\r\n",
+        HOST_LINE,
+    ),
+    bad(
+        "the same host twice",
+        b"GET /a HTTP/1.1\r\nHost: shop.internal\r\nHost: shop.internal\r\n@AConnection: close\r\n\r\n",
+        HOST_LINE,
+    ),
+    bad(
+        "a list of hosts",
+        b"GET /a HTTP/1.1\r\nHost: shop.internal, evil.example\r\n@AConnection: close\r\n\r\n",
+        HOST_LINE,
+    ),
     bad("a target elsewhere", b"GET http://evil.example/a HTTP/1.1\r\n@C\r\n", ABSOLUTE),
-    bad("a host elsewhere", b"GET http://shop.internal/a HTTP/1.1\r\nHost: evil.example\r\n@AConnection: close\r\n\r\n", ABSOLUTE),
+    bad(
+        "a host elsewhere",
+        b"GET http://shop.internal/a HTTP/1.1\r\nHost: evil.example\r\n@AConnection: close\r\n\r\n",
+        ABSOLUTE,
+    ),
     bad("user information in the target", b"GET http://shop.internal@evil.example/a HTTP/1.1\r\n@C\r\n", ABSOLUTE),
     bad("a user in the target", b"GET http://user@shop.internal/a HTTP/1.1\r\n@C\r\n", ABSOLUTE),
-    bad("user information in the host", b"GET /a HTTP/1.1\r\nHost: evil.example@shop.internal\r\n@AConnection: close\r\n\r\n", HOST_LINE),
-    bad("a path in the host", b"GET /a HTTP/1.1\r\nHost: shop.internal/admin\r\n@AConnection: close\r\n\r\n", HOST_LINE),
+    bad(
+        "user information in the host",
+        b"GET /a HTTP/1.1\r\nHost: evil.example@shop.internal\r\n@AConnection: close\r\n\r\n",
+        HOST_LINE,
+    ),
+    bad(
+        "a path in the host",
+        b"GET /a HTTP/1.1\r\nHost: shop.internal/admin\r\n@AConnection: close\r\n\r\n",
+        HOST_LINE,
+    ),
     bad("a query in the host", b"GET /a HTTP/1.1\r\nHost: shop.internal?a\r\n@AConnection: close\r\n\r\n", HOST_LINE),
-    bad("a backslash in the host", b"GET /a HTTP/1.1\r\nHost: shop.internal\\evil.example\r\n@AConnection: close\r\n\r\n", HOST_LINE),
-    bad("a space in the host", b"GET /a HTTP/1.1\r\nHost: shop.internal evil.example\r\n@AConnection: close\r\n\r\n", HOST_LINE),
+    bad(
+        "a backslash in the host",
+        b"GET /a HTTP/1.1\r\nHost: shop.internal\\evil.example\r\n@AConnection: close\r\n\r\n",
+        HOST_LINE,
+    ),
+    bad(
+        "a space in the host",
+        b"GET /a HTTP/1.1\r\nHost: shop.internal evil.example\r\n@AConnection: close\r\n\r\n",
+        HOST_LINE,
+    ),
     bad("an escape in the host", b"GET /a HTTP/1.1\r\nHost: shop%2einternal\r\n@AConnection: close\r\n\r\n", HOST_LINE),
-    bad("a port that is no number", b"GET /a HTTP/1.1\r\nHost: shop.internal:http\r\n@AConnection: close\r\n\r\n", HOST_LINE),
-    bad("a port beyond the last", b"GET /a HTTP/1.1\r\nHost: shop.internal:65616\r\n@AConnection: close\r\n\r\n", HOST_LINE),
+    bad(
+        "a port that is no number",
+        b"GET /a HTTP/1.1\r\nHost: shop.internal:http\r\n@AConnection: close\r\n\r\n",
+        HOST_LINE,
+    ),
+    bad(
+        "a port beyond the last",
+        b"GET /a HTTP/1.1\r\nHost: shop.internal:65616\r\n@AConnection: close\r\n\r\n",
+        HOST_LINE,
+    ),
     bad("two ports", b"GET /a HTTP/1.1\r\nHost: shop.internal:80:80\r\n@AConnection: close\r\n\r\n", HOST_LINE),
     bad("an open bracket", b"GET /a HTTP/1.1\r\nHost: [::1\r\n@AConnection: close\r\n\r\n", HOST_LINE),
-    bad("a letter beyond ASCII", b"GET /a HTTP/1.1\r\nHost: sh\xc3\xb6p.internal\r\n@AConnection: close\r\n\r\n", HOST_LINE),
+    bad(
+        "a letter beyond ASCII",
+        b"GET /a HTTP/1.1\r\nHost: sh\xc3\xb6p.internal\r\n@AConnection: close\r\n\r\n",
+        HOST_LINE,
+    ),
     bad("another scheme", b"GET ftp://shop.internal/a HTTP/1.1\r\n@C\r\n", ABSOLUTE),
     bad("the other scheme", b"GET https://shop.internal/a HTTP/1.1\r\n@C\r\n", ABSOLUTE),
     Case {
@@ -62,10 +106,20 @@ fn hosts_that_nobody_configured_lead_nowhere() {
     let token = bed.token("deploy");
     let port = tripwire.port();
     let mut answers = Vec::new();
-    for host in
-        ["evil.example", "127.0.0.1", &format!("127.0.0.1:{port}"), "localhost", "169.254.169.254", "[::1]", "shop-api", "xshop.internal", "shop.internal.evil.example"]
-    {
-        let request = format!("GET /smuggled HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
+    for host in [
+        "evil.example",
+        "127.0.0.1",
+        &format!("127.0.0.1:{port}"),
+        "localhost",
+        "169.254.169.254",
+        "[::1]",
+        "shop-api",
+        "xshop.internal",
+        "shop.internal.evil.example",
+    ] {
+        let request = format!(
+            "GET /smuggled HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        );
         let answer = raw_http::send(bed.port(), request.as_bytes());
         assert!((400..500).contains(&answer.status), "{host}: {answer:?}");
         answers.push(answer.status);
@@ -86,7 +140,9 @@ fn a_credential_goes_to_its_own_upstream_and_nowhere_else() {
     api.folder.write("key", PLANTED);
     let key = api.folder.join("key").display().to_string();
     let credential = |name: &str| {
-        format!("unlisted = \"allow\"\n[upstreams.{name}.credential]\nkind = \"header\"\nname = \"x-api-key\"\nsecret = \"file://{key}\"\n")
+        format!(
+            "unlisted = \"allow\"\n[upstreams.{name}.credential]\nkind = \"header\"\nname = \"x-api-key\"\nsecret = \"file://{key}\"\n"
+        )
     };
     let bed = api
         .upstream("shop-api", &url(&first), &credential("shop-api"))
@@ -94,11 +150,14 @@ fn a_credential_goes_to_its_own_upstream_and_nowhere_else() {
         .start();
     let token = bed.token("deploy");
     let ask = |host: &str, also: &str| {
-        let request = format!("GET /a HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n{also}\r\n");
+        let request = format!(
+            "GET /a HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n{also}\r\n"
+        );
         raw_http::send(bed.port(), request.as_bytes())
     };
     // An upstream that echoes what it got, in a header and on another's behalf.
-    let echo = format!("HTTP/1.1 200 OK\r\nx-seen: {PLANTED}\r\nset-cookie: session={PLANTED}\r\ncontent-length: 0\r\n\r\n");
+    let echo =
+        format!("HTTP/1.1 200 OK\r\nx-seen: {PLANTED}\r\nset-cookie: session={PLANTED}\r\ncontent-length: 0\r\n\r\n");
     first.answer(echo.as_bytes());
     let answer = ask(HOST, "Cookie: session=mine\r\nX-Api-Key: guessed\r\nProxy-Authorization: Basic Zm9v\r\n");
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -128,12 +187,27 @@ fn a_credential_goes_to_its_own_upstream_and_nowhere_else() {
 fn the_name_of_the_handshake_binds() {
     let tripwire = Tripwire::start();
     let url = format!("http://127.0.0.1:{}", tripwire.port());
-    let api = Api::new("http-sni").upstream("shop-api", &url, "hosts = [\"shop.internal\", \"two.internal\"]\nunlisted = \"allow\"\n");
+    let api = Api::new("http-sni").upstream(
+        "shop-api",
+        &url,
+        "hosts = [\"shop.internal\", \"two.internal\"]\nunlisted = \"allow\"\n",
+    );
     let bed = api.listener("tls = \"self-signed\"").start();
     let token = bed.token("deploy");
     let ask = |name: &str, host: &str, version: &str| {
         let mut command = Command::new("curl");
-        command.args(["-sk", version, "-o", "-", "-w", "\n%{http_code} %{http_version}", "--max-time", "20", "--noproxy", "*"]);
+        command.args([
+            "-sk",
+            version,
+            "-o",
+            "-",
+            "-w",
+            "\n%{http_code} %{http_version}",
+            "--max-time",
+            "20",
+            "--noproxy",
+            "*",
+        ]);
         command.args(["--resolve", &format!("{name}:{}:127.0.0.1", bed.port())]);
         command.args(["-H", &format!("Authorization: Bearer {token}"), "-H", &format!("Host: {host}")]);
         let ran = run(command.arg(format!("https://{name}:{}/a", bed.port())));

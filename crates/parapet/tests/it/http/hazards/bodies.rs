@@ -117,7 +117,13 @@ fn a_rule_on_a_body_reads_what_the_upstream_will() {
     let twin = leak(json(GOOD));
     let cases: Vec<Case> = attacks
         .into_iter()
-        .map(|(id, name, attack, status)| Case { id, name, attack: leak(attack), expect: Expect::Refused(status), twin })
+        .map(|(id, name, attack, status)| Case {
+            id,
+            name,
+            attack: leak(attack),
+            expect: Expect::Refused(status),
+            twin,
+        })
         .collect();
     check(&bed, &tripwire, &cases);
 }
@@ -129,7 +135,10 @@ fn good_bodies_pass_whole() {
         ("plain", json(GOOD)),
         ("with white space", json(" \r\n{ \"currency\" : \"EUR\" , \"amount\" : 100 }\n")),
         ("with an escape", json(r#"{"am\u006funt": 7, "currency": "\u0045UR"}"#)),
-        ("with other members", json(r#"{"amount": 1, "currency": "EUR", "lines": [{"a": 1}, {"a": 1}], "note": "\ud83d\ude00"}"#)),
+        (
+            "with other members",
+            json(r#"{"amount": 1, "currency": "EUR", "lines": [{"a": 1}, {"a": 1}], "note": "\ud83d\ude00"}"#),
+        ),
         ("utf-8 said", post("application/json; charset=UTF-8", "", GOOD.as_bytes())),
         ("a suffix", post("application/vnd.shop+json", "", GOOD.as_bytes())),
         ("a form", post("application/x-www-form-urlencoded", "", b"amount=5&currency=EUR")),
@@ -164,7 +173,8 @@ json.dump(out, sys.stdout)
     let (bed, tripwire) = guarded("http-codings");
     let mut wrong = Vec::new();
     for (name, hex) in packed {
-        let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        let bytes: Vec<u8> =
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
         let (what, coding) = name.split_once(' ').unwrap();
         let answer = raw_http::send(bed.port(), &super::fill(&bed, &post(JSON, coding, &bytes)));
         let got = tripwire.take();

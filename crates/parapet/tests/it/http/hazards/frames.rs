@@ -11,7 +11,8 @@ use crate::bed::peer;
 /// Pseudo-headers and credential of a good request, changed and added to.
 fn fields(token: &str, change: &[(&str, Option<&str>)], also: &[(&str, &str)]) -> Vec<Value> {
     let bearer = format!("Bearer {token}");
-    let base = [(":method", "POST"), (":scheme", "http"), (":authority", HOST), (":path", "/a"), ("authorization", &bearer)];
+    let base =
+        [(":method", "POST"), (":scheme", "http"), (":authority", HOST), (":path", "/a"), ("authorization", &bearer)];
     let changed: BTreeMap<&str, Option<&str>> = change.iter().copied().collect();
     let mut fields = Vec::new();
     for (name, value) in base {
@@ -68,12 +69,21 @@ fn what_http_1_could_not_carry_is_refused() {
         ("no authority", but(&[(":authority", None)])),
         ("user information", but(&[(":authority", Some("evil@shop.internal"))])),
         ("CONNECT", but(&[(":method", Some("CONNECT")), (":scheme", None), (":path", None)])),
-        ("an extended CONNECT", json!({"fields": fields(&token, &[(":method", Some("CONNECT"))], &[(":protocol", "websocket")]), "body": ""})),
+        (
+            "an extended CONNECT",
+            json!({"fields": fields(&token, &[(":method", Some("CONNECT"))], &[(":protocol", "websocket")]), "body": ""}),
+        ),
         ("an unknown pseudo-header", json!({"fields": fields(&token, &[], &[(":smuggled", "b")]), "body": ""})),
         ("a pseudo-header twice", json!({"fields": twice, "body": ""})),
         ("a pseudo-header behind others", json!({"fields": late, "body": ""})),
-        ("a pseudo-header in the trailers", json!({"fields": fields(&token, &[], &[]), "body": "ab", "trailers": [[":path", "/smuggled"]]})),
-        ("a length in the trailers", json!({"fields": fields(&token, &[], &[]), "body": "ab", "trailers": [["transfer-encoding", "chunked"]]})),
+        (
+            "a pseudo-header in the trailers",
+            json!({"fields": fields(&token, &[], &[]), "body": "ab", "trailers": [[":path", "/smuggled"]]}),
+        ),
+        (
+            "a length in the trailers",
+            json!({"fields": fields(&token, &[], &[]), "body": "ab", "trailers": [["transfer-encoding", "chunked"]]}),
+        ),
     ];
     let twin = json!({"fields": fields(&token, &[], &[("content-length", "4")]), "body": "abcd"});
     let mut sent: Vec<Value> = Vec::new();
@@ -94,7 +104,11 @@ fn what_http_1_could_not_carry_is_refused() {
     let got = tripwire.take();
     let text = String::from_utf8_lossy(&got);
     if text.contains("smuggled") || super::requests(&got) != cases.len() {
-        wrong.push(format!("HT02: {} requests instead of the {} twins reached the upstream: {text}", super::requests(&got), cases.len()));
+        wrong.push(format!(
+            "HT02: {} requests instead of the {} twins reached the upstream: {text}",
+            super::requests(&got),
+            cases.len()
+        ));
     }
     eprintln!("HT02: {} attacks", cases.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -108,13 +122,26 @@ fn floods_end_their_connection() {
     let token = bed.token("deploy");
     let good = fields(&token, &[], &[]);
     let before = bed.gateway.memory();
-    for flood in ["rapid-reset", "continuation", "empty-continuation", "hpack-bomb", "settings", "ping", "empty-data", "priority", "header-list"] {
+    for flood in [
+        "rapid-reset",
+        "continuation",
+        "empty-continuation",
+        "hpack-bomb",
+        "settings",
+        "ping",
+        "empty-data",
+        "priority",
+        "header-list",
+    ] {
         let given = json!({"port": bed.port(), "flood": flood, "fields": good});
         let came: Value = said(peer::command("h2_raw.py").unwrap(), &given).unwrap();
         // Either the connection ended, or what was asked stayed within its bounds.
         assert!(came["ended"] == json!(true) || came["bounded"] == json!(true), "{flood}: {came}");
-        let twin: Vec<Value> =
-            said(peer::command("h2_raw.py").unwrap(), &json!({"port": bed.port(), "cases": [{"fields": good, "body": ""}]})).unwrap();
+        let twin: Vec<Value> = said(
+            peer::command("h2_raw.py").unwrap(),
+            &json!({"port": bed.port(), "cases": [{"fields": good, "body": ""}]}),
+        )
+        .unwrap();
         assert_eq!(twin[0]["status"], 200, "after {flood}: {twin:?}");
         eprintln!("HT03: {flood}: {came}");
     }

@@ -98,7 +98,8 @@ fn nothing_behind_a_refused_request_is_served() {
     let (bed, tripwire) = start("http-behind", "unlisted = \"allow\"", "");
     let lines = bed.lines("deploy");
     let good = format!("GET /first HTTP/1.1\r\n{lines}\r\n");
-    let bad = format!("POST /second HTTP/1.1\r\n{lines}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    let bad =
+        format!("POST /second HTTP/1.1\r\n{lines}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     let answer = raw_http::send(bed.port(), format!("{good}{bad}GET /third HTTP/1.1\r\n{lines}\r\n").as_bytes());
     assert_eq!((answer.status, answer.closed, answer.answers()), (200, true, 2), "{answer:?}");
     assert!(answer.text().contains("HTTP/1.1 400 "), "{}", answer.text());

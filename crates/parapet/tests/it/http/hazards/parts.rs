@@ -1,7 +1,7 @@
 //! HT14, and HT12 as far as the reverse gateway goes: parts of answers, where masks see only whole ones; and answers that lead
 //! elsewhere.
 
-use super::{start};
+use super::start;
 use crate::bed::api::Api;
 use crate::bed::raw_http::{self, Kept};
 
@@ -36,7 +36,8 @@ fn no_part_of_an_answer_escapes_its_mask() {
     let mut fetched = String::new();
     for at in 0..BODY.len() {
         for header in [format!("Range: bytes={at}-{at}"), format!("Range: bytes={at}-\r\nIf-Range: \"tag-canary\"")] {
-            let request = format!("GET /customers/7 HTTP/1.1\r\n{}Connection: close\r\n{header}\r\n\r\n", bed.lines("reporting"));
+            let request =
+                format!("GET /customers/7 HTTP/1.1\r\n{}Connection: close\r\n{header}\r\n\r\n", bed.lines("reporting"));
             let answer = raw_http::send(bed.port(), request.as_bytes());
             let got = String::from_utf8(tripwire.take()).unwrap().to_lowercase();
             assert!(!got.contains("range:"), "{got}");
@@ -49,8 +50,13 @@ fn no_part_of_an_answer_escapes_its_mask() {
         }
     }
     assert!(!fetched.contains("canary"), "{fetched}");
-    for header in ["If-None-Match: \"tag-canary\"", "If-Modified-Since: Sat, 21 Nov 2026 10:00:00 GMT", "If-Match: \"tag-canary\""] {
-        let request = format!("GET /customers/7 HTTP/1.1\r\n{}Connection: close\r\n{header}\r\n\r\n", bed.lines("reporting"));
+    for header in [
+        "If-None-Match: \"tag-canary\"",
+        "If-Modified-Since: Sat, 21 Nov 2026 10:00:00 GMT",
+        "If-Match: \"tag-canary\"",
+    ] {
+        let request =
+            format!("GET /customers/7 HTTP/1.1\r\n{}Connection: close\r\n{header}\r\n\r\n", bed.lines("reporting"));
         let answer = raw_http::send(bed.port(), request.as_bytes());
         let got = String::from_utf8(tripwire.take()).unwrap().to_lowercase();
         assert!(!got.contains("tag-canary") && !got.contains("if-modified-since"), "{header}: {got}");
@@ -112,7 +118,10 @@ fn head_tells_nothing_of_what_is_masked() {
 fn nothing_is_followed() {
     let (bed, tripwire) = start("http-redirects", "unlisted = \"allow\"", "");
     for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
-        let answer = format!("HTTP/1.1 {status}\r\nlocation: http://127.0.0.1:{}/followed\r\ncontent-length: 0\r\n\r\n", tripwire.port());
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nlocation: http://127.0.0.1:{}/followed\r\ncontent-length: 0\r\n\r\n",
+            tripwire.port()
+        );
         tripwire.answer(answer.as_bytes());
         let request = format!("GET /a HTTP/1.1\r\n{}Connection: close\r\n\r\n", bed.lines("reporting"));
         let answer = raw_http::send(bed.port(), request.as_bytes());
@@ -125,7 +134,13 @@ fn nothing_is_followed() {
 /// HT12: an upstream in clear is on loopback; no configuration leads the gateway to another host without TLS.
 #[test]
 fn an_upstream_elsewhere_needs_tls() {
-    for url in ["http://169.254.169.254", "http://10.0.0.1", "http://metadata.google.internal", "http://2852039166", "http://[::ffff:169.254.169.254]"] {
+    for url in [
+        "http://169.254.169.254",
+        "http://10.0.0.1",
+        "http://metadata.google.internal",
+        "http://2852039166",
+        "http://[::ffff:169.254.169.254]",
+    ] {
         let api = Api::new("http-plain-elsewhere").upstream("shop-api", url, "");
         let ran = api.check();
         assert_eq!(ran.code, 3, "{url}: {ran:?}");

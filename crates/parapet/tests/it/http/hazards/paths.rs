@@ -7,7 +7,12 @@ const fn bad(name: &'static str, attack: &'static [u8], twin: &'static [u8]) -> 
     Case { id: "HT04", name, attack, expect: Expect::Refused(400), twin }
 }
 
-const fn sent(name: &'static str, attack: &'static [u8], with: &'static [&'static str], without: &'static [&'static str]) -> Case {
+const fn sent(
+    name: &'static str,
+    attack: &'static [u8],
+    with: &'static [&'static str],
+    without: &'static [&'static str],
+) -> Case {
     Case { id: "HT04", name, attack, expect: Expect::Sent { with, without }, twin: b"" }
 }
 
@@ -46,9 +51,19 @@ const CASES: &[Case] = &[
     bad("a relative path", b"GET admin HTTP/1.1\r\n@C\r\n", TWO),
     bad("an asterisk", b"GET * HTTP/1.1\r\n@C\r\n", TWO),
     bad("a cut escape in the query", b"GET /open?a=%2 HTTP/1.1\r\n@C\r\n", b"GET /open?a=%20 HTTP/1.1\r\n@C\r\n"),
-    sent("letters that need no escape", b"GET /%6fpen/%7Eb HTTP/1.1\r\n@C\r\n", &["GET /open/~b HTTP/1.1"], &["%6f", "%7e"]),
+    sent(
+        "letters that need no escape",
+        b"GET /%6fpen/%7Eb HTTP/1.1\r\n@C\r\n",
+        &["GET /open/~b HTTP/1.1"],
+        &["%6f", "%7e"],
+    ),
     sent("an escaped space", b"GET /open/a%20b HTTP/1.1\r\n@C\r\n", &["GET /open/a%20b HTTP/1.1"], &[]),
-    sent("the absolute form", b"GET http://shop.internal/open HTTP/1.1\r\n@C\r\n", &["GET /open HTTP/1.1"], &["http://"]),
+    sent(
+        "the absolute form",
+        b"GET http://shop.internal/open HTTP/1.1\r\n@C\r\n",
+        &["GET /open HTTP/1.1"],
+        &["http://"],
+    ),
 ];
 
 /// `/admin` may not be asked, and is what each attack is after.
