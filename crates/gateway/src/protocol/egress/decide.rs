@@ -1,0 +1,183 @@
+//! May this workload go there? A session begins, the destination is judged as a resource, and the receipt stands in the log
+//! before the name is even looked up: a name is a message, too.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use kernel::facts::{Facts, HttpFacts};
+use kernel::operation::{Action, Operation};
+use kernel::resource::{Resource, ResourceKind};
+use kernel::verdict::{Ask, Content, Deny, Receipt, Undecidable, Verdict};
+use tokio::sync::OwnedSemaphorePermit;
+use wire::http::refuse::{Refusal, Waiting};
+use wire::refusal::{self, Desk};
+
+use super::head::Destination;
+use super::login::Unproved;
+use super::{Client, EgressGateway, PROTOCOL};
+use crate::session::{BeginError, Session};
+use crate::upstream::address::{Pinned, ReachError};
+
+/// A session that may go on.
+pub(super) struct Begun {
+    pub(super) session: Session,
+    /// That the workload may connect stands in the log.
+    _right: Receipt,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Why it goes no further.
+pub(super) enum Stopped {
+    /// It was not proved who it is, after all.
+    Unproved(Unproved),
+    /// The client is told so.
+    Refused(Box<Refusal>),
+}
+
+impl From<Refusal> for Stopped {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+/// What is asked: a tunnel, or one request.
+pub(super) struct Question<'q> {
+    pub(super) to: &'q Destination,
+    pub(super) verb: &'static str,
+    /// The canonical path of a request; empty for a tunnel.
+    pub(super) path: &'q str,
+}
+
+impl EgressGateway {
+    /// Begins a session: connecting is judged and entered like everything else.
+    pub(super) async fn begin(&self, client: &mut Client) -> Result<Begun, Stopped> {
+        let url = &self.parts.public_url;
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            let line = format!("the egress has as many sessions as it may [{}]", client.arrival.id);
+            return Err(Refusal::blocked(&line).into());
+        };
+        let who = client.proved.who.clone();
+        match Session::begin(self.parts.clone(), client.arrival, who, self.name.clone(), PROTOCOL).await {
+            Ok((session, right)) => {
+                self.logins.watch(&session);
+                Ok(Begun { session, _right: right, _place: place })
+            }
+            Err(BeginError::Identity(error)) => {
+                Err(Stopped::Unproved(Unproved::identity(client.proved.claimed.as_deref(), &error)))
+            }
+            Err(BeginError::Denied(deny)) => {
+                Err(Refusal::blocked(&format!("blocked [{}]", deny.subject().decision())).into())
+            }
+            Err(BeginError::Audit(_)) => Err(Refusal::undecided(Undecidable::AuditUnavailable, None, url).into()),
+        }
+    }
+
+    /// Judges a destination, and enters the verdict.
+    pub(super) async fn decide(&self, begun: &mut Begun, question: &Question<'_>) -> Result<Receipt, Stopped> {
+        let session = &mut begun.session;
+        let text = format!("{} {}", question.verb, question.to.named());
+        let content =
+            Content { wire: Vec::new(), text: text.as_str().into(), template: text.into(), values: Vec::new() };
+        let (operation, shape) = self.operation(question);
+        let verdict = session.judge([operation].into(), shape, content);
+        let undecided = |why: Undecidable| Stopped::from(Refusal::undecided(why, None, &self.parts.public_url));
+        match verdict {
+            Verdict::Permit(permit) => session.add_permit(permit),
+            Verdict::Deny(deny) => return Err(self.deny(session, deny).await),
+            Verdict::Ask(ask) => match self.ask(session, ask).await? {
+                Some(permit) => session.add_permit(permit),
+                None => return Err(undecided(Undecidable::DeskUnavailable)),
+            },
+        }
+        let mut entered = session.enter().await.map_err(|_error| undecided(Undecidable::AuditUnavailable))?;
+        entered.receipts.pop().ok_or_else(|| undecided(Undecidable::AuditUnavailable))
+    }
+
+    fn operation(&self, question: &Question<'_>) -> (Operation, u128) {
+        let named = question.to.named();
+        let facts = HttpFacts {
+            method: question.verb.into(),
+            host: question.to.host.to_string().into(),
+            path: question.path.into(),
+            template: "".into(),
+            ..HttpFacts::default()
+        };
+        // The method and the path are what the verdict may depend on besides the destination.
+        let shape = [question.verb, "\0", &named, "\0", question.path].concat();
+        let shape = digest(&SHA256, shape.as_bytes()).as_ref().first_chunk().copied().unwrap_or_default();
+        let operation = Operation {
+            action: Action::HttpTunnel,
+            resource: Arc::new(Resource::new(ResourceKind::Host, &self.name, [named.as_str()])),
+            facts: Arc::new(Facts { http: Some(Arc::new(facts)), ..Facts::default() }),
+            verb: question.verb,
+            span: None,
+        };
+        (operation, u128::from_be_bytes(shape))
+    }
+
+    /// Opens a request for approval, or takes a use of one that was granted. Nothing is held: a client of a proxy shows
+    /// nothing while it waits.
+    async fn ask(&self, session: &mut Session, ask: Ask) -> Result<Option<kernel::verdict::Permit>, Stopped> {
+        let what = refusal::what(ask.subject().deciding_operation());
+        let approval = match session.ask(&ask, what).await {
+            Ok(approval) => approval,
+            Err(error) => {
+                tracing::warn!(session = %session.id(), %error, "an approval could not be asked for");
+                let deny = session.refuse(Undecidable::DeskUnavailable, ask.template());
+                return Err(self.deny(session, deny).await);
+            }
+        };
+        let ask = match session.grant_at_hand(approval).await {
+            Ok(Some(grant)) => match ask.granted(grant) {
+                Ok(permit) => return Ok(Some(permit)),
+                Err((ask, mismatch)) => {
+                    tracing::info!(session = %session.id(), %mismatch, "a grant does not cover its request");
+                    *ask
+                }
+            },
+            Ok(None) | Err(_) => ask,
+        };
+        session.add_ask(&ask, approval);
+        if session.enter().await.is_err() {
+            return Err(Refusal::undecided(Undecidable::AuditUnavailable, None, &self.parts.public_url).into());
+        }
+        let snapshot = session.snapshot();
+        let workload = snapshot.workload(session.who().workload()).map(|workload| &**workload);
+        let waiting = Waiting { approval, expires: None };
+        Err(Refusal::asked(&ask, waiting, workload, desk(session)).into())
+    }
+
+    /// Enters a denial, and says it.
+    pub(super) async fn deny(&self, session: &mut Session, deny: Deny) -> Stopped {
+        let snapshot = session.snapshot();
+        let workload = snapshot.workload(session.who().workload()).map(|workload| &**workload);
+        let refusal = Refusal::denied(&deny, workload, desk(session));
+        session.add_denial(deny);
+        match session.enter().await {
+            Ok(_entered) => refusal.into(),
+            Err(_error) => Refusal::undecided(Undecidable::AuditUnavailable, None, &self.parts.public_url).into(),
+        }
+    }
+
+    /// Finds the addresses of a destination that may be, and checks them.
+    pub(super) async fn find(&self, begun: &mut Begun, to: &Destination, why: &Receipt) -> Result<Pinned, Stopped> {
+        let found = self.reach.resolve(&self.dialler, &to.host, to.port, super::CONNECT).await;
+        match found {
+            Ok(pinned) => Ok(pinned),
+            Err(error @ (ReachError::Literal | ReachError::Forbidden(_))) => {
+                tracing::warn!(session = %begun.session.id(), %error, "a destination is refused");
+                let template = format!("CONNECT {}", to.named());
+                let deny = begun.session.refuse(Undecidable::ForbiddenAddress, &template);
+                Err(self.deny(&mut begun.session, deny).await)
+            }
+            Err(ReachError::Dial(error)) => {
+                tracing::info!(session = %begun.session.id(), %error, "a destination cannot be reached");
+                Err(Refusal::upstream_failed(Some(why.decision()), &self.parts.public_url).into())
+            }
+        }
+    }
+}
+
+fn desk(session: &Session) -> Desk<'_> {
+    Desk { url: session.public_url(), disclosure: session.disclosure() }
+}
