@@ -60,7 +60,7 @@ fn upstream(
         (Scheme::Https, None) => Some(UpstreamTls::system()?),
         (Scheme::Https, Some(file)) => Some(UpstreamTls::with_authorities(tls::read_certificates(file)?)?),
     };
-    let endpoints = Endpoints::new(name, entry.endpoints.clone(), entry.unlisted)?;
+    let endpoints = Endpoints::with_fields(name, entry.endpoints.clone(), entry.unlisted, &entry.everywhere)?;
     let credential = entry
         .credential
         .clone()
