@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use control::token_endpoint::{
@@ -16,6 +17,7 @@ use gateway::login::task::exchange::{ByPerson, ExchangeError, ExchangeParts, Exc
 use gateway::login::task::{Confirmation, ShownBeside, SigningKeys, TaskTokens};
 use gateway::signals::accept;
 use gateway::tls::Offer;
+use kernel::audit::{Batch, Entry, Event};
 use kernel::id::DecisionId;
 use kernel::ports::{AuditLog, Clock, PortFuture, SpentTokens};
 use kernel::secret::Secret;
@@ -28,7 +30,7 @@ use tokio::net::TcpListener;
 use crate::config::Configuration;
 use crate::config::checked::TokenListener;
 use crate::snapshots::Publisher;
-use crate::wiring::House;
+use crate::wiring::{House, background};
 
 /// The most connections to the token endpoint at a time.
 const MOST_CONNECTIONS: usize = 512;
@@ -74,6 +76,35 @@ impl TaskHouse {
         let proofs = Arc::new(DpopProofs::new(spent, Arc::clone(clock)));
         Ok(Self { records, tokens, exchanges, proofs })
     }
+}
+
+/// How often it is looked whether the signing key has signed for long enough.
+const KEYS_EVERY: Duration = Duration::from_secs(3600);
+
+/// Rotates the signing key while the gateway runs. A key that cannot be replaced goes on signing.
+pub(crate) fn follow(tasks: &gateway::tasks::Tasks, house: &Arc<House>) {
+    let house = Arc::clone(house);
+    background(tasks, "token keys", async move {
+        loop {
+            tokio::time::sleep(KEYS_EVERY).await;
+            let keys = Arc::clone(&house.tasks.tokens);
+            let rotated = tokio::task::spawn_blocking(move || keys.keys().rotate_if_due()).await;
+            match rotated {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(kid))) => {
+                    let event =
+                        Event::Admin { by: None, action: "tokens key", object: &kid, reason: Some("it was due") };
+                    let mut batch = Batch::default();
+                    batch.push(&Entry { at: house.clock.now(), event });
+                    if house.log.append(&batch).await.is_err() {
+                        tracing::error!("a new key of tokens could not be entered in the audit log");
+                    }
+                }
+                Ok(Err(error)) => tracing::error!(%error, "the key of tokens is due and cannot be replaced"),
+                Err(_cut) => return,
+            }
+        }
+    });
 }
 
 /// Where the keys stand in a state folder.

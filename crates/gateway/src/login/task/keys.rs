@@ -61,26 +61,39 @@ impl SigningKeys {
         let unusable = |error: std::io::Error| KeysUnusable::File { path: folder.to_owned(), kind: error.kind() };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
         let now = clock.now();
-        let held = match read(&folder.join("current"))? {
+        let (current, previous) = (folder.join("current"), folder.join("previous"));
+        if !current.exists() && previous.exists() {
+            // A rotation was cut short before the new key stood: the old one goes on.
+            fs::rename(&previous, &current).map_err(unusable)?;
+        }
+        let held = match read(&current)? {
             Some((signing, since)) => {
-                let before = read(&folder.join("previous"))?;
+                let before = read(&previous)?;
                 let before = before.map(|(pair, _)| (pair.public().clone(), since.after(LONGEST_LIFE)));
                 Held { signing: Arc::new(signing), since, before }
             }
-            None => Held { signing: Arc::new(make(folder, now)?), since: now, before: None },
+            None => {
+                let (signing, fresh) = make(folder, now)?;
+                fs::rename(&fresh, &current).map_err(unusable)?;
+                Held { signing: Arc::new(signing), since: now, before: None }
+            }
         };
         let keys = Self { folder: folder.to_owned(), clock, held: RwLock::new(held) };
         keys.rotate_if_due()?;
         Ok(keys)
     }
 
-    /// Replaces the signing key if it has signed for long enough.
-    pub fn rotate_if_due(&self) -> Result<(), KeysUnusable> {
+    /// Replaces the signing key if it has signed for long enough; the id of the new one, if so.
+    pub fn rotate_if_due(&self) -> Result<Option<String>, KeysUnusable> {
         let due = {
             let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
             self.clock.now().since(held.since) >= SIGNS_FOR
         };
-        if due { self.rotate() } else { Ok(()) }
+        if !due {
+            return Ok(None);
+        }
+        self.rotate()?;
+        Ok(Some(self.signing().public().thumbprint().to_owned()))
     }
 
     /// Replaces the signing key. Tokens of the one before are good until they end.
@@ -88,10 +101,13 @@ impl SigningKeys {
         let now = self.clock.now();
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let (current, previous) = (self.folder.join("current"), self.folder.join("previous"));
-        fs::rename(&current, &previous).map_err(|error| KeysUnusable::File { path: current, kind: error.kind() })?;
-        let fresh = Arc::new(make(&self.folder, now)?);
+        let unusable = |error: std::io::Error| KeysUnusable::File { path: current.clone(), kind: error.kind() };
+        // The new key stands on the disk before the old one makes room: a full disk changes nothing.
+        let (pair, fresh) = make(&self.folder, now)?;
+        fs::rename(&current, &previous).map_err(unusable)?;
+        fs::rename(&fresh, &current).map_err(unusable)?;
         let before = Some((held.signing.public().clone(), now.after(LONGEST_LIFE)));
-        *held = Held { signing: fresh, since: now, before };
+        *held = Held { signing: Arc::new(pair), since: now, before };
         Ok(())
     }
 
@@ -141,15 +157,15 @@ fn read(path: &Path) -> Result<Option<(KeyPair, Timestamp)>, KeysUnusable> {
     Ok(Some((pair, Timestamp::from_millis(made))))
 }
 
-fn make(folder: &Path, now: Timestamp) -> Result<KeyPair, KeysUnusable> {
+/// Makes a key, and where it waits to become the current one.
+fn make(folder: &Path, now: Timestamp) -> Result<(KeyPair, PathBuf), KeysUnusable> {
     let (pair, form) = KeyPair::generate()?;
-    let (path, fresh) = (folder.join("current"), folder.join("current.new"));
-    let unusable = |error: std::io::Error| KeysUnusable::File { path: path.clone(), kind: error.kind() };
+    let fresh = folder.join("current.new");
+    let unusable = |error: std::io::Error| KeysUnusable::File { path: fresh.clone(), kind: error.kind() };
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(unusable)?;
     file.write_all(format!("{}\n", now.millis()).as_bytes()).map_err(unusable)?;
     file.write_all(&form).map_err(unusable)?;
     file.sync_all().map_err(unusable)?;
-    fs::rename(&fresh, &path).map_err(unusable)?;
-    Ok(pair)
+    Ok((pair, fresh))
 }

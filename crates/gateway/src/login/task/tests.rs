@@ -137,6 +137,35 @@ fn keys_are_kept_rotate_and_verify_a_while_longer() {
     assert_eq!(self::bed().refused(&bed.issue(None)), TaskRefusal::Signature);
 }
 
+/// A key that has signed for long enough is replaced under way: what it signed is good until it ends, and nothing is lost
+/// where a rotation is cut short.
+#[test]
+fn due_keys_rotate_while_tokens_are_used() {
+    let bed = bed();
+    let keys = bed.tokens.keys();
+    let kid = |token: &str| {
+        let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&header).unwrap()["kid"].clone()
+    };
+    bed.clock.pass(Duration::from_secs(30 * 86_400 - 1));
+    assert_eq!(keys.rotate_if_due(), Ok(None));
+    let old = bed.issue(None);
+    bed.clock.pass(Duration::from_secs(1));
+    let fresh = keys.rotate_if_due().unwrap().unwrap();
+    assert_eq!(keys.rotate_if_due(), Ok(None), "it has only begun to sign");
+    let new = bed.issue(None);
+    assert_eq!(kid(&new), fresh);
+    assert_ne!(kid(&old), kid(&new));
+    for token in [&old, &new] {
+        bed.tokens.verify_unbound(token).unwrap();
+    }
+    // The process dies between the two renames of the next one.
+    std::fs::rename(bed.folder.join("current"), bed.folder.join("previous")).unwrap();
+    let again = over(bed.folder.clone(), Arc::clone(&bed.clock));
+    again.tokens.verify_unbound(&new).unwrap();
+    assert_eq!(kid(&again.issue(None)), fresh);
+}
+
 #[test]
 fn every_change_is_refused() {
     let bed = bed();
