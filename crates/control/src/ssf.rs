@@ -33,10 +33,13 @@ pub enum PushRefusal {
 /// Takes an event that came by a stream. Without an error its effects are durable.
 pub type Receive = Arc<dyn Fn(Name, String) -> PortFuture<'static, Result<(), PushRefusal>> + Send + Sync>;
 
+/// The streams that push, and SHA-256 of the token of each.
+pub type PushStreams = Arc<dyn Fn() -> BTreeMap<Name, [u8; 32]> + Send + Sync>;
+
 /// What the endpoints work on.
 pub struct SsfParts {
-    /// The streams that push, and SHA-256 of the token of each.
-    pub streams: BTreeMap<Name, [u8; 32]>,
+    /// The streams that push, and SHA-256 of the token of each, as they are configured now.
+    pub streams: PushStreams,
     /// Takes an event.
     pub receive: Receive,
     /// Our own streams, if we make events.
@@ -45,7 +48,7 @@ pub struct SsfParts {
 
 impl std::fmt::Debug for SsfParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SsfParts").field("streams", &self.streams.len()).finish_non_exhaustive()
+        f.debug_struct("SsfParts").field("streams", &(self.streams)().len()).finish_non_exhaustive()
     }
 }
 

@@ -28,15 +28,17 @@ use kernel::time::Timestamp;
 use kernel::verdict::Deciding;
 use kernel::workload::Name;
 use store::database::Database;
+use store::incidents::Incidents;
 use store::risk::Risks;
 use store::signals::{OLDEST, Signals, Taken};
 use store::tokens::Tokens;
 use store::workloads::{StandingError, Workloads};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Configuration;
 use crate::config::checked::{self, ListPlace, SignalListener, StreamEntry, ThreatEntry};
+use crate::snapshots::Publisher;
 use crate::transmit::Transmitter;
 use crate::wiring::{House, background};
 use crate::{parts, transmit};
@@ -50,12 +52,74 @@ pub(crate) struct SignalHouse {
     pub(crate) risks: Arc<Risks>,
     /// The events that were taken.
     pub(crate) signals: Arc<Signals>,
-    streams: Arc<Streams>,
-    entries: Vec<StreamEntry>,
-    fetcher: Fetcher,
+    /// The streams as they are configured; a reload puts others there.
+    streaming: watch::Sender<Arc<Streaming>>,
+    /// Threat lists that a reload has opened, on their way to who follows them.
+    lists: (mpsc::Sender<ThreatLists>, Mutex<Option<mpsc::Receiver<ThreatLists>>>),
     transmitter: Option<Arc<Transmitter>>,
     /// What sessions note, on its way to the risks.
     noted: (mpsc::Sender<Noted>, Mutex<Option<mpsc::Receiver<Noted>>>),
+}
+
+/// The streams of a configuration.
+struct Streaming {
+    streams: Arc<Streams>,
+    entries: Vec<StreamEntry>,
+    fetcher: Fetcher,
+}
+
+impl Streaming {
+    fn open(configuration: &Configuration, dialler: &Dialler, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<Self>> {
+        let fetcher = fetcher(configuration, dialler)?;
+        let entries = configuration.signals.streams.clone();
+        let settings = entries.iter().map(stream_settings).collect::<anyhow::Result<Vec<_>>>()?;
+        let streams = Arc::new(Streams::new(settings, &fetcher, Arc::clone(clock)));
+        Ok(Arc::new(Self { streams, entries, fetcher }))
+    }
+}
+
+/// What a reload has opened and not put into force yet.
+pub(crate) struct Reopened {
+    lists: Option<ThreatLists>,
+    streaming: Option<Arc<Streaming>>,
+}
+
+impl Reopened {
+    /// The threat lists, if they are others than before.
+    pub(crate) fn threats(&self) -> Option<Arc<kernel::threats::Threats>> {
+        self.lists.as_ref().map(ThreatLists::current)
+    }
+}
+
+/// Opens what a new configuration says of threat lists and streams, as far as it says something new. A list that cannot be had
+/// is a mistake of the configuration, as it is at the start. Where we listen, and who receives our events, changes at a start.
+pub(crate) async fn reopen(house: &House, configuration: &Configuration) -> anyhow::Result<Reopened> {
+    let before = house.configuration();
+    let log: Arc<dyn AuditLog> = Arc::<store::log::DiskLog>::clone(&house.log);
+    let (dialler, clock) = (&house.dialler, &house.clock);
+    let lists = if configuration.threats == before.threats {
+        None
+    } else {
+        Some(threat_lists(configuration, dialler, &log, clock).await?)
+    };
+    let streaming = if configuration.signals.streams == before.signals.streams {
+        None
+    } else {
+        Some(Streaming::open(configuration, dialler, clock)?)
+    };
+    Ok(Reopened { lists, streaming })
+}
+
+/// Lets what was opened be followed, in place of what was.
+pub(crate) async fn replace(house: &House, reopened: Reopened) {
+    if let Some(lists) = reopened.lists
+        && house.signals.lists.0.send(lists).await.is_err()
+    {
+        tracing::error!("nobody follows the threat lists any more");
+    }
+    if let Some(streaming) = reopened.streaming {
+        house.signals.streaming.send_replace(streaming);
+    }
 }
 
 /// A workload, and what makes it riskier.
@@ -69,12 +133,27 @@ const NOTED_AGAIN: Duration = Duration::from_secs(60);
 /// Quarantines as the store does, and takes notes.
 pub(crate) struct Containing {
     workloads: Arc<Workloads>,
+    incidents: Arc<Incidents>,
     notes: mpsc::Sender<Noted>,
 }
 
 impl Containment for Containing {
     fn quarantine(&self, workload: &Name, because: &Deciding) -> PortFuture<'_, Result<(), ContainmentError>> {
-        Containment::quarantine(&*self.workloads, workload, because)
+        let (workload, because) = (workload.clone(), because.clone());
+        Box::pin(async move {
+            let reason = format!("policy \"{}\"", because.policy);
+            match self.workloads.quarantine(&workload, None, &reason).await {
+                Ok(()) => {}
+                // It is the incident of whoever came first.
+                Err(StandingError::QuarantinedAlready | StandingError::Retired) => return Ok(()),
+                Err(StandingError::Unavailable | StandingError::NotQuarantined) => return Err(ContainmentError),
+            }
+            // The quarantine holds either way; without its incident it is released by itself.
+            if let Err(error) = self.incidents.note_quarantine(&workload, &because.policy).await {
+                tracing::error!(%workload, %error, "a quarantine stands in no incident");
+            }
+            Ok(())
+        })
     }
 
     fn note(&self, workload: &Name, reason: RiskReason) {
@@ -112,26 +191,27 @@ impl SignalHouse {
         let risks = Arc::new(Risks::open(database.clone(), Arc::clone(log), Arc::clone(clock)).await?);
         let signals =
             Signals::new(database.clone(), Arc::clone(log), Arc::clone(clock), Arc::clone(&risks), Arc::clone(tokens));
-        let fetcher = fetcher(configuration, dialler)?;
-        let entries = configuration.signals.streams.clone();
-        let settings = entries.iter().map(stream_settings).collect::<anyhow::Result<Vec<_>>>()?;
-        let streams = Arc::new(Streams::new(settings, &fetcher, Arc::clone(clock)));
+        let streaming = watch::Sender::new(Streaming::open(configuration, dialler, clock)?);
+        let (replaced, replacing) = mpsc::channel(1);
+        let lists = (replaced, Mutex::new(Some(replacing)));
         let (notes, noting) = mpsc::channel(MOST_NOTES);
         let noted = (notes, Mutex::new(Some(noting)));
         let transmitter = Transmitter::open(configuration, database, clock)?;
-        Ok(Self { risks, signals: Arc::new(signals), streams, entries, fetcher, transmitter, noted })
+        Ok(Self { risks, signals: Arc::new(signals), streaming, lists, transmitter, noted })
     }
 
     /// What the gateway asks to contain workloads.
     pub(crate) fn containment(&self, workloads: Arc<Workloads>) -> Containing {
-        Containing { workloads, notes: self.noted.0.clone() }
+        let incidents = Arc::clone(self.signals.incidents());
+        Containing { workloads, incidents, notes: self.noted.0.clone() }
     }
 
     /// What the admin API works on.
     pub(crate) fn control(&self) -> SignalParts {
-        let (streams, entries) = (Arc::clone(&self.streams), self.entries.clone());
+        let streaming = self.streaming.subscribe();
         let views = move || {
-            let health = streams.health();
+            let now = Arc::clone(&streaming.borrow());
+            let health = now.streams.health();
             let view = |entry: &StreamEntry| {
                 let keys = health.iter().find(|(name, _)| *name == entry.name).map(|(_, keys)| keys);
                 StreamView {
@@ -142,7 +222,7 @@ impl SignalHouse {
                     failed: keys.and_then(|keys| keys.failed.as_ref()).map(ToString::to_string),
                 }
             };
-            entries.iter().map(view).collect()
+            now.entries.iter().map(view).collect()
         };
         SignalParts { risks: Arc::clone(&self.risks), signals: Arc::clone(&self.signals), streams: Arc::new(views) }
     }
@@ -234,24 +314,58 @@ pub(crate) fn follow(tasks: &Tasks, house: &Arc<House>, lists: ThreatLists) {
         let writing = Arc::clone(house);
         background(tasks, "risk notes", async move { write_notes(&writing, notes).await });
     }
-    let publisher = Arc::clone(&house.publisher);
-    background(tasks, "threat lists", lists.follow(move |threats| publisher.threaten(threats)));
+    let replacing = house.signals.lists.1.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(replacing) = replacing {
+        background(tasks, "threat lists", follow_lists(Arc::clone(&house.publisher), lists, replacing));
+    }
     let looking = Arc::clone(house);
     background(tasks, "second look", async move {
-        rejudge::follow(&looking.sessions, &*looking.publisher, &*looking.workloads, &*looking.clock).await;
+        let containing = looking.signals.containment(Arc::clone(&looking.workloads));
+        rejudge::follow(&looking.sessions, &*looking.publisher, &containing, &*looking.clock).await;
     });
     if let Some(transmitter) = &house.signals.transmitter {
-        transmit::follow(tasks, house, transmitter, &house.signals.fetcher);
+        let fetcher = house.signals.streaming.borrow().fetcher.clone();
+        transmit::follow(tasks, house, transmitter, &fetcher);
     }
-    if house.signals.entries.is_empty() {
-        return;
+    let streaming = Arc::clone(house);
+    background(tasks, "streams", async move { follow_streams(&streaming).await });
+}
+
+/// Follows the threat lists, and those that replace them. Never returns.
+async fn follow_lists(publisher: Arc<Publisher>, mut lists: ThreatLists, mut replacing: mpsc::Receiver<ThreatLists>) {
+    loop {
+        let fresh = tokio::select! {
+            () = lists.follow(|threats| publisher.threaten(threats)) => None,
+            fresh = replacing.recv() => fresh,
+        };
+        let Some(fresh) = fresh else { return };
+        // Between the reload and this the old ones may have published once more.
+        publisher.threaten(fresh.current());
+        lists = fresh;
     }
-    let keys = Arc::clone(&house.signals.streams);
-    background(tasks, "stream keys", async move { keys.keep_fresh().await });
-    for entry in &house.signals.entries {
-        match asking(entry) {
-            Ok(asking) => poll(tasks, house, asking),
-            Err(error) => tracing::error!(stream = %entry.name, %error, "a stream cannot be asked"),
+}
+
+/// Keeps the keys of streams fresh, polls them and asks whether they live; those of the newest configuration. Never returns.
+async fn follow_streams(house: &Arc<House>) {
+    let mut streaming = house.signals.streaming.subscribe();
+    loop {
+        let now = Arc::clone(&streaming.borrow_and_update());
+        let mut following: Vec<PortFuture<'static, ()>> = Vec::new();
+        let keys = Arc::clone(&now.streams);
+        following.push(Box::pin(async move { keys.keep_fresh().await }));
+        for entry in &now.entries {
+            match asking(entry) {
+                Ok(asking) => following.extend(poll(house, &now, asking)),
+                Err(error) => tracing::error!(stream = %entry.name, %error, "a stream cannot be asked"),
+            }
+        }
+        let all = std::future::poll_fn(|context| {
+            following.retain_mut(|one| one.as_mut().poll(context).is_pending());
+            std::task::Poll::<()>::Pending
+        });
+        tokio::select! {
+            () = all => {}
+            changed = streaming.changed() => if changed.is_err() { return },
         }
     }
 }
@@ -275,7 +389,8 @@ fn asking(entry: &StreamEntry) -> anyhow::Result<Asking> {
     })
 }
 
-fn poll(tasks: &Tasks, house: &Arc<House>, asking: Asking) {
+/// Polls a stream, and asks whether it lives.
+fn poll(house: &Arc<House>, streaming: &Streaming, asking: Asking) -> [PortFuture<'static, ()>; 2] {
     let noting = Arc::clone(house);
     let note_asked = Arc::new(move |stream| {
         let house = Arc::clone(&noting);
@@ -286,17 +401,17 @@ fn poll(tasks: &Tasks, house: &Arc<House>, asking: Asking) {
         });
         noted
     });
-    let fetcher = house.signals.fetcher.clone();
-    let poller = Arc::new(Poller::new(asking, fetcher, receiver(house), Arc::clone(&house.clock), note_asked));
+    let receiver = receiver(house, &streaming.streams);
+    let poller = Poller::new(asking, streaming.fetcher.clone(), receiver, Arc::clone(&house.clock), note_asked);
+    let poller = Arc::new(poller);
     let polling = Arc::clone(&poller);
-    background(tasks, "stream", async move { polling.follow().await });
-    background(tasks, "stream verification", async move { poller.verify().await });
+    [Box::pin(async move { polling.follow().await }), Box::pin(async move { poller.verify().await })]
 }
 
-fn receiver(house: &Arc<House>) -> Receiver {
+fn receiver(house: &Arc<House>, streams: &Arc<Streams>) -> Receiver {
     let (taking, refusing) = (Arc::clone(house), Arc::clone(house));
     Receiver::new(
-        Arc::clone(&house.signals.streams),
+        Arc::clone(streams),
         Arc::new(move |event| {
             let house = Arc::clone(&taking);
             Box::pin(async move { take(&house, event).await })
@@ -314,7 +429,8 @@ fn receiver(house: &Arc<House>) -> Receiver {
 
 /// Makes an event effective: durable first, then in force, then acknowledged.
 async fn take(house: &House, event: SecurityEvent) -> Result<(), NotTaken> {
-    let entry = house.signals.entries.iter().find(|entry| entry.name == event.stream).ok_or(NotTaken)?;
+    let streaming = Arc::clone(&house.signals.streaming.borrow());
+    let entry = streaming.entries.iter().find(|entry| entry.name == event.stream).ok_or(NotTaken)?;
     let mapping = Mapping { subjects: entry.subjects.clone(), owner_domains: entry.owner_domains.clone() };
     let workloads = mapping.workloads(&house.publisher.current(), &event);
     let effects = Effects::of(&event, house.clock.now());
@@ -357,9 +473,9 @@ pub(crate) async fn serve(
     let listener = TcpListener::bind(address).await.with_context(|| format!("`signals.listen`: {address}"))?;
     let bound = listener.local_addr()?;
     let accept = accept_by(settings).await?;
-    let receiver = receiver(house);
+    let receiving = Arc::clone(house);
     let receive = Arc::new(move |stream, set: String| {
-        let receiver = receiver.clone();
+        let receiver = receiver(&receiving, &receiving.signals.streaming.borrow().streams);
         let received: kernel::ports::PortFuture<'static, Result<(), PushRefusal>> = Box::pin(async move {
             receiver
                 .receive(&stream, &set)
@@ -368,9 +484,13 @@ pub(crate) async fn serve(
         });
         received
     });
-    let streams = house.signals.entries.iter().filter_map(|entry| Some((entry.name.clone(), entry.token_hash?)));
+    let pushing = house.signals.streaming.subscribe();
+    let streams = move || {
+        let now = pushing.borrow();
+        now.entries.iter().filter_map(|entry| Some((entry.name.clone(), entry.token_hash?))).collect()
+    };
     let transmitting = house.signals.transmitter.as_ref().map(Transmitter::transmitting);
-    let parts = SsfParts { streams: streams.collect(), receive, transmitting };
+    let parts = SsfParts { streams: Arc::new(streams), receive, transmitting };
     let mut stopping = tasks.stopping();
     tasks.spawn("security events", async move {
         control::ssf::serve(listener, accept, parts, async move { stopping.begun().await }).await;

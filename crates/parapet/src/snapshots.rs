@@ -66,8 +66,14 @@ impl Publisher {
         })
     }
 
-    /// Builds anew from a configuration and the policy files as they are now.
-    pub(crate) fn reload(&self, configuration: &Configuration, standings: &Standings) -> Result<(), LoadError> {
+    /// Builds anew from a configuration and the policy files as they are now, with other threat lists if there are some: a policy
+    /// that names a new list is never in force without it.
+    pub(crate) fn reload(
+        &self,
+        configuration: &Configuration,
+        standings: &Standings,
+        threats: Option<Arc<Threats>>,
+    ) -> Result<(), LoadError> {
         // Held throughout, so that two changes cannot take the same epoch.
         let mut configured = self.configured.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = build(self.next_epoch(), configuration, standings)?;
@@ -76,7 +82,8 @@ impl Publisher {
         // What signals have brought outlives a change of policies.
         let (before, epoch) = (self.current.load(), snapshot.epoch());
         let workloads = self.standing(&configured, standings);
-        let snapshot = snapshot.with_workloads(epoch, workloads).with_threats(epoch, Arc::clone(before.threats()));
+        let threats = threats.unwrap_or_else(|| Arc::clone(before.threats()));
+        let snapshot = snapshot.with_workloads(epoch, workloads).with_threats(epoch, threats);
         let snapshot = snapshot.with_revocations(epoch, Arc::clone(before.revocations()));
         self.publish(snapshot);
         Ok(())

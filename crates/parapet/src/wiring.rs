@@ -177,11 +177,18 @@ impl House {
         self.certificates.iter().find(|known| known.listener() == listener).map(Certificates::offer)
     }
 
+    /// Reads the configuration, and puts it into force with everything that it names, or nothing of it.
+    async fn reread_configuration(&self) -> Result<Configuration, String> {
+        let configuration = (self.origin.reread)().map_err(|problems| problems.to_string())?;
+        let reopened = signals::reopen(self, &configuration).await.map_err(|error| error.to_string())?;
+        let loaded = self.publisher.reload(&configuration, &self.workloads.standings(), reopened.threats());
+        loaded.map_err(|error| error.to_string())?;
+        signals::replace(self, reopened).await;
+        Ok(configuration)
+    }
+
     async fn reload_configuration(&self) -> Result<(), String> {
-        let result = (self.origin.reread)().map_err(|problems| problems.to_string()).and_then(|configuration| {
-            let loaded = self.publisher.reload(&configuration, &self.workloads.standings());
-            loaded.map(|()| configuration).map_err(|error| error.to_string())
-        });
+        let result = self.reread_configuration().await;
         let (word, digest) = match &result {
             Ok(configuration) => ("loaded", configuration.digest.clone()),
             Err(_) => ("refused", String::new()),

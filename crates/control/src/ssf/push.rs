@@ -17,7 +17,8 @@ pub(super) async fn push(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let known = stream.parse().ok().and_then(|name| parts.streams.get_key_value(&name));
+    let streams = (parts.streams)();
+    let known = stream.parse().ok().and_then(|name| streams.get_key_value(&name));
     if !shows(&headers, known.map(|(_, hash)| hash)) {
         return refused(StatusCode::UNAUTHORIZED, "authentication_failed");
     }

@@ -14,12 +14,14 @@ mod decide;
 mod demo;
 mod dev;
 mod doctor;
+mod egress;
 mod env;
 pub(crate) mod exit;
 pub(crate) mod explain;
 pub(crate) mod globals;
 mod help;
 mod id;
+mod incidents;
 mod man;
 mod masks;
 mod noun;
@@ -84,7 +86,9 @@ enum Command {
     Tasks(tasks::Tasks),
     Sessions(sessions::Sessions),
     Signals(signals::Signals),
+    Incidents(incidents::Incidents),
     Threats(threats::Threats),
+    Egress(egress::Egress),
     Approvals(approvals::Approvals),
     Audit(audit::Audit),
     Config(config::Config),
@@ -128,7 +132,9 @@ impl Command {
             Self::Tasks(command) => command.execute(globals).await,
             Self::Sessions(command) => command.execute(globals).await,
             Self::Signals(command) => command.execute(globals).await,
+            Self::Incidents(command) => command.execute(globals).await,
             Self::Threats(command) => command.execute(globals).await,
+            Self::Egress(command) => command.execute(globals),
             Self::Approvals(command) => command.execute(globals).await,
             Self::Audit(command) => command.execute(globals).await,
             Self::Config(command) => command.execute(globals).await,

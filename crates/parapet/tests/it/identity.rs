@@ -3,6 +3,7 @@
 mod bearer;
 mod bound;
 mod hostile;
+mod incidents;
 mod issuers;
 mod native;
 mod provider;

@@ -16,7 +16,7 @@ use crate::bed::raw::{self, Raw};
 use crate::bed::transmitter::{self, Front, Polled, TOKEN, Transmitter, header, opaque, push};
 use crate::bed::wait;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type";
 
 /// Counts for longer than any test, and holds nothing.
@@ -40,7 +40,7 @@ fn sha256(text: &str) -> String {
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn bed(name: &str, more: &str, change: impl FnOnce(Setup) -> Setup) -> Option<(Bed, Transmitter)> {
+pub(super) fn bed(name: &str, more: &str, change: impl FnOnce(Setup) -> Setup) -> Option<(Bed, Transmitter)> {
     let transmitter = Transmitter::new(&format!("{name}-transmitter"));
     let also = stream(&transmitter, more);
     let bed = Bed::start_with(name, |setup| change(setup.also(also)))?;
@@ -48,7 +48,7 @@ fn bed(name: &str, more: &str, change: impl FnOnce(Setup) -> Setup) -> Option<(B
 }
 
 /// Where the gateway takes security events.
-fn port(bed: &Bed) -> u16 {
+pub(super) fn port(bed: &Bed) -> u16 {
     let ports: Value = serde_json::from_str(&fs::read_to_string(bed.folder.join("state/ports.json")).unwrap()).unwrap();
     ports["signals"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap()
 }
@@ -58,7 +58,7 @@ fn refused(bed: &Bed, token: &str) -> String {
 }
 
 /// Ends within a second of `since`, and says so.
-fn assert_cut(mut live: Raw, since: Instant) {
+pub(super) fn assert_cut(mut live: Raw, since: Instant) {
     assert_eq!(raw::errors(&live.until_closed()), ["57P01"]);
     assert!(since.elapsed() < SECOND, "it took {:?}", since.elapsed());
 }
@@ -385,6 +385,91 @@ fn a_threat_list_bites_in_the_middle_of_a_connection() {
         ]),
     );
     assert!(ran.code != 0 && ran.err.contains("threat list `tor`: line 1"), "{ran:?}");
+}
+
+/// A listener of security events with TLS of its own, as a stock client meets it.
+#[test]
+fn events_are_pushed_over_tls() {
+    let keys = Folder::new("signals-tls-keys");
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
+    let leaf = params.signed_by(&key, &authority).unwrap();
+    let (ca, certificate) = (keys.write("ca.pem", &authority.pem()), keys.write("leaf.pem", &leaf.pem()));
+    let key = keys.write("leaf.key", &key.serialize_pem());
+    let transmitter = Transmitter::new("signals-tls-transmitter");
+    let tls = format!("listen = \"127.0.0.1:0\"\ncertificate = {certificate:?}\nkey = \"file://{}\"\n", key.display());
+    let also = stream(&transmitter, "").replace("listen = \"127.0.0.1:0\"\n", &tls);
+    let Some(bed) = Bed::start_with("signals-tls", |setup| setup.also(also)) else { return };
+    let live = bed.raw("reporting");
+    let set = transmitter.caep("session-revoked", &json!({}), &opaque("reporting-7"));
+    let set = keys.write("set", &set);
+    let post = |ca: Option<&std::path::Path>, scheme: &str| {
+        let mut command = std::process::Command::new("curl");
+        command.args(["-sS", "-4", "--noproxy", "*", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code}"]);
+        if let Some(ca) = ca {
+            command.arg("--cacert").arg(ca);
+        }
+        command.args(["-H", "content-type: application/secevent+jwt", "-H", &format!("authorization: Bearer {TOKEN}")]);
+        command.arg("--data-binary").arg(format!("@{}", set.display()));
+        crate::bed::clients::run(command.arg(format!("{scheme}://localhost:{}/ssf/push/idp", port(&bed))))
+    };
+    // The certificate is not one that everybody trusts, and there is nothing but TLS.
+    assert_eq!(post(None, "https").code, 60);
+    assert_ne!(post(None, "http").out, "202");
+    let since = Instant::now();
+    let ran = post(Some(&ca), "https");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "202"), "{ran:?}");
+    assert_cut(live, since);
+}
+
+/// Lists and streams that a reload brings, changes and takes away; a list that cannot be had refuses the whole reload.
+#[test]
+fn lists_and_streams_change_at_a_reload() {
+    let Some((bed, transmitter)) = bed("signals-reload", "", |setup| setup) else { return };
+    let other = Transmitter::new("signals-reload-other");
+    let (file, list) = (bed.folder.join("parapet.toml"), bed.folder.write("tor.txt", "127.0.0.0/8\n"));
+    let good = fs::read_to_string(&file).unwrap();
+    let results = |word: &str| bed.gateway.entries().iter().filter(|entry| entry["result"] == word).count();
+    let write = |text: &str, word: &str| {
+        let before = results(word);
+        fs::write(&file, text).unwrap();
+        wait::until("the file to be read", Duration::from_secs(10), || (results(word) > before).then_some(()));
+    };
+    let check = || bed.gateway.cli(&["threats", "check", "127.0.0.1"]).code;
+    let threats = format!("\n[threats.tor]\nsource = \"file://{}\"\nmax_age = \"1h\"\n", list.display());
+    assert_eq!(check(), 0);
+    write(&format!("{good}{threats}"), "loaded");
+    assert_eq!(check(), 5, "the list of the reload is in force with it");
+    // It is followed like one of the start.
+    fs::write(&list, "192.0.2.0/24\n").unwrap();
+    wait::until("the list to be read again", Duration::from_secs(5), || (check() == 0).then_some(()));
+    // One that cannot be read refuses everything, and what was there stays.
+    let bad = threats.replace("[threats.tor]", "[threats.bad]").replace("tor.txt", "absent.txt");
+    let purpose = good.replace("purpose = \"", "purpose = \"more ");
+    write(&format!("{purpose}{threats}{bad}"), "refused");
+    assert_eq!(bed.gateway.cli(&["threats", "check", "192.0.2.9"]).code, 5);
+    let shown = bed.gateway.cli(&["workloads", "show", "reporting", "--json"]);
+    assert!(!shown.out.contains("more the tests"), "{shown:?}");
+
+    // A second stream, with a key of its own; the first goes.
+    let revoked = |transmitter: &Transmitter| transmitter.caep("session-revoked", &json!({}), &opaque("reporting-7"));
+    let live = bed.raw("reporting");
+    assert_eq!(push(port(&bed), "idp", Some(TOKEN), &revoked(&other)).0, 400, "another's key");
+    let moved = good.replace(&transmitter.jwks().display().to_string(), &other.jwks().display().to_string());
+    write(&moved.replace("signals.streams.idp", "signals.streams.second"), "loaded");
+    assert_eq!(check(), 0, "the list is gone");
+    assert_eq!(push(port(&bed), "idp", Some(TOKEN), &revoked(&transmitter)).0, 401, "the stream is gone");
+    assert_eq!(push(port(&bed), "second", Some(TOKEN), &revoked(&transmitter)).0, 400, "the old key is gone");
+    let since = Instant::now();
+    assert_eq!(push(port(&bed), "second", Some(TOKEN), &revoked(&other)).0, 202);
+    assert_cut(live, since);
+    let streams: Value = serde_json::from_str(&bed.gateway.cli(&["signals", "streams", "--json"]).out).unwrap();
+    assert_eq!(streams["items"][0]["name"], "second", "{streams}");
 }
 
 /// Our own events, taken by a second gateway: what is quarantined here is cut there, and a revoked token is told.
