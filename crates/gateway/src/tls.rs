@@ -282,6 +282,20 @@ impl UpstreamTls {
         Ok(Self { config: Arc::new(config) })
     }
 
+    /// Accepts the certificates that `verifier` accepts, for servers that are known by something else than their host's name.
+    pub(crate) fn verified_by(
+        verifier: Arc<dyn rustls::client::danger::ServerCertVerifier>,
+    ) -> Result<Self, TlsError> {
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|_unusable| TlsError::Unusable)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(Self { config: Arc::new(config) })
+    }
+
     /// Asks for one application protocol, as direct TLS does. An upstream that knows none goes on without.
     #[must_use]
     pub fn speaking(mut self, alpn: &[u8]) -> Self {

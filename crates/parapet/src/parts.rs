@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use gateway::login::bearer::BearerLogins;
+use gateway::login::federation::SpiffeEndpoint;
 use gateway::login::jwks::{Freshness, JwksSource, SignatureAlgorithm as Algorithm};
 use gateway::login::oidc::{IssuerSettings, Issuers};
 use gateway::login::trust_domains::{TrustDomainSettings, TrustDomains};
@@ -159,6 +160,13 @@ fn trust_domain(domain: &checked::TrustDomain) -> anyhow::Result<TrustDomainSett
         },
         max_lifetime: domain.max_age,
         freshness: Freshness::default(),
+        endpoint: match &domain.endpoint {
+            Some((id, bootstrap)) => {
+                let bootstrap = bootstrap.as_ref().map(fs::read).transpose()?;
+                Some(SpiffeEndpoint { id: id.clone(), bootstrap })
+            }
+            None => None,
+        },
     })
 }
 

@@ -11,9 +11,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::RootCertStore;
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::json::{self, Json, Object};
@@ -71,6 +72,7 @@ fn authority(key: &Object) -> Option<CertificateDer<'static>> {
 /// The authorities of X.509-SVIDs of one trust domain.
 pub(super) struct Authorities {
     count: usize,
+    roots: Arc<RootCertStore>,
     /// None where there is no authority: then no SVID is genuine.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
@@ -88,15 +90,15 @@ impl Authorities {
             }
             roots.add(certificate).map_err(|_unparsable| KeysError::NotAuthority)?;
         }
-        let count = roots.len();
+        let (count, roots) = (roots.len(), Arc::new(roots));
         if count == 0 {
-            return Ok(Self { count, verifier: None });
+            return Ok(Self { count, roots, verifier: None });
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider)
             .build()
             .map_err(|_unusable| KeysError::NotAuthority)?;
-        Ok(Self { count, verifier: Some(verifier) })
+        Ok(Self { count, roots, verifier: Some(verifier) })
     }
 
     /// How many.
@@ -108,6 +110,13 @@ impl Authorities {
     pub(super) fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> bool {
         let (Some(verifier), Some((leaf, rest))) = (&self.verifier, chain.split_first()) else { return false };
         verifier.verify_client_cert(leaf, rest, now).is_ok()
+    }
+
+    /// The same for a server's certificate and the rest of its chain. Whose it is, is for the caller to know.
+    pub(super) fn verify_server(&self, leaf: &CertificateDer<'_>, rest: &[CertificateDer<'_>], now: UnixTime) -> bool {
+        let Ok(leaf) = ParsedCertificate::try_from(leaf) else { return false };
+        let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+        verify_server_cert_signed_by_trust_anchor(&leaf, &self.roots, rest, now, algorithms.all).is_ok()
     }
 }
 

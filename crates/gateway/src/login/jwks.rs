@@ -290,6 +290,11 @@ impl Keys {
         set.authorities.clone().ok_or(KeysError::NotKeys)
     }
 
+    /// The authorities of X.509-SVIDs that were known last, however old they are.
+    pub(super) fn latest_authorities(&self) -> Option<Arc<Authorities>> {
+        self.set.load().as_ref().and_then(|set| set.authorities.clone())
+    }
+
     /// Does the Workload API bring them?
     pub(super) fn are_pushed(&self) -> bool {
         matches!(self.source, JwksSource::WorkloadApi)

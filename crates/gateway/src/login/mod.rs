@@ -8,6 +8,7 @@ mod bundle;
 pub mod certificate;
 mod claims;
 pub mod dpop;
+pub mod federation;
 mod json;
 pub mod jwks;
 pub mod logins;

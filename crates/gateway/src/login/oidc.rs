@@ -72,6 +72,14 @@ pub enum IssuersError {
     /// An issuer without a name.
     #[error("an issuer is empty")]
     NoIssuer,
+    /// A bundle endpoint that cannot be known by its SVID.
+    #[error(
+        "the bundle endpoint of trust domain `{0}` has no SPIFFE id, or one of a trust domain that is not configured"
+    )]
+    Endpoint(String),
+    /// A bundle to begin with that is none.
+    #[error("the bundle that trust domain `{0}` begins with is none")]
+    Bootstrap(String),
 }
 
 /// Why a token proves nothing. For the log alone: strangers are told none of it.

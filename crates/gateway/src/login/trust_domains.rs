@@ -17,12 +17,14 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::bundle::Authorities;
+use super::bundle::{Authorities, Bundle};
 use super::certificate::{self, CertificateRefusal, fingerprint};
+use super::federation::{EndpointTrust, EndpointVerifier, SpiffeEndpoint};
 use super::jwks::{Freshness, JwksSource, Keys, Purpose};
 use super::oidc::{IssuerHealth, IssuersError};
 use super::shortened;
 use super::spiffe::SpiffeId;
+use crate::tls::UpstreamTls;
 use crate::upstream::fetch::Fetcher;
 
 /// A trust domain of SPIFFE whose SVIDs are accepted.
@@ -38,6 +40,8 @@ pub struct TrustDomainSettings {
     pub max_lifetime: Duration,
     /// How its bundle is kept fresh.
     pub freshness: Freshness,
+    /// Who serves it, where that is known by an SVID (`https_spiffe`) instead of by a host's name (`https_web`).
+    pub endpoint: Option<SpiffeEndpoint>,
 }
 
 /// One of them.
@@ -77,14 +81,28 @@ impl TrustDomains {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, IssuersError> {
         let mut domains: Vec<TrustDomain> = Vec::with_capacity(settings.len());
-        for TrustDomainSettings { trust_domain, audience, bundle, max_lifetime, freshness } in settings {
+        let mut awaiting = Vec::new();
+        for TrustDomainSettings { trust_domain, audience, bundle, max_lifetime, freshness, endpoint } in settings {
             let issuer: Arc<str> = format!("spiffe://{trust_domain}").into();
             if domains.iter().any(|known| known.issuer == issuer) {
                 return Err(IssuersError::Repeated(issuer.to_string()));
             }
-            let keys = Keys::new(bundle, fetcher.clone(), freshness, Arc::clone(&clock));
+            let fetcher = match endpoint {
+                None => fetcher.clone(),
+                Some(endpoint) => {
+                    let served_by = served_by(fetcher, endpoint, &trust_domain, &clock)?;
+                    awaiting.push((trust_domain, served_by.trust, served_by.issuer));
+                    served_by.fetcher
+                }
+            };
+            let keys = Keys::new(bundle, fetcher, freshness, Arc::clone(&clock));
             let keys = Arc::new(keys.for_purpose(Purpose::JwtSvids));
             domains.push(TrustDomain { issuer, audience, max_lifetime, keys });
+        }
+        for (trust_domain, trust, issuer) in awaiting {
+            // Whose server it is, only a configured domain can say.
+            let of = domains.iter().find(|domain| *domain.issuer == *issuer);
+            trust.follow(&of.ok_or(IssuersError::Endpoint(trust_domain))?.keys);
         }
         Ok(Self { domains, clock })
     }
@@ -199,7 +217,35 @@ impl fmt::Debug for TrustDomains {
     }
 }
 
-fn unix(at: Timestamp) -> UnixTime {
+/// How a bundle is fetched from a server that is known by its SVID.
+struct ServedBy {
+    fetcher: Fetcher,
+    trust: Arc<EndpointTrust>,
+    issuer: String,
+}
+
+fn served_by(
+    fetcher: &Fetcher,
+    endpoint: SpiffeEndpoint,
+    trust_domain: &str,
+    clock: &Arc<dyn Clock>,
+) -> Result<ServedBy, IssuersError> {
+    let wrong = || IssuersError::Endpoint(trust_domain.to_owned());
+    let issuer = SpiffeId::parse(&endpoint.id).ok_or_else(wrong)?.issuer();
+    let bootstrap = endpoint.bootstrap.map(|text| Bundle::read(&text)).transpose();
+    let bootstrap = bootstrap.map_err(|_| IssuersError::Bootstrap(trust_domain.to_owned()))?;
+    let trust = EndpointTrust::new(bootstrap.map(|bundle| bundle.authorities));
+    let verifier = EndpointVerifier::new(endpoint.id, Arc::clone(&trust), Arc::clone(clock));
+    let tls = UpstreamTls::verified_by(Arc::new(verifier)).map_err(|_| wrong())?;
+    Ok(ServedBy { fetcher: fetcher.clone().with_tls(tls), trust, issuer })
+}
+
+/// Is the certificate an X.509-SVID of exactly this id? Whether it is genuine, its chain says.
+pub(super) fn is_svid_of(leaf: &CertificateDer<'_>, id: &str) -> bool {
+    matches!(svid_in(leaf), Meant::Svid(found) if found == id) && leaf_of_svid(leaf).is_ok()
+}
+
+pub(super) fn unix(at: Timestamp) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(at.millis()).unwrap_or(0)))
 }
 

@@ -138,6 +138,12 @@ impl Fetcher {
         Self { dialler, tls }
     }
 
+    /// The same, over HTTPS with what this trusts.
+    #[must_use]
+    pub fn with_tls(self, tls: UpstreamTls) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
     /// Fetches a document of at most `cap` bytes within a deadline that covers all.
     pub async fn fetch(&self, location: &Location, cap: usize, within: Duration) -> Result<Vec<u8>, FetchError> {
         let fetched = tokio::time::timeout(within, self.fetch_at_leisure(location, cap, within));

@@ -451,6 +451,7 @@ async fn svids_are_vouched_for_by_their_own_domain() {
             bundle: JwksSource::url(&server.location("/bundle")).unwrap(),
             max_lifetime: Duration::from_secs(3600),
             freshness: Freshness::default(),
+            endpoint: None,
         }
     });
     let clock = ScriptedClock::new();

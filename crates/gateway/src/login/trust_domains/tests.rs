@@ -64,6 +64,7 @@ fn settings(name: &str, server: &Server) -> TrustDomainSettings {
         bundle: JwksSource::url(&server.location("/bundle")).unwrap(),
         max_lifetime: Duration::from_secs(3600),
         freshness: Freshness::default(),
+        endpoint: None,
     }
 }
 

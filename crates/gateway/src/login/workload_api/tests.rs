@@ -155,6 +155,7 @@ fn client(agent: &Agent, id: Option<&str>) -> (Arc<WorkloadApi>, Arc<TrustDomain
         bundle: JwksSource::WorkloadApi,
         max_lifetime: Duration::from_secs(3600),
         freshness: Freshness::default(),
+        endpoint: None,
     });
     let fetcher = Fetcher::new(Dialler::new(), None);
     let domains = Arc::new(TrustDomains::new(settings.into(), &fetcher, Arc::clone(&clock)).unwrap());

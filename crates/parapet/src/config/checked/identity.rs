@@ -4,6 +4,7 @@
 //! another: a repository's name, an e-mail address and a branch are given anew after they were given up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use kernel::trust::{Claims, Terms, TrustRule};
@@ -195,12 +196,18 @@ fn discovery(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) ->
 pub(super) fn spiffe(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Vec<TrustDomain>> {
     let named = section.named();
     let count = named.len();
+    let names: BTreeSet<String> = named.iter().map(|(label, _)| (*label).to_owned()).collect();
     let domains: Vec<TrustDomain> =
-        named.into_iter().filter_map(|(label, section)| trust_domain(label, &section, problems)).collect();
+        named.into_iter().filter_map(|(label, section)| trust_domain(label, &names, &section, problems)).collect();
     (domains.len() == count).then_some(domains)
 }
 
-fn trust_domain(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<TrustDomain> {
+fn trust_domain(
+    label: &str,
+    names: &BTreeSet<String>,
+    section: &Section<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<TrustDomain> {
     if gateway::login::spiffe::SpiffeId::parse(&format!("spiffe://{label}/x")).is_none() {
         let message = format!("`{label}` is no trust domain");
         let problem = Problem::new("PAR0405", &section.place(), message).key_only();
@@ -210,7 +217,55 @@ fn trust_domain(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>)
     let bundle = bundle(section, problems);
     let audience = section.get("audience").map(|entry| entry.text).filter(|audience| !audience.is_empty());
     let max_age = read(section, "max_age", value::duration, problems)?;
-    Some(TrustDomain { name: label.to_owned(), bundle: bundle?, audience, max_age })
+    let endpoint = endpoint(label, names, section, problems)?;
+    Some(TrustDomain { name: label.to_owned(), bundle: bundle?, endpoint, audience, max_age })
+}
+
+/// Who serves the bundle, where that is known by an SVID. `Some(None)`: it is known by its host's name.
+fn endpoint(
+    label: &str,
+    names: &BTreeSet<String>,
+    section: &Section<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Option<(String, Option<PathBuf>)>> {
+    let (id, bootstrap) = (section.get("endpoint_id"), section.get("bootstrap"));
+    let Some(id) = id else {
+        let Some(entry) = bootstrap else { return Some(None) };
+        let problem = Problem::new("PAR0405", &entry.place, "`bootstrap` counts beside `endpoint_id` alone");
+        problems.push(problem.help("without it the server at `bundle` is known by its host's name"));
+        return None;
+    };
+    if !section.get("bundle").is_some_and(|bundle| bundle.text.starts_with("https://")) {
+        let problem = Problem::new("PAR0405", &id.place, "`endpoint_id` is that of a server, and `bundle` names none");
+        problems.push(problem.help("set `bundle` to the URL of its bundle endpoint"));
+        return None;
+    }
+    let parsed = gateway::login::spiffe::SpiffeId::parse(&id.text);
+    let Some(parsed) = parsed.filter(|parsed| names.contains(parsed.trust_domain())) else {
+        let message = format!("`{}` is no SPIFFE id of a trust domain that is configured", id.text);
+        let problem = Problem::new("PAR0405", &id.place, message);
+        problems.push(problem.help(format!("such as `spiffe://{label}/spire/server`")));
+        return None;
+    };
+    let path = match &bootstrap {
+        Some(entry) => {
+            let Some(path) = entry.text.strip_prefix("file://") else {
+                problems.push(Problem::new("PAR0405", &entry.place, "`bootstrap` must be `file:///…`"));
+                return None;
+            };
+            let path = section.raw().resolve(&entry.place, path);
+            must_be_file(&path, entry, "bootstrap", problems);
+            Some(path)
+        }
+        // Its own domain's server, of which nothing is known before it has served.
+        None if parsed.trust_domain() == label => {
+            let problem = Problem::new("PAR0403", &id.place, "`bootstrap` is missing");
+            problems.push(problem.help("write the bundle to a file: `spire-server bundle show -format spiffe`"));
+            return None;
+        }
+        None => None,
+    };
+    Some(Some((id.text.clone(), path)))
 }
 
 fn bundle(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<BundleSource> {

@@ -278,6 +278,8 @@ pub(crate) struct TrustDomain {
     pub(crate) name: String,
     /// Where its bundle is.
     pub(crate) bundle: BundleSource,
+    /// The SPIFFE id of the server that serves it, and the file of the bundle that vouches for that at first.
+    pub(crate) endpoint: Option<(String, Option<PathBuf>)>,
     /// The `aud` that JWT-SVIDs must have; without it none is accepted.
     pub(crate) audience: Option<String>,
     /// The longest that a JWT-SVID may still be valid for.
@@ -289,7 +291,7 @@ pub(crate) struct TrustDomain {
 pub(crate) enum BundleSource {
     /// In a file, as a JWK set.
     File(PathBuf),
-    /// At its bundle endpoint, of the profile `https_web`.
+    /// At its bundle endpoint, of the profile `https_web` or, with an endpoint's id, `https_spiffe`.
     Url(String),
     /// The Workload API brings it.
     WorkloadApi,

@@ -311,6 +311,16 @@ pub(crate) const ALL: &[Key] = &[
         "the trust domain's bundle: `https://…` (its bundle endpoint), `file:///…`, or `workload-api`",
     ),
     key(
+        "spiffe.*.endpoint_id",
+        Kind::Text,
+        "the SPIFFE id of the server at `bundle` (profile `https_spiffe`); without it the server is known by its host's name (`https_web`)",
+    ),
+    key(
+        "spiffe.*.bootstrap",
+        Kind::Text,
+        "for `endpoint_id`: a file with the bundle of that id's trust domain, which counts until it was fetched once: `file:///…`",
+    ),
+    key(
         "spiffe.*.audience",
         Kind::Text,
         "the `aud` that JWT-SVIDs must have; without it only X.509-SVIDs are accepted",
