@@ -39,7 +39,10 @@ impl Authority {
 
     fn issue(&self, name: &str) -> Identity {
         let key = rcgen::KeyPair::generate().unwrap();
-        let params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        // Of the authority's own name it would be taken for self-signed.
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         let certificate = params.signed_by(&key, &self.authority).unwrap();
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate.der());
         let path = self.folder.write(&format!("{name}.key"), &key.serialize_pem());
@@ -141,6 +144,75 @@ fn a_bound_token_counts_beside_its_own_certificate_alone() {
         });
         assert_eq!(logged["claimed"], "reporting", "{what}");
     }
+}
+
+/// ID01, RFC 8705: a Parapet token that was bought with an attestation which is bound to a certificate counts beside that alone.
+#[test]
+fn an_exchanged_token_counts_beside_its_certificate_alone() {
+    let authority = Authority::new("identity-mtls-keys");
+    let server = authority.issue("localhost");
+    let ca = authority.folder.join("ca.pem");
+    let tls = format!(
+        "{{ certificate = {:?}, key = \"file://{}\", client_ca = {ca:?} }}",
+        server.certificate,
+        server.key.display(),
+    );
+    let keys = Folder::new("identity-mtls-issuer");
+    let issuer = Issuer::new(&keys);
+    let tokens = format!(
+        "\n[tokens]\nlisten = \"127.0.0.1:0\"\n\n[issuers.\"{ISSUER}\"]\naudience = \"parapet\"\njwks = \"file://{}\"\n\n\
+         [[trust]]\nworkload = \"reporting\"\nissuer = \"{ISSUER}\"\nclaims = {{ sub = \"workload:reporting\" }}\nbound = true\n",
+        issuer.jwks().display()
+    );
+    let Some(bed) = Bed::start_with("identity-mtls", |setup| setup.also(tokens).listener_tls(tls)) else { return };
+    let (mine, other) = (authority.issue("mine.example"), authority.issue("other.example"));
+    let ports = std::fs::read_to_string(bed.folder.join("state/ports.json")).unwrap();
+    let ports: serde_json::Value = serde_json::from_str(&ports).unwrap();
+    let port = ports["tokens"].as_str().unwrap().rsplit_once(':').unwrap().1.to_owned();
+    let exchange = |subject: &str, identity: Option<&Identity>| -> serde_json::Value {
+        let mut command = std::process::Command::new("curl");
+        command.args(["-sS", "-4", "--noproxy", "*", "--max-time", "30", "--cacert"]).arg(&ca);
+        if let Some(identity) = identity {
+            command.arg("--cert").arg(&identity.certificate).arg("--key").arg(&identity.key);
+        }
+        let details = json!([{"type": "parapet_task", "locations": ["shop-db"], "actions": ["read"]}]);
+        for (name, value) in [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
+            ("subject_token", subject),
+            ("authorization_details", &details.to_string()),
+        ] {
+            command.arg("--data-urlencode").arg(format!("{name}={value}"));
+        }
+        let ran = run(command.arg(format!("https://localhost:{port}/token")));
+        serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+    };
+    let mut claims = issuer::claims("reporting", Duration::from_secs(600));
+    claims["iss"] = json!(ISSUER);
+    claims["cnf"] = json!({ "x5t#S256": mine.thumbprint });
+    let attestation = issuer.sign(&issuer::header(), &claims);
+    assert_eq!(exchange(&attestation, Some(&other))["error"], "invalid_request");
+    let bound = exchange(&attestation, Some(&mine))["access_token"].as_str().unwrap().to_owned();
+    let bearer = exchange(&bed.token("reporting"), None)["access_token"].as_str().unwrap().to_owned();
+    for (what, identity, token, code) in [
+        ("a bound token beside its certificate", Some(&mine), &bound, 0),
+        ("a bound token beside another's", Some(&other), &bound, 2),
+        ("a bound token alone", None, &bound, 2),
+        ("an unbound one", None, &bearer, 0),
+    ] {
+        let ran = psql(&bed, "reporting", identity, token);
+        assert_eq!(ran.code, code, "{what}: {ran:?}");
+    }
+    let refused = bed.gateway.entries().into_iter().filter(|entry| entry["kind"] == "login_refused");
+    let why: Vec<String> = refused.map(|entry| entry["why"].as_str().unwrap().to_owned()).collect();
+    assert!(why.len() == 2 && why.iter().all(|why| why.contains("bound")), "{why:?}");
+    // Nor is it exchanged for another without its certificate.
+    for identity in [None, Some(&other)] {
+        assert_eq!(exchange(&bound, identity)["error"], "invalid_request");
+    }
+    let narrower = exchange(&bound, Some(&mine))["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(psql(&bed, "reporting", None, &narrower).code, 2, "it stays bound");
+    assert_eq!(psql(&bed, "reporting", Some(&mine), &narrower).code, 0);
 }
 
 /// The matrix of bad certificates (ID13): each is refused at login, and entered, with the reason.

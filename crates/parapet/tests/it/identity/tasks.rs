@@ -175,6 +175,13 @@ fn an_agent_stays_inside_its_task_and_the_chain_is_seen() {
         (&json!("permit"), &json!("triage-bot")),
         "{exchanged}"
     );
+    // It is a signal too: the workload is a little riskier, however often it tried.
+    let risk = crate::bed::wait::until("the risk to rise", Duration::from_secs(2), || {
+        let shown: Value = serde_json::from_str(&cli(&bed, &["workloads", "show", "triage-bot", "--json"])).unwrap();
+        (shown["risk_reasons"]["score"] == 20).then(|| shown["risk_why"].clone())
+    });
+    let [why] = risk.as_array().unwrap().as_slice() else { panic!("{risk}") };
+    assert!(why.as_str().unwrap().starts_with(&format!("task {task}: tried what lies outside its task")), "{risk}");
     let audit: String = bed.gateway.segments().iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     for (place, text) in [("the log", bed.gateway.log()), ("the audit log", audit)] {
         assert!(!text.contains(&own) && !text.contains(&agent), "a token stands in {place}");
