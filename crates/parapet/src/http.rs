@@ -68,7 +68,8 @@ fn upstream(
     Ok(HttpUpstream {
         name: name.clone(),
         origin: entry.origin.clone(),
-        hosts: entry.hosts.clone(),
+        // Whom only the egress leads to is asked for by its own name.
+        hosts: if entry.hosts.is_empty() { vec![entry.origin.host().to_owned()] } else { entry.hosts.clone() },
         prefixes: entry.prefixes.clone(),
         endpoints: Arc::new(endpoints),
         upgrades: Upgrades::new(entry.upgrades.iter().map(String::as_str)),
@@ -87,33 +88,51 @@ fn upstream(
     })
 }
 
-/// Serves the HTTP APIs under guard; where it listens.
+/// What serves the HTTP APIs under guard, and looks after its deadlines; none where there is neither an API nor a listener.
+pub(crate) fn open(
+    host: &Host,
+    house: &Arc<House>,
+    database: &Database,
+    public_url: &Arc<str>,
+) -> anyhow::Result<Option<Arc<HttpGateway>>> {
+    if house.apis.is_empty() && house.configuration().http.is_none() {
+        return Ok(None);
+    }
+    let gateway = Arc::new(gateway(host, house, database, Arc::clone(public_url))?);
+    let looking = Arc::clone(&gateway);
+    wiring::background(&host.tasks, "http deadlines", async move { looking.look_after().await });
+    Ok(Some(gateway))
+}
+
+/// Listens for clients of HTTP APIs, if that is configured; where.
 pub(crate) async fn serve(
     host: Host,
     house: &Arc<House>,
-    database: &Database,
-    public_url: Arc<str>,
-    address: SocketAddr,
-) -> anyhow::Result<SocketAddr> {
-    let gateway = Arc::new(gateway(&host, house, database, public_url)?);
+    gateway: Option<&Arc<HttpGateway>>,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let configuration = house.configuration();
+    let (Some(listener), Some(gateway)) = (&configuration.http, gateway) else { return Ok(None) };
+    let (address, gateway) = (listener.listen, Arc::clone(gateway));
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
     let tasks = host.tasks.clone();
-    let looking = Arc::clone(&gateway);
-    wiring::background(&tasks, "http deadlines", async move { looking.look_after().await });
     let accept = accept_loop(listener, MOST_CONNECTIONS, host, "http connection", move |stream, peer| {
         let gateway = Arc::clone(&gateway);
         async move { gateway.handle(stream, peer).await }
     });
     tasks.spawn("http listener", accept);
-    Ok(bound)
+    Ok(Some(bound))
+}
+
+/// How the tokens of workloads are verified, whatever header they come in.
+pub(crate) fn logins(house: &House) -> Logins {
+    Logins::new(Arc::clone(&house.issuers))
+        .with_native_tokens(Arc::clone(&house.native))
+        .with_task_tokens(Arc::clone(&house.tasks.tokens))
 }
 
 fn gateway(host: &Host, house: &House, database: &Database, public_url: Arc<str>) -> anyhow::Result<HttpGateway> {
-    let logins = Logins::new(Arc::clone(&house.issuers))
-        .with_native_tokens(Arc::clone(&house.native))
-        .with_task_tokens(Arc::clone(&house.tasks.tokens));
-    let parts = session_parts(house, database, public_url);
+    let (logins, parts) = (logins(house), session_parts(house, database, public_url));
     let (tls, dialler) = (house.offer("http"), house.dialler.clone());
     let gateway = HttpGateway::new(parts, logins, dialler, tls, &house.apis, host.tasks.clone())?;
     let spent = SpentStore::new(database.clone(), Arc::clone(&house.clock));

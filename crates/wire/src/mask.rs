@@ -2,7 +2,7 @@
 //!
 //! A plan is made from an analysis and the terms of a permit, before anything is sent: what cannot be masked is refused
 //! then. `rows.rs` and `copy.rs` rewrite what comes; `kind.rs` says what a type is, `scalar.rs` and `array.rs` mask one value
-//! of it, `key.rs` and `permute.rs` are the cryptography, and `token.rs` knows masked values again. Which mask is for policy to say;
+//! of it, `json.rs` values of JSON, `key.rs` and `permute.rs` are the cryptography, and `token.rs` knows masked values again. Which mask is for policy to say;
 //! what each does to each type stands in docs/reference/masks.md.
 //!
 //! Policies name columns. A mask on a table without one on its columns has no cells to act on.
@@ -10,6 +10,7 @@
 mod array;
 mod copy;
 mod decimal;
+pub(crate) mod json;
 mod key;
 mod kind;
 mod moment;

@@ -16,11 +16,13 @@ pub mod json_mask;
 pub mod json_path;
 mod json_text;
 mod letters;
+pub mod openapi;
 pub mod path;
 pub mod query;
 pub mod refuse;
 pub mod secret_store;
 pub mod understand;
 pub mod violation;
+pub mod websocket;
 
 pub use violation::Violation;

@@ -8,8 +8,9 @@ use kernel::workload::Name;
 use super::body::{self, BodyFacts, BodyField};
 use super::classify::{Classified, Request, Unclassified, classify};
 use super::endpoint::Match;
+use super::graphql::{self, Selection};
 use super::head::Head;
-use super::secret_store::SecretPlace;
+use super::secret_store::{Secret, SecretPlace};
 use super::violation::Violation;
 
 /// What of a request's body must be read before it can be judged.
@@ -28,7 +29,7 @@ impl Wanted {
         Self {
             fields: fields.collect(),
             document: endpoint.graphql,
-            secret: matches!(endpoint.secret, Some(SecretPlace::Body)),
+            secret: endpoint.secret.is_some_and(SecretPlace::needs_body),
         }
     }
 
@@ -54,11 +55,19 @@ pub fn understand(
     let content_type = content_type.transpose()?;
     let query = if reads.query.any() { head.query.facts()? } else { Default::default() };
     let read = match body {
-        None if wanted.any() => return Err(Violation::Body),
+        // A GraphQL query may stand in the URL.
+        None if wanted.any() && !(wanted.document && wanted.fields.is_empty() && is_get(head)) => {
+            return Err(Violation::Body);
+        }
         Some(_) if wanted.any() && head.headers.contains_key(CONTENT_ENCODING) => return Err(Violation::ContentCoding),
         Some([]) | None => BodyFacts::default(),
         Some(_) if wanted.fields.is_empty() => BodyFacts::default(),
         Some(whole) => body::read(content_type, whole, &wanted.fields).map_err(|error| Violation::from(&error))?,
+    };
+    let selection = if wanted.document { Some(select(head, content_type, body.unwrap_or_default())?) } else { None };
+    let secrets = match matched.endpoint.secret {
+        Some(place) => secrets(place, head, matched, body.unwrap_or_default())?,
+        None => Vec::new(),
     };
     let request = Request {
         upstream,
@@ -68,8 +77,8 @@ pub fn understand(
         matched,
         query,
         body: read,
-        graphql: None,
-        secret: None,
+        graphql: selection.as_ref(),
+        secrets: &secrets,
         size: body.map(|whole| whole.len() as u64).or_else(|| head.content_length()),
         content_type,
         upgrade: head.upgrade.as_deref(),
@@ -78,4 +87,38 @@ pub fn understand(
         Unclassified::Method => Violation::Method,
         Unclassified::NoDocument | Unclassified::NoSecret => Violation::Body,
     })
+}
+
+fn is_get(head: &Head) -> bool {
+    matches!(head.method.as_str(), "GET" | "HEAD")
+}
+
+/// What a GraphQL request selects: from the URL by GET, from the body otherwise. Some servers look into the URL first, so a document
+/// in both places is refused.
+fn select(head: &Head, content_type: Option<&str>, body: &[u8]) -> Result<Selection, Violation> {
+    let parameters = head.query.facts()?;
+    if is_get(head) {
+        if !body.is_empty() {
+            return Err(Violation::Body);
+        }
+        return Ok(graphql::read_query(parameters.iter().map(|(name, value)| (name.as_ref(), value.as_ref())))?);
+    }
+    if parameters.keys().any(|name| graphql::is_parameter(name)) {
+        return Err(Violation::RepeatedParameter);
+    }
+    Ok(graphql::read(content_type, body)?)
+}
+
+/// What a request to a secret store asks for.
+fn secrets(place: SecretPlace, head: &Head, matched: &Match<'_>, body: &[u8]) -> Result<Vec<Secret>, Violation> {
+    if place.refused_headers().iter().any(|name| head.headers.contains_key(*name)) {
+        return Err(Violation::Override);
+    }
+    let mut targets = head.headers.get_all("x-amz-target").iter();
+    let target = match (targets.next(), targets.next()) {
+        (Some(target), None) => Some(target.to_str().map_err(|_odd| Violation::HeaderValue)?),
+        (None, _) => None,
+        (Some(_), Some(_)) => return Err(Violation::RepeatedHeader),
+    };
+    place.secrets(&matched.parameters, target, body)
 }

@@ -1,6 +1,6 @@
 //! The endpoints of an HTTP API, and the fields of its responses that carry classes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use kernel::operation::{Action, ActionGroup};
@@ -9,21 +9,8 @@ use kernel::workload::Name;
 use wire::http::body::BodyField;
 use wire::http::endpoint::{ANY_METHOD, Endpoint, Endpoints, Field, Template, Unlisted, merge};
 use wire::http::json_path::JsonPath;
-
-mod openapi {
-    use wire::http::endpoint::Endpoint;
-    #[derive(Default)]
-    pub(super) struct Limits;
-    pub(super) fn read(_: &str, _: &Limits) -> Result<Vec<Endpoint>, &'static str> {
-        Err("not read yet")
-    }
-}
-mod secret_store {
-    use wire::http::endpoint::Endpoint;
-    pub(super) fn profile(_: &str) -> Option<Vec<Endpoint>> {
-        None
-    }
-}
+use wire::http::openapi;
+use wire::http::secret_store::Profile;
 
 use crate::config::checked::{choose_entry, file, parse_name};
 use crate::config::layers::Place;
@@ -31,13 +18,13 @@ use crate::config::problem::Problem;
 use crate::config::raw::{Entry, Section};
 
 /// What may be asked of an API.
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Its endpoints.
-    pub(super) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<Endpoint>,
     /// Fields that any response may have.
-    pub(super) everywhere: Vec<Field>,
+    pub(crate) everywhere: Vec<Field>,
     /// The classes of fields, for the kernel: a pattern, and the class that it gives.
-    pub(super) classes: Vec<(String, String)>,
+    pub(crate) classes: Vec<(String, String)>,
 }
 
 /// Every endpoint, from wherever it comes.
@@ -52,18 +39,43 @@ pub(super) fn all(
     let stored = store(section, problems);
     let configured: Vec<Endpoint> =
         section.section("endpoints").elements().iter().filter_map(|element| configured(element, problems)).collect();
+    let mut fields = Vec::new();
+    let mut places = HashMap::new();
+    for (pattern, listed) in section.lists("fields") {
+        let place = listed.first().map_or_else(|| section.section("fields").place(), |entry| entry.place.clone());
+        fields.push((pattern.clone(), class_names(&pattern, &listed, problems)));
+        places.insert(pattern, place);
+    }
+    let found = match assemble([described, stored, configured], fields, unlisted) {
+        Ok(found) => found,
+        Err((pattern, why)) => {
+            let place = places.remove(&pattern).unwrap_or(Place::NOWHERE);
+            let problem = Problem::new("PAR0405", &place, format!("the field `{pattern}` cannot be read"));
+            problems.push(problem.help(why));
+            return None;
+        }
+    };
+    if let Err(error) = Endpoints::new(upstream, found.endpoints.clone(), unlisted) {
+        let problem = Problem::new("PAR0407", &section.section("endpoints").place(), error.to_string()).key_only();
+        problems.push(problem.help("each method and form of path is one endpoint"));
+    }
+    (problems.len() == before).then_some(found)
+}
+
+/// Joins endpoints from the document, from a profile and from the configuration, and gives them their fields: patterns with
+/// their classes. Says which pattern cannot be read, and why.
+pub(crate) fn assemble(
+    [described, stored, configured]: [Vec<Endpoint>; 3],
+    fields: Vec<(String, Vec<Arc<str>>)>,
+    unlisted: Unlisted,
+) -> Result<Found, (String, String)> {
     let mut endpoints = merge(merge(described, stored), configured);
     let mut everywhere = Vec::new();
     let mut classes = BTreeSet::new();
-    for (pattern, listed) in section.lists("fields") {
-        let place = listed.first().map_or_else(|| section.section("fields").place(), |entry| entry.place.clone());
-        let listed = class_names(&pattern, &listed, problems);
+    for (pattern, listed) in fields {
         let mut fields =
             Fields { endpoints: &mut endpoints, everywhere: &mut everywhere, classes: &mut classes, unlisted };
-        if let Err(why) = fields.add(&pattern, &listed) {
-            let problem = Problem::new("PAR0405", &place, format!("the field `{pattern}` cannot be read"));
-            problems.push(problem.help(why));
-        }
+        fields.add(&pattern, &listed).map_err(|why| (pattern, why))?;
     }
     for endpoint in &endpoints {
         for field in &endpoint.fields {
@@ -71,12 +83,7 @@ pub(super) fn all(
             classes.extend(field.classes.iter().map(|class| (pattern.clone(), class.to_string())));
         }
     }
-    if let Err(error) = Endpoints::new(upstream, endpoints.clone(), unlisted) {
-        let problem = Problem::new("PAR0407", &section.section("endpoints").place(), error.to_string()).key_only();
-        problems.push(problem.help("each method and form of path is one endpoint"));
-    }
-    let classes = classes.into_iter().collect();
-    (problems.len() == before).then_some(Found { endpoints, everywhere, classes })
+    Ok(Found { endpoints, everywhere, classes: classes.into_iter().collect() })
 }
 
 /// What the OpenAPI document says.
@@ -86,7 +93,7 @@ fn described(section: &Section<'_>, problems: &mut Vec<Problem>) -> Vec<Endpoint
     };
     // That the file is missing was said.
     let Ok(text) = std::fs::read_to_string(&path) else { return Vec::new() };
-    match openapi::read(&text, &openapi::Limits::default()) {
+    match openapi::read(&text) {
         Ok(endpoints) => endpoints,
         Err(error) => {
             let problem = Problem::new("PAR0405", &entry.place, "the OpenAPI document cannot be used");
@@ -99,7 +106,7 @@ fn described(section: &Section<'_>, problems: &mut Vec<Problem>) -> Vec<Endpoint
 /// The endpoints of a kind of secret store.
 fn store(section: &Section<'_>, problems: &mut Vec<Problem>) -> Vec<Endpoint> {
     let Some(entry) = section.get("store") else { return Vec::new() };
-    secret_store::profile(&entry.text).unwrap_or_else(|| {
+    Profile::named(&entry.text).and_then(|profile| profile.endpoints().ok()).unwrap_or_else(|| {
         let problem = Problem::new("PAR0405", &entry.place, "`store` cannot be read");
         problems.push(problem.help("it takes `vault`, `kubernetes`, `aws`"));
         Vec::new()
