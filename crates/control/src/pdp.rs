@@ -40,8 +40,8 @@ use tokio::sync::Semaphore;
 pub use caller::{CallerEntry, CallerProof, Use};
 pub use forwarded::HeaderFamily;
 pub use parts::{
-    BudgetAsked, ClassifyHttp, HttpAsked, HttpNotUnderstood, HttpUnderstood, Identified, Identify, KnownResources,
-    PdpParts, Settings, SettingsNow, ShownProof, TakeBudget, TypeEndpoint, TypeEntry, Unidentified,
+    BudgetAsked, ClassifyHttp, HttpAsked, HttpNotUnderstood, HttpUnderstood, Identified, Identify, KinOf,
+    KnownResources, PdpParts, Settings, SettingsNow, ShownProof, TakeBudget, TypeEndpoint, TypeEntry, Unidentified,
 };
 
 use crate::problem::Problem;
@@ -83,12 +83,14 @@ struct Arrived {
     session: SessionId,
 }
 
+/// What was submitted under an idempotency key, by caller and key.
+type Submitted = HashMap<(Arc<str>, String), [u8; 32]>;
+
 /// What the handlers share.
 struct Point {
     parts: PdpParts,
     searches: Semaphore,
-    /// What was submitted under an idempotency key, by caller and key.
-    submitted: Mutex<HashMap<(Arc<str>, String), [u8; 32]>>,
+    submitted: Mutex<Submitted>,
 }
 
 type Shared = axum::extract::State<Arc<Point>>;

@@ -124,7 +124,7 @@ async fn submitted(point: &Point, arrived: &Arrived, headers: &HeaderMap, body: 
     let members = object(headers, body)?;
     let asked = Asked::read(&members)?;
     let settings = (point.parts.settings)();
-    let understood = understand(&settings, &asked)?.map_err(|_| Refusal::Binding)?;
+    let understood = understand(&settings, &point.parts.kin, &asked)?.map_err(|_| Refusal::Binding)?;
     let now = point.parts.clock.now();
     let denial = members.get("denial").and_then(Value::as_object).ok_or(Refusal::Binding)?;
     let decision = denied(denial).ok_or(Refusal::Binding)?;

@@ -17,9 +17,11 @@ use kernel::answer::SubjectBy;
 use kernel::audit::{Batch, Entry, Event};
 use kernel::circumstances::Circumstances;
 use kernel::id::DecisionId;
+use kernel::operation::{Action, Operation};
 use kernel::policy::Disclosure;
+use kernel::resource::{Resource, ResourceKind};
 use kernel::secret::Secret;
-use kernel::verdict::{Content, DenyReason};
+use kernel::verdict::{Content, DenyReason, Undecidable};
 use kernel::workload::Name;
 use serde_json::{Value, json};
 
@@ -87,12 +89,14 @@ pub(super) async fn check(
             return Ok(Reply::refusal(StatusCode::UNAUTHORIZED, "unauthenticated", "Not authenticated", detail));
         }
     };
-    let understood = (point.parts.classify)(&passed.http);
+    let snapshot = point.parts.snapshots.current();
+    let understood = (point.parts.classify)(&passed.http, &snapshot);
     let (upstream, operations, content) = match understood {
         Ok(understood) => {
             let values = passed.http.body.as_deref().map(body_digest).unwrap_or_default();
             let (text, template) = (understood.text, understood.template);
-            (understood.upstream, Ok(understood.operations), Content { text, template, values, ..Content::default() })
+            let operations = with_connecting(&understood.upstream, &understood.operations);
+            (understood.upstream, Ok(operations), Content { text, template, values, ..Content::default() })
         }
         Err(HttpNotUnderstood::Undecidable { upstream, why }) => (upstream, Err(why), Content::default()),
         Err(HttpNotUnderstood::NoUpstream) => {
@@ -106,7 +110,6 @@ pub(super) async fn check(
             return Ok(Reply::refusal(StatusCode::BAD_REQUEST, "malformed", "Malformed request", detail));
         }
     };
-    let snapshot = point.parts.snapshots.current();
     let source = passed.source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let beginning = Circumstances::beginning(point.parts.clock.now(), source, passed.http.tls);
     let around =
@@ -115,6 +118,18 @@ pub(super) async fn check(
     let decided = decide(point, arrived, caller, &snapshot, asking, Approvals::Opened).await?;
     let told = disclosure(point, caller, &decided);
     Ok(reply(point, &decided, told, who))
+}
+
+/// A request stands for the connection that it would need too, as a session of the gateway begins with connecting.
+fn with_connecting(upstream: &Name, operations: &[Operation]) -> Arc<[Operation]> {
+    let connect = Operation {
+        action: Action::Connect,
+        resource: Arc::new(Resource::new(ResourceKind::Upstream, upstream, [""; 0])),
+        facts: Arc::default(),
+        verb: "CONNECT",
+        span: None,
+    };
+    std::iter::once(connect).chain(operations.iter().cloned()).collect()
 }
 
 fn body_digest(body: &[u8]) -> Vec<u8> {
@@ -167,7 +182,7 @@ fn reply(point: &Point, decided: &Decided, told: Disclosure, who: Identified) ->
     }
     let evaluation = decided.answer.evaluation();
     let (status, word, title) = match (&evaluation.reason, evaluation.verdict) {
-        (Some(DenyReason::CannotDecide(_)), _) => (StatusCode::SERVICE_UNAVAILABLE, "cannot-decide", "Cannot decide"),
+        (Some(DenyReason::CannotDecide(why)), _) => undecided(*why),
         (Some(DenyReason::OverBudget(_)), _) => (StatusCode::TOO_MANY_REQUESTS, "over-budget", "Over budget"),
         (Some(DenyReason::Quarantine(_) | DenyReason::Standing), _) => {
             (StatusCode::FORBIDDEN, "quarantined", "Not in good standing")
@@ -178,6 +193,25 @@ fn reply(point: &Point, decided: &Decided, told: Disclosure, who: Identified) ->
     let retry_after = matches!(evaluation.reason, Some(DenyReason::OverBudget(_))).then_some(60);
     let problem = Some(problem(point, decided, told, status, word, title));
     Reply { status, decision, workload: None, retry_after, problem }
+}
+
+/// Where the client is at fault, it is told so, as by the gateway.
+fn undecided(why: Undecidable) -> (StatusCode, &'static str, &'static str) {
+    let malformed = |status| (status, "malformed", "Cannot be read in one way");
+    match why {
+        Undecidable::AmbiguousFraming
+        | Undecidable::AmbiguousPath
+        | Undecidable::AmbiguousAuthority
+        | Undecidable::AmbiguousBody
+        | Undecidable::Upgrade
+        | Undecidable::NotUtf8 => malformed(StatusCode::BAD_REQUEST),
+        Undecidable::Method => malformed(StatusCode::METHOD_NOT_ALLOWED),
+        Undecidable::TooLarge => malformed(StatusCode::PAYLOAD_TOO_LARGE),
+        Undecidable::UnknownEndpoint | Undecidable::ForbiddenAddress => {
+            (StatusCode::FORBIDDEN, "denied", "Blocked by policy")
+        }
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "cannot-decide", "Cannot be decided"),
+    }
 }
 
 fn problem(point: &Point, decided: &Decided, told: Disclosure, status: StatusCode, word: &str, title: &str) -> Value {

@@ -200,7 +200,7 @@ pub(super) async fn decided(
     asked: &Asked,
 ) -> Result<Result<Decided, Nameless>, Problem> {
     let settings = (point.parts.settings)();
-    let understood = match understand(&settings, asked)? {
+    let understood = match understand(&settings, &point.parts.kin, asked)? {
         Ok(understood) => understood,
         Err(nameless) => return Ok(Err(nameless)),
     };

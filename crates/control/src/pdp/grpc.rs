@@ -91,7 +91,8 @@ fn passed(request: CheckRequest) -> Option<PassedOn> {
     let authorization = one("authorization")?;
     let whole = one("x-envoy-auth-partial-body")?.as_deref() == Some("false");
     let sent = if http.raw_body.is_empty() { http.body.into_bytes() } else { http.raw_body };
-    let hop = |name: &str| matches!(name, "content-length" | "transfer-encoding" | "connection" | "host" | "te");
+    // A wish to change the protocol stays: policies see it.
+    let hop = |name: &str| matches!(name, "content-length" | "transfer-encoding" | "host" | "te");
     let ours = |name: &str| name.starts_with("x-envoy-") || name.starts_with("x-forwarded-");
     let headers = all.iter().filter(|(name, _)| !hop(name) && !ours(name)).cloned().collect();
     let source = attributes.source.unwrap_or_default();

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use kernel::operation::{Action, Operation};
+use kernel::policy::Snapshot;
 use kernel::ports::{AuditLog, Clock, Containment, PortFuture, Snapshots};
 use kernel::provenance::Provenance;
-use kernel::resource::{Resource, ResourceKind};
+use kernel::resource::{Kin, Resource, ResourceKind};
 use kernel::secret::Secret;
 use kernel::task::Left;
 use kernel::time::Timestamp;
@@ -133,8 +134,9 @@ pub enum HttpNotUnderstood {
     },
 }
 
-/// Turns an HTTP request into operations, by the same analysis as the reverse gateway's.
-pub type ClassifyHttp = Arc<dyn Fn(&HttpAsked) -> Result<HttpUnderstood, HttpNotUnderstood> + Send + Sync>;
+/// Turns an HTTP request into operations, by the same analysis as the reverse gateway's. What policies of the snapshot do not
+/// read is left out, so it is judged under that very one.
+pub type ClassifyHttp = Arc<dyn Fn(&HttpAsked, &Snapshot) -> Result<HttpUnderstood, HttpNotUnderstood> + Send + Sync>;
 
 /// A use of a budget.
 #[derive(Debug)]
@@ -151,6 +153,10 @@ pub struct BudgetAsked<'a> {
 
 /// Takes from a budget that the gateway's sessions draw on too; false if too little is left.
 pub type TakeBudget = Arc<dyn Fn(&BudgetAsked<'_>) -> bool + Send + Sync>;
+
+/// What a table or a column shares its classes with, such as partitions. An error where it is not there, or that is not known
+/// now.
+pub type KinOf = Arc<dyn Fn(&Resource) -> Result<Option<Kin>, Undecidable> + Send + Sync>;
 
 /// The resources of a kind that are configured or known.
 pub type KnownResources = Arc<dyn Fn(ResourceKind) -> Vec<Resource> + Send + Sync>;
@@ -183,6 +189,8 @@ pub struct PdpParts {
     pub classify: ClassifyHttp,
     /// Takes from budgets.
     pub take_budget: TakeBudget,
+    /// What tables share their classes with.
+    pub kin: KinOf,
     /// What there is to search through.
     pub known: KnownResources,
 }

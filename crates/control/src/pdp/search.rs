@@ -20,7 +20,7 @@ use super::decide::enter;
 use super::disclose::Obeys;
 use super::entities::{self, ActionAsked, Asked, Entity};
 use super::evaluate::{Body, json_of, object};
-use super::parts::Settings;
+use super::parts::{KinOf, Settings};
 use super::vocabulary::{around, entity, is_workload, kind_named, understand};
 use super::{Arrived, Point, Shared};
 use crate::problem::Problem;
@@ -155,7 +155,8 @@ fn found(point: &Point, caller: &Caller, asked: Asked, wanted: Wanted, page: &Pa
         None => 0,
         Some(after) => candidates.partition_point(|candidate| candidate <= after),
     };
-    let asking = Trying { snapshot: &snapshot, settings: &settings, caller, around: &around, wanted };
+    let asking =
+        Trying { snapshot: &snapshot, settings: &settings, kin: &point.parts.kin, caller, around: &around, wanted };
     let (mut results, mut next) = (Vec::new(), "");
     let mut left = candidates.iter().skip(begin).peekable();
     for number in 1.. {
@@ -217,6 +218,7 @@ fn can_be_asked_of(action: Action, kind: ResourceKind) -> bool {
 struct Trying<'a> {
     snapshot: &'a Snapshot,
     settings: &'a Settings,
+    kin: &'a KinOf,
     caller: &'a Caller,
     around: &'a Circumstances,
     wanted: Wanted,
@@ -231,7 +233,7 @@ impl Trying<'_> {
             Wanted::Resources => asked.resource = open(&asked.resource),
             Wanted::Actions => asked.action.name = candidate.to_owned(),
         }
-        let Ok(Ok(understood)) = understand(self.settings, &asked) else { return false };
+        let Ok(Ok(understood)) = understand(self.settings, self.kin, &asked) else { return false };
         let Ok(operations) = understood.operations else { return false };
         if !self.caller.may_ask_about(&understood.upstream) {
             return false;

@@ -58,6 +58,7 @@ const POLICIES: &str = r#"
 @id("grants-quarantine") @quarantine forbid(principal, action == Action::"sql:grant", resource);
 @id("office-only") forbid(principal, action == Action::"sql:truncate", resource)
   unless { context.source.address.isInRange(ip("10.0.0.0/8")) };
+@id("api-connects") permit(principal == Workload::"triage", action == Action::"connect:session", resource in Upstream::"api");
 @id("api-reads") permit(principal == Workload::"triage", action == Action::"http:GET", resource in Upstream::"api");
 @id("api-posts-ask") @approve("dba") forbid(principal, action == Action::"http:POST", resource in Upstream::"api");
 @id("api-posts") permit(principal == Workload::"triage", action == Action::"http:POST", resource in Upstream::"api");
@@ -248,11 +249,15 @@ async fn house() -> House {
         desk: Arc::clone(&desk),
         containment: Arc::<Fixed>::clone(&fixed),
         identify: Arc::new(|shown| Box::pin(std::future::ready(identify(shown)))),
-        classify: Arc::new(classify),
+        classify: Arc::new(|asked, _| classify(asked)),
         take_budget: Arc::new(move |asked| {
             let mut taken = taken.lock().unwrap();
             *taken += 1;
             *taken <= asked.budget.rate.count
+        }),
+        kin: Arc::new(|resource| match resource.path.iter().any(|name| &**name == "missing") {
+            true => Err(Undecidable::UnknownRelation),
+            false => Ok(None),
         }),
         known: Arc::new(|kind| match kind {
             ResourceKind::Table => {

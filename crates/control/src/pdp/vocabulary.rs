@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use kernel::circumstances::Circumstances;
 use kernel::facts::{Facts, HttpFacts, Texts};
-use kernel::operation::{Action, Operation};
+use kernel::operation::{Action, ActionGroup, Operation};
 use kernel::policy::Snapshot;
 use kernel::resource::{Resource, ResourceKind};
 use kernel::time::Timestamp;
@@ -18,7 +18,7 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::entities::{Asked, Entity, Malformed};
-use super::parts::{Settings, TypeEntry};
+use super::parts::{KinOf, Settings, TypeEntry};
 
 /// As many properties of an entity are facts; policies name single ones.
 const MOST_PROPERTIES: usize = 64;
@@ -45,7 +45,11 @@ pub(super) fn is_workload(settings: &Settings, kind: &str) -> bool {
 }
 
 /// Finds what a question is about.
-pub(super) fn understand(settings: &Settings, asked: &Asked) -> Result<Result<Understood, Nameless>, Malformed> {
+pub(super) fn understand(
+    settings: &Settings,
+    kin: &KinOf,
+    asked: &Asked,
+) -> Result<Result<Understood, Nameless>, Malformed> {
     let subject = asked.subject.id.parse::<Name>().ok().filter(|_| is_workload(settings, &asked.subject.kind));
     let Some(workload) = subject else { return Ok(Err(Nameless::Subject)) };
     if let Some(own) = settings.types.get(&asked.resource.kind) {
@@ -55,14 +59,24 @@ pub(super) fn understand(settings: &Settings, asked: &Asked) -> Result<Result<Un
     let Some(kind) = kind_named(&asked.resource.kind) else { return Ok(Err(Nameless::Resource)) };
     let Some((upstream, path)) = names(kind, &asked.resource.id) else { return Ok(Err(Nameless::Resource)) };
     let facts = facts(&asked.context)?;
-    let operations = match Action::named(&asked.action.name) {
-        Some(action) => {
-            let resource = Arc::new(Resource::new(kind, &upstream, path));
-            Ok([Operation { action, resource, facts: Arc::new(facts), verb: action.as_str(), span: None }].into())
-        }
-        None => Err(Undecidable::UnknownForm),
-    };
+    let resource = Resource::new(kind, &upstream, path);
+    let operations = Action::named(&asked.action.name).ok_or(Undecidable::UnknownForm).and_then(|action| {
+        let resource = Arc::new(with_kin(kin, action, resource)?);
+        Ok([Operation { action, resource, facts: Arc::new(facts), verb: action.as_str(), span: None }].into())
+    });
     Ok(Ok(Understood { workload, upstream, operations }))
+}
+
+/// A table or a column with what it shares its classes with. One that is not there can only be made.
+fn with_kin(kin: &KinOf, action: Action, resource: Resource) -> Result<Resource, Undecidable> {
+    if !matches!(resource.kind, ResourceKind::Table | ResourceKind::Column) {
+        return Ok(resource);
+    }
+    match kin(&resource) {
+        Ok(kin) => Ok(Resource { kin, ..resource }),
+        Err(Undecidable::UnknownRelation) if action.group() == ActionGroup::Define => Ok(resource),
+        Err(why) => Err(why),
+    }
 }
 
 /// The kind with Cedar's name.

@@ -203,6 +203,9 @@ async fn facts_and_circumstances_are_the_callers() {
         (sql("sql:select", "Table", "elsewhere/shop.public.orders", json!({ "bounded": true })), false),
         (sql("sql:select", "Table", "shop-db/shop.orders", json!({ "bounded": true })), false),
         (sql("sql:select", "Column", orders, json!({ "bounded": true })), false),
+        // A table that is not there can be made, and nothing else.
+        (sql("sql:select", "Table", "shop-db/shop.public.missing", json!({ "bounded": true })), false),
+        (sql("sql:create", "Table", "shop-db/shop.public.missing", json!({ "object": "table" })), true),
     ] {
         assert_eq!(house.post("app", EVALUATION, &asked).await.json()["decision"], decision, "{asked}");
     }
@@ -353,7 +356,7 @@ async fn searches_find_what_is_permitted() {
         (
             "resource",
             json!({ "subject": triage, "action": named("connect:session"), "resource": { "type": "Upstream" } }),
-            "shop-db",
+            "api shop-db",
         ),
         (
             "resource",
