@@ -306,9 +306,33 @@ impl Session {
     /// Judges a request under the current snapshot.
     pub fn judge(&mut self, operations: Arc<[Operation]>, shape: u128, content: Content) -> Verdict {
         let snapshot = self.parts.snapshots.current();
-        let request = self.request(&snapshot, operations, shape, content);
+        self.judge_under(&snapshot, operations, shape, content)
+    }
+
+    /// Judges a request whose facts were read for one snapshot: what its policies do not read was left out. None if another
+    /// is current under which that may be too little, or the workload's proof was revoked; then nothing is decided.
+    pub fn judge_if(
+        &mut self,
+        holds: impl FnOnce(&Snapshot) -> bool,
+        operations: Arc<[Operation]>,
+        shape: u128,
+        content: Content,
+    ) -> Option<Verdict> {
+        let snapshot = self.parts.snapshots.current();
+        let standing = snapshot.revocations().check(&self.who).is_ok();
+        (standing && holds(&snapshot)).then(|| self.judge_under(&snapshot, operations, shape, content))
+    }
+
+    fn judge_under(
+        &mut self,
+        snapshot: &Snapshot,
+        operations: Arc<[Operation]>,
+        shape: u128,
+        content: Content,
+    ) -> Verdict {
+        let request = self.request(snapshot, operations, shape, content);
         let costs = self.take_use(&request);
-        let verdict = judge(&snapshot, &mut self.memo, &self.who, request, &self.around);
+        let verdict = judge(snapshot, &mut self.memo, &self.who, request, &self.around);
         let verdict = self.within_budgets(verdict);
         if let (true, Verdict::Deny(_), Some(task)) = (costs, &verdict, self.who.task()) {
             self.parts.sessions.task_uses().give_back(task);

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::futures::OwnedNotified;
+use wire::http::headers;
 
 use super::forward::Link;
 use super::line::Busy;
@@ -73,6 +74,7 @@ impl Answer {
     }
 
     fn passing(source: Source, slot: &Arc<Slot>, link: Option<Link>, left: Option<u64>) -> Self {
+        slot.count_answer();
         let passage = Passage { slot: Arc::clone(slot), link, left, gone: None };
         let mut answer = Self { source, passage: Some(Box::new(passage)), _busy: None };
         if answer.is_end_stream() {
@@ -110,11 +112,20 @@ impl Source {
                 Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
             }
             Self::Stream(body) => {
-                Pin::new(body).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(Broken::Upstream)))
+                let polled = Pin::new(body).poll_frame(context);
+                polled.map(|frame| frame.map(|frame| frame.map(looked_at).map_err(Broken::Upstream)))
             }
             Self::Masked(masking) => masking.poll_frame(context),
         }
     }
+}
+
+/// Takes out of trailers what has no place there.
+pub(super) fn looked_at(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        headers::response_trailers(trailers, false);
+    }
+    frame
 }
 
 impl Passage {

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT_ENCODING, CONNECTION, COOKIE, HeaderMap, HeaderValue};
+use hyper::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, COOKIE, HeaderMap, HeaderValue};
 use hyper::header::{LOCATION, UPGRADE, WWW_AUTHENTICATE};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
 use kernel::id::DecisionId;
+use kernel::policy::{HttpReads, Snapshot};
 use kernel::verdict::{Content, Receipt, Terms, Undecidable, Verdict};
 use wire::http::Violation;
 use wire::http::classify::Classified;
-use wire::http::head::{Arrived, Head};
+use wire::http::head::{Accepts, Arrived, Head};
 use wire::http::headers::{self, ResponseRules};
 use wire::http::json_mask::{Detect, Masks};
 use wire::http::refuse::{Refusal, announce};
@@ -22,7 +23,7 @@ use wire::http::understand::Wanted;
 use super::answer::Answer;
 use super::connection::Caller;
 use super::forward::{Cargo, ForwardError, Forwarded, Speaks, forward};
-use super::masking::Masking;
+use super::masking::{Findings, Masking};
 use super::refuse::{self, Answered};
 use super::sealed::seal;
 use super::slot::Slot;
@@ -31,6 +32,10 @@ use super::upload::{Pace, Unread, Upload, read_whole};
 use super::watch::Pulse;
 use super::{hold, login};
 use crate::session::Session;
+use crate::sessions::Cut;
+
+/// How often a request is judged anew because the policies have changed under it.
+const MOST_TURNS: usize = 4;
 
 /// Answers one request.
 pub(super) async fn exchange(caller: &Arc<Caller>, mut request: Request<Incoming>) -> Answered {
@@ -55,6 +60,8 @@ pub(super) struct Asked<'c> {
     pub(super) head: Head,
     pub(super) pulse: &'c Arc<Pulse>,
     pub(super) classified: Classified,
+    /// What the policies read that its facts were read for.
+    pub(super) reads: Arc<HttpReads>,
     pub(super) cargo: Body,
     /// What the client says it was granted before: `Parapet-Approval`.
     pub(super) approval: Option<String>,
@@ -74,26 +81,37 @@ async fn ask(
 ) -> Result<Answered, Answered> {
     let (parts, body) = request.into_parts();
     let arrived = Arrived { h2: caller.http2, sni: caller.sni.as_deref(), tls: caller.tls };
-    let head = match Head::read(&parts, arrived) {
+    let mut head = match Head::take(parts, arrived) {
         Ok(head) => head,
         Err(violation) => return Err(malformed(caller, violation).await),
     };
     let slot = login::slot(caller, &head).await?;
-    let approval = parts.headers.get("parapet-approval").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let mut asked = understand(caller, slot, head, body, approval, pulse).await?;
-    let judged = judge(&mut asked).await;
-    let receipt = match judged? {
-        Judged::Passes(receipt) => receipt,
-        Judged::Waits(ask) => hold::hold(&mut asked, *ask).await?,
-    };
-    send(asked, receipt, changes).await
+    let approval = head.approval.take();
+    let mut asked = understand(caller, slot, head, Body::Coming(body), approval, pulse).await?;
+    for _ in 0..MOST_TURNS {
+        let receipt = match judge(&asked).await? {
+            Judged::Passes(receipt) => receipt,
+            Judged::Waits => match hold::hold(&mut asked).await? {
+                Some(receipt) => receipt,
+                None => continue,
+            },
+            // The policies have changed since the facts were read, and the new ones read more.
+            Judged::Stale => {
+                let Asked { slot, head, cargo, approval, .. } = asked;
+                asked = understand(caller, slot, head, cargo, approval, pulse).await?;
+                continue;
+            }
+        };
+        return send(asked, receipt, changes).await;
+    }
+    Err(refuse_request(caller, &asked.slot, &asked.head, Undecidable::NoSnapshot, &asked.classified.template).await)
 }
 
 /// A request that cannot be read in one way is known by no session. It is entered all the same.
 async fn malformed(caller: &Caller, violation: Violation) -> Answered {
     enter_violation(caller, violation).await;
-    let accepts = wire::http::head::Accepts::default();
-    let refusal = Refusal::violated(violation, None, &caller.gateway.parts.public_url).closing();
+    let accepts = Accepts::default();
+    let refusal = Refusal::violated(violation, None, &caller.gateway.parts.public_url);
     refuse::reply(caller, accepts, &refusal)
 }
 
@@ -118,13 +136,13 @@ async fn understand<'c>(
     caller: &'c Arc<Caller>,
     slot: Arc<Slot>,
     mut head: Head,
-    body: Incoming,
+    mut cargo: Body,
     approval: Option<String>,
     pulse: &'c Arc<Pulse>,
 ) -> Result<Asked<'c>, Answered> {
     let upstream = Arc::clone(&slot.upstream);
     if head.upgrade.as_deref().is_some_and(|protocol| caller.http2 || !upstream.upgrades.allow(protocol)) {
-        return Err(refuse_request(caller, &slot, &head, Undecidable::Upgrade, "").await);
+        return Err(violated(caller, &slot, &head, "", Violation::Upgrade).await);
     }
     let segments: Vec<&str> = head.path.segments().collect();
     let Some(matched) = upstream.endpoints.find(head.method.as_str(), &segments) else {
@@ -135,7 +153,6 @@ async fn understand<'c>(
     let reads = caller.gateway.parts.snapshots.current().http_reads(&upstream.name);
     let wanted = Wanted::of(&matched, &reads);
     let covers_body = upstream.credential.as_ref().is_some_and(|credential| credential.needs_body_digest());
-    let mut cargo = Body::Coming(body);
     if (wanted.any() || covers_body)
         && let Err(why) = read_body(&mut cargo, &slot, pulse).await
     {
@@ -154,15 +171,19 @@ async fn understand<'c>(
     };
     if classified.answers().next().is_some() {
         // Whether a value is masked is not known yet; what would keep it from being masked is not asked for (HT10, HT14).
-        headers::for_masked_route(&mut head.headers);
+        head.ask_for_the_whole();
         head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
-    if upstream.cookies {
-        for cookie in std::mem::take(&mut head.cookies) {
-            head.headers.append(COOKIE, cookie);
-        }
+    if head.upgrade.is_some() {
+        // Compressed frames could not be looked at, and are refused; so they are not offered.
+        head.headers.remove(hyper::header::SEC_WEBSOCKET_EXTENSIONS);
     }
-    Ok(Asked { caller, slot, head, pulse, classified, cargo, approval })
+    if upstream.cookies
+        && let Some(cookies) = head.cookies.take()
+    {
+        head.headers.insert(COOKIE, cookies);
+    }
+    Ok(Asked { caller, slot, head, pulse, classified, reads, cargo, approval })
 }
 
 /// Turns a body that comes into one that is whole.
@@ -198,7 +219,7 @@ async fn violated(caller: &Caller, slot: &Slot, head: &Head, template: &str, vio
     if session.enter().await.is_err() {
         return refuse::undecided(caller, head.accepts, Undecidable::AuditUnavailable);
     }
-    refuse::reply(caller, head.accepts, &Refusal::violated(violation, Some(decision), session.public_url()).closing())
+    refuse::reply(caller, head.accepts, &Refusal::violated(violation, Some(decision), session.public_url()))
 }
 
 pub(super) async fn unread(caller: &Caller, slot: &Slot, head: &Head, template: &str, why: Unread) -> Answered {
@@ -216,11 +237,22 @@ pub(super) async fn unread(caller: &Caller, slot: &Slot, head: &Head, template: 
 /// What became of a judgement that did not end in a refusal.
 pub(super) enum Judged {
     Passes(Receipt),
-    Waits(Box<kernel::verdict::Ask>),
+    /// People must approve.
+    Waits,
+    /// Its facts must be read again.
+    Stale,
+}
+
+impl Asked<'_> {
+    /// Are its facts enough for this snapshot?
+    pub(super) fn holds(&self, snapshot: &Snapshot) -> bool {
+        let reads = snapshot.http_reads(&self.slot.upstream.name);
+        Arc::ptr_eq(&reads, &self.reads) || reads == self.reads
+    }
 }
 
 /// Judges a request under the current snapshot, and enters what passes or is refused.
-pub(super) async fn judge(asked: &mut Asked<'_>) -> Result<Judged, Answered> {
+async fn judge(asked: &Asked<'_>) -> Result<Judged, Answered> {
     let content = content(asked);
     let (caller, slot, accepts) = (asked.caller, &asked.slot, asked.head.accepts);
     let mut session = slot.session().await;
@@ -228,14 +260,24 @@ pub(super) async fn judge(asked: &mut Asked<'_>) -> Result<Judged, Answered> {
         return Err(refuse::cut(caller, slot, accepts));
     };
     let operations = Arc::clone(&asked.classified.operations);
-    match session.judge(operations, asked.classified.shape, content) {
-        Verdict::Permit(permit) => {
+    match session.judge_if(|snapshot| asked.holds(snapshot), operations, asked.classified.shape, content) {
+        Some(Verdict::Permit(permit)) => {
             session.add_permit(permit);
             enter_permit(caller, session, asked).await.map(Judged::Passes)
         }
-        Verdict::Deny(deny) => Err(refuse::enter_denial(caller, session, accepts, deny).await),
-        Verdict::Ask(ask) => Ok(Judged::Waits(Box::new(ask))),
+        Some(Verdict::Deny(deny)) => Err(refuse::enter_denial(caller, session, accepts, deny).await),
+        Some(Verdict::Ask(_)) => Ok(Judged::Waits),
+        None => stale(caller, slot, session, accepts),
     }
+}
+
+/// Nothing was decided: because the policies have changed, or because the session must end.
+pub(super) fn stale(caller: &Caller, slot: &Slot, session: &Session, accepts: Accepts) -> Result<Judged, Answered> {
+    if session.snapshot().revocations().check(session.who()).is_err() {
+        slot.live.cut(Cut::Revoked);
+        return Err(refuse::cut(caller, slot, accepts));
+    }
+    Ok(Judged::Stale)
 }
 
 /// Enters a permit: its receipt is what is sent.
@@ -293,6 +335,12 @@ async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) ->
     };
     match forwarded {
         Ok(forwarded) => answer(caller, &slot, &head, &classified, forwarded, changes).await,
+        // It was the client that broke the exchange, by a body that cannot be read in one way.
+        Err(ForwardError::Broken(_)) if caller.line.violation().is_some() => {
+            let violation = caller.line.violation().unwrap_or(Violation::Body);
+            let refusal = Refusal::violated(violation, Some(decision), &caller.gateway.parts.public_url).closing();
+            Err(refuse::reply(caller, head.accepts, &refusal))
+        }
         Err(error) => Err(failed(caller, &slot, &head, decision, &error)),
     }
 }
@@ -328,7 +376,8 @@ async fn answer(
     let (mut parts, body) = response.into_parts();
     let paths = classified.masks(&terms.masks);
     let masked = !paths.is_empty();
-    headers::from_upstream(&mut parts.headers, ResponseRules { cookies: slot.upstream.cookies, masked });
+    let detects = matches!(slot.upstream.detect, Some((Detect::Mask(_), _)));
+    headers::from_upstream(&mut parts.headers, ResponseRules { cookies: slot.upstream.cookies, masked: masked || detects });
     keep_credential(slot, &parts.status, &mut parts.headers);
     let limited = terms.limits.bytes.map(|bytes| format!("bytes={bytes}"));
     let names: Vec<&str> = paths.iter().map(|(path, _)| path.text().as_ref()).collect();
@@ -337,12 +386,20 @@ async fn answer(
     if most.is_some_and(|most| body.size_hint().lower() > most) {
         return Err(too_long(caller, slot, head, &terms, decision));
     }
-    let answer = if !masked || has_no_body(head, parts.status) || body.is_end_stream() {
+    if classified.reveals() {
+        parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    let (detect, detector) = slot.upstream.detect.as_ref().map_or((Detect::Off, None), |(what, with)| (*what, Some(with)));
+    let masks = Masks::new(&paths, Arc::clone(&slot.upstream.mask_keys), detect, detector.map(Arc::clone));
+    let replaces = masked || matches!(detect, Detect::Mask(_));
+    let answer = if masks.is_idle() || has_no_body(head, parts.status) || body.is_end_stream() {
         Answer::stream(body, slot, link, most)
     } else {
-        let detect = Masks::new(&paths, Arc::clone(&slot.upstream.mask_keys), Detect::Off, None);
-        match Masking::new(body, &mut parts.headers, detect) {
-            Ok(masking) => Answer::masked(masking, slot, link, most),
+        let findings = Findings { slot: Arc::clone(slot), template: Arc::clone(&classified.template) };
+        match Masking::new(body, &mut parts.headers, masks, replaces) {
+            Ok(masking) => Answer::masked(masking.telling(findings), slot, link, most),
+            // Detectors are a signal: what they cannot read passes.
+            Err(body) if !masked => Answer::stream(body, slot, link, most),
             Err(_body) => return Err(withheld(caller, head, decision)),
         }
     };
@@ -415,6 +472,8 @@ fn change(
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
     announce(&mut headers, decision, [], None);
-    caller.set_tunnel(tunnel(Arc::clone(slot), client, upstream, caller.gateway.tasks.stopping()));
+    let websocket = asked == "websocket";
+    let stopping = caller.gateway.tasks.stopping();
+    caller.set_tunnel(tunnel(Arc::clone(slot), client, upstream, websocket, stopping));
     Ok(refuse::empty(StatusCode::SWITCHING_PROTOCOLS, headers))
 }

@@ -9,12 +9,13 @@ use aws_lc_rs::digest::{SHA256, digest};
 use hyper::header::CONTENT_TYPE;
 use kernel::approval::{ApprovalState, Grant};
 use kernel::id::ApprovalId;
+use kernel::policy::Snapshot;
 use kernel::ports::Answer;
 use kernel::verdict::{Ask, Content, Receipt, Undecidable, Verdict};
 use wire::http::refuse::{Refusal, Waiting};
 use wire::refusal;
 
-use super::exchange::{Asked, Body, enter_permit, read_body, unread};
+use super::exchange::{Asked, Body, enter_permit, read_body, stale, unread};
 use super::refuse::{self, Answered, desk};
 use super::sealed::seal;
 use crate::session::Session;
@@ -28,10 +29,9 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-/// Holds a request: a receipt if it is granted while the client waits, or was before.
-pub(super) async fn hold(asked: &mut Asked<'_>, first: Ask) -> Result<Receipt, Answered> {
+/// Holds a request: a receipt if it is granted while the client waits, or was before; none if it must be judged anew.
+pub(super) async fn hold(asked: &mut Asked<'_>) -> Result<Option<Receipt>, Answered> {
     // What was judged did not bind the body. It is read, and judged again with it.
-    drop(first);
     let template = std::sync::Arc::clone(&asked.classified.template);
     if let Err(why) = read_body(&mut asked.cargo, &asked.slot, asked.pulse).await {
         return Err(unread(asked.caller, &asked.slot, &asked.head, &template, why).await);
@@ -43,12 +43,13 @@ pub(super) async fn hold(asked: &mut Asked<'_>, first: Ask) -> Result<Receipt, A
         return Err(refuse::cut(caller, &slot, accepts));
     };
     let ask = match judge_whole(session, asked) {
-        Verdict::Ask(ask) => ask,
-        Verdict::Permit(permit) => {
+        Some(Verdict::Ask(ask)) => ask,
+        Some(Verdict::Permit(permit)) => {
             session.add_permit(permit);
-            return enter_permit(caller, session, asked).await;
+            return enter_permit(caller, session, asked).await.map(Some);
         }
-        Verdict::Deny(deny) => return Err(refuse::enter_denial(caller, session, accepts, deny).await),
+        Some(Verdict::Deny(deny)) => return Err(refuse::enter_denial(caller, session, accepts, deny).await),
+        None => return stale(caller, &slot, session, accepts).map(|_again| None),
     };
     let what = refusal::what(ask.subject().deciding_operation());
     let approval = match session.ask(&ask, what).await {
@@ -61,7 +62,7 @@ pub(super) async fn hold(asked: &mut Asked<'_>, first: Ask) -> Result<Receipt, A
     };
     // An approval that was given before, for this very content.
     if let Ok(Some(grant)) = session.grant_at_hand(approval).await {
-        return granted(session, asked, ask, grant).await;
+        return granted(session, asked, ask, grant).await.map(Some);
     }
     let said = describe(session, &ask, approval);
     let mismatch = asked.approval.as_deref().is_some_and(|named| named != approval.to_string());
@@ -117,15 +118,17 @@ async fn wait(asked: &Asked<'_>, approval: ApprovalId, patience: Duration) -> Re
 }
 
 /// Judges once more, as policy, risk or the workload's standing may have changed while people thought.
-async fn again(session: &mut Session, asked: &Asked<'_>, grant: Grant) -> Result<Receipt, Answered> {
+async fn again(session: &mut Session, asked: &Asked<'_>, grant: Grant) -> Result<Option<Receipt>, Answered> {
     let (caller, accepts) = (asked.caller, asked.head.accepts);
     match judge_whole(session, asked) {
-        Verdict::Ask(ask) => granted(session, asked, ask, grant).await,
-        Verdict::Permit(permit) => {
+        Some(Verdict::Ask(ask)) => granted(session, asked, ask, grant).await.map(Some),
+        Some(Verdict::Permit(permit)) => {
             session.add_permit(permit);
-            enter_permit(caller, session, asked).await
+            enter_permit(caller, session, asked).await.map(Some)
         }
-        Verdict::Deny(deny) => Err(refuse::enter_denial(caller, session, accepts, deny).await),
+        Some(Verdict::Deny(deny)) => Err(refuse::enter_denial(caller, session, accepts, deny).await),
+        // The grant's use is gone, and what it was given for is no longer what is asked.
+        None => stale(caller, &asked.slot, session, accepts).map(|_again| None),
     }
 }
 
@@ -149,9 +152,10 @@ async fn granted(session: &mut Session, asked: &Asked<'_>, ask: Ask, grant: Gran
     }
 }
 
-fn judge_whole(session: &mut Session, asked: &Asked<'_>) -> Verdict {
+fn judge_whole(session: &mut Session, asked: &Asked<'_>) -> Option<Verdict> {
     let operations = std::sync::Arc::clone(&asked.classified.operations);
-    session.judge(operations, asked.classified.shape, whole_content(asked))
+    let holds = |snapshot: &Snapshot| asked.holds(snapshot);
+    session.judge_if(holds, operations, asked.classified.shape, whole_content(asked))
 }
 
 /// What is sent and what is bound: the request line, the type of its body, and the body.

@@ -218,7 +218,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
         }
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
             Poll::Ready(Ok(())) if buffer.filled().len() == before && buffer.remaining() > 0 => {
-                let between = this.line.framing().is_none_or(|framing| !framing.body_pending());
+                // On HTTP/2 an end is an end.
+                let between = this.line.framing().is_some_and(|framing| !framing.body_pending());
                 if this.line.is_busy() && between {
                     this.line.gone.store(true, Ordering::Release);
                     this.line.hung_up.notify_one();

@@ -72,6 +72,7 @@ pub(super) async fn slot(caller: &Arc<Caller>, head: &Head) -> Result<Arc<Slot>,
 async fn by_proof(caller: &Arc<Caller>, head: &Head, proof: Option<Proof<'_>>) -> Result<Arc<Slot>, Answered> {
     let served = caller.gateway.routes.find(head.authority.host(), &head.path);
     if let Some(slot) = served.and_then(|served| find(caller, served, proof.as_ref())) {
+        end_idle(caller).await;
         return Ok(slot);
     }
     let _one_at_a_time = caller.logging_in.lock().await;
@@ -89,7 +90,24 @@ fn find(caller: &Caller, served: &Arc<Served>, proof: Option<&Proof<'_>>) -> Opt
     let key = proof.and_then(|proof| proof.key.as_deref());
     // A certificate that names a workload by itself goes first, whatever token stands beside it.
     let mine = |slot: &&Arc<Slot>| slot.is_for(served, None, None) || slot.is_for(served, token, key);
-    slots.iter().find(|slot| mine(slot) && slot.is_open(now)).map(Arc::clone)
+    let found = slots.iter().find(|slot| mine(slot) && slot.is_open(now)).map(Arc::clone);
+    found.inspect(|slot| slot.touch(now))
+}
+
+/// Ends sessions that others of the connection have outlived. The last one ends with the connection.
+async fn end_idle(caller: &Caller) {
+    let ended: Vec<Arc<Slot>> = {
+        let mut slots = caller.slots();
+        if slots.len() < 2 {
+            return;
+        }
+        let now = caller.gateway.parts.clock.now();
+        // What still streams is used, however long ago it was asked for.
+        slots.extract_if(.., |slot| slot.is_idle(now) && Arc::strong_count(slot) == 1).collect()
+    };
+    for slot in ended {
+        slot.end("idle").await;
+    }
 }
 
 /// `name:token` in base64 (RFC 7617), as clients send it that know no bearer tokens.
@@ -192,6 +210,7 @@ async fn keep(caller: &Caller, slot: &Arc<Slot>) {
         if slots.len() >= MOST_SESSIONS {
             ended.push(slots.remove(0));
         }
+        slot.touch(now);
         slots.push(Arc::clone(slot));
         ended
     };

@@ -1,17 +1,21 @@
 //! An answer whose values are replaced while it streams: decoded where it is compressed, masked, and sent plain.
 //!
-//! Nothing leaves that the masker has not passed; what it cannot read ends the answer.
+//! Nothing leaves that the masker has not passed; what it cannot read ends the answer. Where detectors only look, the answer
+//! passes as it came, and what cannot be read is not looked at any more.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use kernel::ports::Detection;
 use wire::http::json_mask::{Form, JsonMasker, Masks};
 
-use super::answer::Broken;
+use super::answer::{Broken, looked_at};
 use super::decoding::{Decoder, STEP};
+use super::slot::Slot;
 
 /// So much is passed on at a time, in bytes.
 const CHUNK: usize = 32 * 1024;
@@ -27,6 +31,39 @@ pub(super) struct Masking {
     masker: JsonMasker,
     out: Vec<u8>,
     state: State,
+    /// The answer passes as it comes; this one only looks.
+    looks: Looks,
+    findings: Option<Findings>,
+}
+
+/// Does the masker replace, or only look?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looks {
+    Replaces,
+    Only,
+    NoMore,
+}
+
+/// Whom what is found concerns.
+#[derive(Debug)]
+pub(super) struct Findings {
+    pub(super) slot: Arc<Slot>,
+    pub(super) template: Arc<str>,
+}
+
+impl Findings {
+    fn tell(&self, masker: &JsonMasker) {
+        for (kind, hits) in masker.found() {
+            self.slot.detected(Detection {
+                upstream: self.slot.upstream.name.clone(),
+                column: ["answer".into(), Arc::clone(&self.template), "$".into()],
+                detector: kind.as_str(),
+                class: kind.class(),
+                hits,
+                samples: hits,
+            });
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +73,22 @@ enum State {
 }
 
 impl Masking {
-    /// Of an answer with this head; none if what it holds cannot be masked. Takes out of the head what is no longer so.
-    pub(super) fn new(body: Incoming, headers: &mut HeaderMap, masks: Masks) -> Result<Self, Incoming> {
+    /// Of an answer with this head; none if what it holds cannot be masked. Takes out of the head what is no longer so. If it
+    /// does not replace, it only looks.
+    pub(super) fn new(
+        body: Incoming,
+        headers: &mut HeaderMap,
+        masks: Masks,
+        replaces: bool,
+    ) -> Result<Self, Incoming> {
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let mut codings = headers.get_all(CONTENT_ENCODING).iter();
         let coding = codings.next().map(|coding| coding.as_bytes());
         let decoder = if codings.next().is_some() { None } else { Decoder::of(coding).ok() };
         let (Some(form), Some(decoder)) = (kind.and_then(Form::of_content_type), decoder) else { return Err(body) };
-        headers.remove(CONTENT_ENCODING);
+        if replaces {
+            headers.remove(CONTENT_ENCODING);
+        }
         Ok(Self {
             body,
             input: Bytes::new(),
@@ -52,7 +97,15 @@ impl Masking {
             masker: JsonMasker::new(masks, form),
             out: Vec::new(),
             state: State::Reading,
+            looks: if replaces { Looks::Replaces } else { Looks::Only },
+            findings: None,
         })
+    }
+
+    /// The same, which tells what it finds.
+    pub(super) fn telling(mut self, findings: Findings) -> Self {
+        self.findings = Some(findings);
+        self
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
@@ -72,15 +125,42 @@ impl Masking {
                 continue;
             }
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => {
-                    // Trailers could carry what is masked, so they do not pass.
-                    if let Ok(data) = frame.into_data() {
-                        self.input = data;
+                Some(Ok(frame)) => match (frame.into_data(), self.looks) {
+                    (Ok(data), Looks::Replaces) => self.input = data,
+                    (Ok(data), Looks::Only | Looks::NoMore) => {
+                        self.look(&data);
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
-                }
+                    // Trailers could carry what is masked, so they do not pass.
+                    (Err(_trailers), Looks::Replaces) => {}
+                    (Err(trailers), Looks::Only | Looks::NoMore) => {
+                        return Poll::Ready(Some(Ok(looked_at(trailers))));
+                    }
+                },
                 Some(Err(error)) => return Poll::Ready(Some(Err(Broken::Upstream(error)))),
-                None => self.finish()?,
+                None if self.looks == Looks::Replaces => self.finish()?,
+                None => self.state = State::Ended,
             }
+            if self.state == State::Ended
+                && let Some(findings) = self.findings.take()
+            {
+                findings.tell(&self.masker);
+            }
+        }
+    }
+
+    /// Looks at what passes as it came.
+    fn look(&mut self, data: &[u8]) {
+        for step in data.chunks(STEP) {
+            if self.looks == Looks::NoMore {
+                return;
+            }
+            let decoded = self.decoder.feed(step, &mut self.plain).is_ok();
+            if !decoded || self.masker.feed(&self.plain, &mut self.out).is_err() {
+                self.looks = Looks::NoMore;
+            }
+            self.plain.clear();
+            self.out.clear();
         }
     }
 

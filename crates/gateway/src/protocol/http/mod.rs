@@ -6,6 +6,7 @@
 //! change of protocol. `watch` has the deadlines.
 
 mod answer;
+mod asked;
 mod connection;
 mod decoding;
 mod exchange;
@@ -35,6 +36,7 @@ use crate::tls::Offer;
 use crate::upstream::dial::Dialler;
 
 pub use self::connection::Given;
+pub use self::asked::{HttpRoutes, NotUnderstood, Told, Understood};
 pub use self::upstream::{HttpLimits, HttpUpstream, InvalidHttpUpstream, MaskKeys, Upgrades};
 
 /// The protocol's name in lists and in the log.
@@ -84,3 +86,6 @@ impl HttpGateway {
         self.watch.look(&self.pool).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

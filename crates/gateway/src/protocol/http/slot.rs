@@ -1,19 +1,26 @@
 //! One session of HTTP: one credential on one connection to one upstream, with the connections upstream that it uses.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use kernel::ports::Detection;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
 use kernel::verdict::Receipt;
 use kernel::workload::Name;
-use subtle::ConstantTimeEq as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::forward::{Link, Pool, Speaks, fits};
 use super::upstream::{HttpUpstream, Served};
 use crate::session::Session;
 use crate::sessions::{Cut, Live};
+
+/// How long a session may be idle on a connection that others use.
+const IDLE: Duration = Duration::from_secs(300);
+/// Findings that wait to be entered. What is more is left out: they are a signal, and are found again.
+const MOST_FOUND: usize = 64;
 
 /// What a session was opened with.
 #[derive(Debug)]
@@ -30,7 +37,7 @@ impl Opener {
         match (self, token) {
             (Self::Certificate, None) => true,
             (Self::Token(known, bound), Some(token)) => {
-                bool::from(known.expose().as_bytes().ct_eq(token.as_bytes())) && bound.as_deref() == key
+                verify_slices_are_equal(known.expose().as_bytes(), token.as_bytes()).is_ok() && bound.as_deref() == key
             }
             (Self::Certificate, Some(_)) | (Self::Token(..), None) => false,
         }
@@ -55,6 +62,12 @@ pub(super) struct Slot {
     pool: Arc<Pool>,
     /// Bytes that left towards the client and are not counted in the session's history yet.
     sent: AtomicU64,
+    /// Answers that began and are not counted yet: each is one row, where a policy or a task counts rows.
+    answers: AtomicU64,
+    /// What detectors found in answers and is not entered yet.
+    found: Mutex<Vec<Detection>>,
+    /// When it was last asked for.
+    used: AtomicI64,
     _place: OwnedSemaphorePermit,
 }
 
@@ -79,6 +92,9 @@ impl Slot {
             links: Mutex::default(),
             pool: Arc::clone(pool),
             sent: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
+            found: Mutex::default(),
+            used: AtomicI64::new(0),
             _place: place,
         })
     }
@@ -119,10 +135,44 @@ impl Slot {
     pub(super) async fn session(&self) -> tokio::sync::MutexGuard<'_, Option<Session>> {
         let mut session = self.session.lock().await;
         let sent = self.sent.swap(0, Ordering::Relaxed);
-        if let (1.., Some(session)) = (sent, session.as_mut()) {
-            session.count_rows(0, sent);
+        let answers = self.answers.swap(0, Ordering::Relaxed);
+        if let (1.., Some(session)) = (answers | sent, session.as_mut()) {
+            session.count_rows(answers, sent);
+        }
+        let found = std::mem::take(&mut *self.found());
+        if let Some(session) = session.as_mut() {
+            for found in &found {
+                session.note_detection(found);
+            }
         }
         session
+    }
+
+    fn found(&self) -> MutexGuard<'_, Vec<Detection>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what detectors found, to be entered with what comes next.
+    pub(super) fn detected(&self, detection: Detection) {
+        let mut found = self.found();
+        if found.len() < MOST_FOUND {
+            found.push(detection);
+        }
+    }
+
+    /// Notes that it is asked for.
+    pub(super) fn touch(&self, now: Timestamp) {
+        self.used.store(now.millis(), Ordering::Relaxed);
+    }
+
+    /// Was it not asked for in a long time?
+    pub(super) fn is_idle(&self, now: Timestamp) -> bool {
+        now.since(Timestamp::from_millis(self.used.load(Ordering::Relaxed))) >= IDLE
+    }
+
+    /// Counts an answer that begins.
+    pub(super) fn count_answer(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts bytes that left towards the client.

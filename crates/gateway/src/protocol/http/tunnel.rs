@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
+use wire::http::websocket::{FrameLimits, Frames, Side};
 
 use super::slot::Slot;
 use crate::tasks::Stopping;
@@ -20,7 +21,13 @@ const CHANGE: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Moves bytes until either side ends.
-pub(super) async fn tunnel(slot: Arc<Slot>, client: OnUpgrade, upstream: OnUpgrade, mut stopping: Stopping) {
+pub(super) async fn tunnel(
+    slot: Arc<Slot>,
+    client: OnUpgrade,
+    upstream: OnUpgrade,
+    websocket: bool,
+    mut stopping: Stopping,
+) {
     let changed = tokio::time::timeout(CHANGE, async { tokio::try_join!(client, upstream) }).await;
     let Ok(Ok((client, upstream))) = changed else {
         tracing::debug!("a change of protocol was not completed");
@@ -29,8 +36,9 @@ pub(super) async fn tunnel(slot: Arc<Slot>, client: OnUpgrade, upstream: OnUpgra
     let (from_client, to_client) = split(TokioIo::new(client));
     let (from_upstream, to_upstream) = split(TokioIo::new(upstream));
     let moved = async {
-        let up = pass(from_client, to_upstream, None);
-        let down = pass(from_upstream, to_client, Some(&slot));
+        let frames = |side| websocket.then(|| Frames::new(side, FrameLimits::default()));
+        let up = pass(from_client, to_upstream, frames(Side::Client), None);
+        let down = pass(from_upstream, to_client, frames(Side::Server), Some(&slot));
         tokio::pin!(up, down);
         tokio::select! {
             () = &mut up => drop(tokio::time::timeout(LAST_WORDS, down).await),
@@ -47,14 +55,15 @@ pub(super) async fn tunnel(slot: Arc<Slot>, client: OnUpgrade, upstream: OnUpgra
 
 type Io = TokioIo<Upgraded>;
 
-/// Passes one direction to its end. What fails ends it.
-async fn pass(mut from: ReadHalf<Io>, mut to: WriteHalf<Io>, counted: Option<&Slot>)
-where
-    Io: AsyncRead + AsyncWrite,
-{
+/// Passes one direction to its end. What fails ends it, and so does a frame that is none.
+async fn pass(mut from: ReadHalf<Io>, mut to: WriteHalf<Io>, mut frames: Option<Frames>, counted: Option<&Slot>) {
     let mut buffer = vec![0; CHUNK];
     while let Ok(many @ 1..) = from.read(&mut buffer).await {
         let bytes = buffer.get(..many).unwrap_or_default();
+        if let Some(Err(violation)) = frames.as_mut().map(|frames| frames.feed(bytes, |_seen| {})) {
+            tracing::info!(%violation, "a websocket is ended");
+            break;
+        }
         if to.write_all(bytes).await.is_err() {
             return;
         }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::HeaderMap;
-use wire::http::Violation;
+use wire::http::{Violation, headers};
 
 use super::watch::Pulse;
 
@@ -63,11 +63,28 @@ impl Upload {
     }
 }
 
+/// Why a body on its way to the upstream breaks off. The upstream sees that it is not whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadError {
+    #[error("the client broke its body off")]
+    Client(#[source] hyper::Error),
+    #[error(transparent)]
+    Violation(#[from] Violation),
+}
+
+/// Looks at trailers before they go on: what stands in a head has no place there (hazards HT01, HT07).
+fn looked_at(frame: Frame<Bytes>) -> Result<Frame<Bytes>, UploadError> {
+    if let Some(trailers) = frame.trailers_ref() {
+        headers::request_trailers(trailers)?;
+    }
+    Ok(frame)
+}
+
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes, trailers) => {
@@ -86,7 +103,7 @@ impl Body for Upload {
                     // Whatever the exchange waits for now, it is not this.
                     streamed.pace = None;
                 }
-                polled
+                polled.map(|frame| frame.map(|frame| looked_at(frame.map_err(UploadError::Client)?)))
             }
         }
     }
@@ -154,6 +171,9 @@ async fn collect(
             Ok(data) => data,
             Err(frame) => {
                 trailers = frame.into_trailers().ok();
+                if let Some(trailers) = &trailers {
+                    headers::request_trailers(trailers).map_err(Unread::Violation)?;
+                }
                 continue;
             }
         };

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use kernel::workload::Name;
 use tokio::sync::Semaphore;
+use wire::detect::Detector;
 use wire::http::Violation;
 use wire::http::endpoint::Endpoints;
+use wire::http::json_mask::Detect;
 use wire::http::path::CanonicalPath;
 
 use crate::tls::UpstreamTls;
@@ -85,6 +87,8 @@ pub struct HttpUpstream {
     pub cookies: bool,
     /// What masks of its values are keyed by.
     pub mask_keys: MaskKeys,
+    /// What finds sensitive values in its answers, and what is then done.
+    pub detect: Option<(Detect, Arc<Detector>)>,
     /// Its limits.
     pub limits: HttpLimits,
 }
