@@ -9,7 +9,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use http::header::HOST;
+use http::Uri;
+use http::header::{HOST, HeaderMap};
 use http::request::Parts;
 
 use crate::http::violation::Violation;
@@ -118,16 +119,21 @@ impl fmt::Display for Authority {
 ///
 /// # Errors
 /// A [`Violation`] of HT05 if one of them is malformed, missing, doubled, or differs.
-pub(super) fn of_request(parts: &Parts, scheme: Scheme, sni: Option<&str>) -> Result<Authority, Violation> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
+pub(super) fn of_request(
+    uri: &Uri,
+    headers: &HeaderMap,
+    scheme: Scheme,
+    sni: Option<&str>,
+) -> Result<Authority, Violation> {
+    let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (_, Some(_)) => return Err(Violation::TwoHosts),
         (host, None) => {
             host.map(|host| host.to_str().map_err(|_| Violation::Authority).and_then(Authority::read)).transpose()?
         }
     };
-    let target = parts.uri.authority().map(|authority| Authority::read(authority.as_str())).transpose()?;
-    if let Some(said) = parts.uri.scheme_str()
+    let target = uri.authority().map(|authority| Authority::read(authority.as_str())).transpose()?;
+    if let Some(said) = uri.scheme_str()
         && said != scheme.as_str()
     {
         return Err(Violation::Scheme);
@@ -159,7 +165,7 @@ pub fn of_connect(parts: &Parts) -> Result<Authority, Violation> {
         return Err(Violation::TargetForm);
     }
     // The port of a Host without one is the scheme's; a tunnel is for TLS unless its port says otherwise.
-    of_request(parts, Scheme::Https, None)
+    of_request(&parts.uri, &parts.headers, Scheme::Https, None)
 }
 
 fn read_port(text: &str) -> Result<u16, Violation> {

@@ -142,8 +142,8 @@ pub struct Head {
     pub headers: HeaderMap,
     /// What the caller shows for itself.
     pub credential: Option<CallerCredential>,
-    /// The caller's cookies, which do not go on by themselves.
-    pub cookies: Vec<HeaderValue>,
+    /// The caller's cookies, in one line. They do not go on by themselves.
+    pub cookies: Option<HeaderValue>,
     /// What it prefers while it is held.
     pub prefers: Prefers,
     /// How it wants to read a refusal.
@@ -152,6 +152,8 @@ pub struct Head {
     pub expects_continue: bool,
     /// The protocol that it wants to change to, in lower case. Never `h2c`.
     pub upgrade: Option<String>,
+    /// What the caller says it was granted before: `Parapet-Approval`.
+    pub approval: Option<String>,
 }
 
 impl std::fmt::Debug for Head {
@@ -167,6 +169,19 @@ impl Head {
     /// # Errors
     /// A [`Violation`] for whatever could be read in two ways.
     pub fn read(parts: &Parts, arrived: Arrived<'_>) -> Result<Self, Violation> {
+        Self::build(parts, parts.headers.clone(), arrived)
+    }
+
+    /// Reads a head, and takes its headers, which saves a copy of them.
+    ///
+    /// # Errors
+    /// As [`Head::read`].
+    pub fn take(mut parts: Parts, arrived: Arrived<'_>) -> Result<Self, Violation> {
+        let headers = std::mem::take(&mut parts.headers);
+        Self::build(&parts, headers, arrived)
+    }
+
+    fn build(parts: &Parts, mut headers: HeaderMap, arrived: Arrived<'_>) -> Result<Self, Violation> {
         let method = match parts.method {
             Method::GET
             | Method::HEAD
@@ -177,21 +192,21 @@ impl Head {
             | Method::DELETE => parts.method.clone(),
             _ => return Err(Violation::Method),
         };
-        headers::check(&parts.headers, arrived.h2)?;
-        let authority = authority::of_request(parts, Scheme::of_connection(arrived.tls), arrived.sni)?;
+        headers::check(&headers, arrived.h2)?;
+        let authority = authority::of_request(&parts.uri, &headers, Scheme::of_connection(arrived.tls), arrived.sni)?;
         let target = parts.uri.path_and_query().ok_or(Violation::TargetForm)?;
         let path = CanonicalPath::read(target.path())?;
         let query = Query::read(target.query())?;
-        let upgrade = read_upgrade(&parts.headers, &method)?;
-        let expects_continue = match parts.headers.get(header::EXPECT) {
+        let upgrade = read_upgrade(&headers, &method)?;
+        let expects_continue = match headers.get(header::EXPECT) {
             None => false,
             Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => true,
             Some(_) => return Err(Violation::Expectation),
         };
-        let credential = CallerCredential::of(&parts.headers, &header::AUTHORIZATION)?;
-        let cookies = parts.headers.get_all(header::COOKIE).iter().cloned().collect();
-        let accepts = read_accepts(&parts.headers);
-        let mut headers = parts.headers.clone();
+        let credential = CallerCredential::of(&headers, &header::AUTHORIZATION)?;
+        let cookies = read_cookies(&headers);
+        let accepts = read_accepts(&headers);
+        let approval = headers.get("parapet-approval").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let prefers = take_prefers(&mut headers);
         headers::for_upstream(&mut headers)?;
         Ok(Self {
@@ -206,6 +221,7 @@ impl Head {
             accepts,
             expects_continue,
             upgrade,
+            approval,
         })
     }
 
@@ -215,6 +231,11 @@ impl Head {
             Some(query) => format!("{}?{query}", self.path.as_str()),
             None => self.path.as_str().to_owned(),
         }
+    }
+
+    /// Takes out what would make a masked answer come in parts, or tell whether a value has changed (HT14).
+    pub fn ask_for_the_whole(&mut self) {
+        headers::for_masked_route(&mut self.headers, &self.method);
     }
 
     /// The length that the caller said for its body.
@@ -235,18 +256,7 @@ impl Head {
     /// # Errors
     /// [`Violation::TargetTooLong`] if the target is longer in its normal form than a target may be.
     pub fn for_upstream(&self, to: Destination<'_>) -> Result<Parts, Violation> {
-        self.for_upstream_with(to, self.query.as_str())
-    }
-
-    /// As [`Head::for_upstream`], with another query: one to which a credential was added ([`Query::with`]).
-    ///
-    /// # Errors
-    /// As [`Head::for_upstream`].
-    pub fn for_upstream_with(&self, to: Destination<'_>, query: Option<&str>) -> Result<Parts, Violation> {
-        let target = match query {
-            Some(query) => format!("{}?{query}", self.path.as_str()),
-            None => self.path.as_str().to_owned(),
-        };
+        let target = self.target();
         let target = PathAndQuery::try_from(target).map_err(|_| Violation::TargetTooLong)?;
         let (mut parts, ()) = Request::new(()).into_parts();
         parts.method = self.method.clone();
@@ -261,60 +271,10 @@ impl Head {
         }
         Ok(parts)
     }
-
-    /// Asks in the upstream's head for the protocol that the caller asked for. Only for HTTP/1, and only if the upstream's
-    /// configuration declares it (HT11).
-    pub fn ask_for_upgrade(&self, parts: &mut Parts) {
-        if let Some(protocol) = self.upgrade.as_deref().and_then(|upgrade| HeaderValue::try_from(upgrade).ok()) {
-            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            parts.headers.insert(header::UPGRADE, protocol);
-        }
-    }
 }
 
-/// Writes a head as bytes, in the form of HTTP/1.1: what a receipt holds, and what [`decode`] reads back.
-pub fn encode(parts: &Parts, out: &mut Vec<u8>) {
-    let target = parts.uri.to_string();
-    out.reserve(64 + target.len() + parts.headers.len() * 48);
-    for part in [parts.method.as_str(), " ", &target, " HTTP/1.1\r\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
-    for (name, value) in &parts.headers {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            out.extend_from_slice(part);
-        }
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Reads a head that [`encode`] wrote, so that what is sent is what the receipt holds. The version is the connection's.
-pub fn decode(bytes: &[u8], version: Version) -> Option<Parts> {
-    let (line, mut rest) = cut_line(bytes)?;
-    let mut words = line.split(|byte| *byte == b' ');
-    let (method, target) = (words.next()?, words.next()?);
-    let (mut parts, ()) = Request::new(()).into_parts();
-    parts.version = version;
-    parts.method = Method::from_bytes(method).ok()?;
-    parts.uri = Uri::try_from(target).ok()?;
-    loop {
-        let (line, after) = cut_line(rest)?;
-        rest = after;
-        if line.is_empty() {
-            return rest.is_empty().then_some(parts);
-        }
-        let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
-        let value = value.strip_prefix(b": ")?;
-        parts.headers.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
-    }
-}
-
-fn cut_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (line, rest) = bytes.split_at_checked(memchr::memmem::find(bytes, b"\r\n")?)?;
-    Some((line, rest.strip_prefix(b"\r\n")?))
-}
-
-/// Fuzz and property tests: reads any bytes as a head by hyper's own grammar of targets, so that no input panics.
-/// Gives the canonical target of what is taken.
+/// Reads method, target and headers by hyper's own grammar, and gives the form of the target that is sent. For property tests
+/// and fuzzing; none if hyper would not take it.
 pub fn read_raw(
     method: &str,
     target: &str,
@@ -346,6 +306,18 @@ fn read_upgrade(headers: &HeaderMap, method: &Method) -> Result<Option<String>, 
         return Err(Violation::Upgrade);
     }
     Ok(Some(protocol))
+}
+
+/// HTTP/2 may split the cookies into several lines; elsewhere two lines are read in two ways (RFC 9113, §8.2.3).
+fn read_cookies(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(header::COOKIE).iter();
+    let first = lines.next()?;
+    let mut whole = first.as_bytes().to_vec();
+    for line in lines {
+        whole.extend_from_slice(b"; ");
+        whole.extend_from_slice(line.as_bytes());
+    }
+    HeaderValue::from_bytes(&whole).ok()
 }
 
 /// Takes our own preferences out of `Prefer`; what else stands there is the upstream's.
@@ -392,10 +364,10 @@ fn read_accepts(headers: &HeaderMap) -> Accepts {
         })
     };
     let begins = |with: &[u8]| kind.get(..with.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(with));
-    let html = place("text/html");
-    let json = place("application/json").or_else(|| place("application/problem+json"));
+    let html = if accept.contains("html") { place("text/html") } else { None };
+    let json = || place("application/json").or_else(|| place("application/problem+json"));
     Accepts {
-        html: html.is_some_and(|html| json.is_none_or(|json| html < json)),
+        html: html.is_some_and(|html| json().is_none_or(|json| html < json)),
         grpc: begins(b"application/grpc"),
         grpc_web: begins(b"application/grpc-web"),
     }

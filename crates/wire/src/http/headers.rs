@@ -4,9 +4,7 @@
 //! What goes on is what is left; what the gateway adds, it adds afterwards. Names with an underscore go, because what follows
 //! the CGI reads `_` and `-` as one letter. Sources: RFC 9110, §6.5.1, §7.6, §13.1, §14.2; RFC 9113, §8.2.2.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
+use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::http::letters::trim;
@@ -30,28 +28,17 @@ const CREDENTIALS: &[&str] = &["authorization", "proxy-authorization", "cookie",
 
 /// Headers that say from where and through whom a request came.
 const FORWARDING: &[&str] = &[
-    "forwarded",
-    "via",
-    "max-forwards",
     "x-real-ip",
     "x-client-ip",
-    "client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
-    "fastly-client-ip",
     "x-cluster-client-ip",
     "x-originating-ip",
     "x-remote-ip",
     "x-remote-addr",
     "x-remote-user",
-    "remote-user",
     "x-authenticated-user",
     "x-client-cert",
     "x-client-verify",
     "x-client-dn",
-    "ssl-client-cert",
-    "ssl-client-verify",
     "x-host",
     "x-original-host",
     "x-original-forwarded-for",
@@ -59,13 +46,28 @@ const FORWARDING: &[&str] = &[
     "x-azure-clientip",
     "x-azure-socketip",
     "x-appengine-user-ip",
+];
+
+/// The same, of names that do not begin with `x-`.
+const PLAIN_FORWARDING: &[&str] = &[
+    "forwarded",
+    "via",
+    "max-forwards",
+    "client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "fastly-client-ip",
+    "remote-user",
+    "ssl-client-cert",
+    "ssl-client-verify",
     "cdn-loop",
     "proxy",
 ];
 
 /// What many headers of the same sort begin with.
 const FORWARDING_PREFIXES: &[&str] = &[
-    "x-forwarded-",
+    "x-forwarded",
     "x-ssl-client-",
     "x-auth-request-",
     "x-envoy-",
@@ -90,7 +92,6 @@ const OVERRIDES: &[&str] = &[
     "x-rewrite-uri",
     "x-override-url",
     "x-request-uri",
-    "request-uri",
     "x-waws-unencoded-url",
     "x-middleware-subrequest",
     "x-middleware-rewrite",
@@ -116,7 +117,7 @@ const NEVER_NOMINATED: &[&str] = &[
 ];
 
 /// Headers that may stand once: of two, one parser takes the first and another the last (HT08).
-const ONCE: &[HeaderName] = &[
+const ONCE: [HeaderName; 11] = [
     header::AUTHORIZATION,
     header::PROXY_AUTHORIZATION,
     header::CONTENT_TYPE,
@@ -127,16 +128,24 @@ const ONCE: &[HeaderName] = &[
     header::HOST,
     header::UPGRADE,
     header::COOKIE,
+    HeaderName::from_static("dpop"),
 ];
 
-/// What is true of a name, however it writes its hyphens.
+/// Does it never go upstream? Any name with an underscore does not.
 fn is_taken_out(name: &str) -> bool {
-    name.as_bytes().contains(&b'_')
-        || HOP_BY_HOP.contains(&name)
+    if name.as_bytes().contains(&b'_') {
+        return true;
+    }
+    // Most names are of the first sort, so they are asked the fewest questions.
+    if name.starts_with("x-") || name.starts_with("parapet-") {
+        return FORWARDING.contains(&name)
+            || OVERRIDES.contains(&name)
+            || FORWARDING_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    }
+    HOP_BY_HOP.contains(&name)
         || CREDENTIALS.contains(&name)
-        || FORWARDING.contains(&name)
-        || OVERRIDES.contains(&name)
-        || FORWARDING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || PLAIN_FORWARDING.contains(&name)
+        || matches!(name, "request-uri")
 }
 
 /// May a field of this name stand in trailers? Nothing that frames, routes, authenticates or describes the content may.
@@ -210,11 +219,11 @@ fn nominated(headers: &HeaderMap) -> Vec<String> {
 
 /// Looks at what may stand once, and at what HTTP/2 has no place for (HT02, HT08).
 pub(super) fn check(headers: &HeaderMap, h2: bool) -> Result<(), Violation> {
+    // As many names as lines: nothing is repeated.
+    let repeats = headers.keys_len() < headers.len();
     let twice = |name: &HeaderName| headers.get_all(name).iter().nth(1).is_some();
     // RFC 9113, §8.2.3 lets HTTP/2 split one cookie header into several.
-    if ONCE.iter().any(|name| twice(name) && !(h2 && name == header::COOKIE))
-        || headers.get_all("dpop").iter().nth(1).is_some()
-    {
+    if repeats && ONCE.iter().any(|name| twice(name) && !(h2 && name == header::COOKIE)) {
         return Err(Violation::RepeatedHeader);
     }
     if h2 {
@@ -315,13 +324,16 @@ const MASKED_RESPONSE: &[&str] = &[
 ];
 
 /// Takes out of a request what would make a masked route answer with a part of a value, or say whether one has changed: the
-/// upstream answers with the whole, and it is masked (HT14). Preconditions of writes stay.
-pub fn for_masked_route(headers: &mut HeaderMap) {
-    for name in [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
+/// upstream answers with the whole, and it is masked (HT14). The preconditions of a write stay, because a write without them is
+/// another write.
+pub(super) fn for_masked_route(headers: &mut HeaderMap, method: &Method) {
+    for name in ["range", "if-range", "want-digest", "want-content-digest", "want-repr-digest", "a-im"] {
         headers.remove(name);
     }
-    for name in ["want-digest", "want-content-digest", "want-repr-digest", "a-im"] {
-        headers.remove(name);
+    if method.is_safe() {
+        for name in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_MATCH, header::IF_UNMODIFIED_SINCE] {
+            headers.remove(name);
+        }
     }
 }
 
@@ -341,31 +353,6 @@ pub fn without_echo(headers: &mut HeaderMap, secret: &[u8]) -> usize {
         headers.remove(name);
     }
     gone.len()
-}
-
-/// The cookies of a request, for rules that read them.
-///
-/// # Errors
-/// [`Violation::RepeatedParameter`] if a name stands twice (HT08), [`Violation::AmbiguousParameters`] if one is malformed.
-pub fn cookies<'a>(
-    values: impl IntoIterator<Item = &'a HeaderValue>,
-) -> Result<BTreeMap<Arc<str>, Arc<str>>, Violation> {
-    let mut found = BTreeMap::new();
-    for value in values {
-        let text = value.to_str().map_err(|_| Violation::AmbiguousParameters)?;
-        for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').ok_or(Violation::AmbiguousParameters)?;
-            let (name, value) = (name.trim(), value.trim());
-            // Quotes, commas and `$` names of RFC 2109 are read in several ways.
-            if name.is_empty() || name.starts_with('$') || value.contains(['"', ',', '\\']) {
-                return Err(Violation::AmbiguousParameters);
-            }
-            if found.insert(Arc::from(name), Arc::from(value)).is_some() {
-                return Err(Violation::RepeatedParameter);
-            }
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Policy and templates see the decoded segments; the upstream gets the rendering of the same segments. A plain `+` and an
 //! escaped one stay as they came, because some servers read a plain one as a space. Source: RFC 3986, §3.3, §5.2.4, §6.2.2.
 
-use crate::http::letters::{escape, hex, is_segment};
+use crate::http::letters::{escape, hex, is_segment, unescape};
 use crate::http::violation::Violation;
 
 /// The longest path, in bytes, as it comes.
@@ -146,17 +146,11 @@ impl CanonicalPath {
 fn decode(raw: &[u8]) -> Result<Vec<u8>, Violation> {
     let mut out = Vec::with_capacity(raw.len());
     let mut rest = raw;
-    while let [first, after @ ..] = rest {
-        let (byte, left) = match (first, after) {
-            (b'%', [high, low, left @ ..]) => {
-                let (high, low) = hex(*high).zip(hex(*low)).ok_or(Violation::Escape)?;
-                (high << 4 | low, left)
-            }
-            (b'%', _) => return Err(Violation::Escape),
-            // Raw letters beyond ASCII have no place in a URL, and are read in several encodings.
-            (0x80.., _) => return Err(Violation::PathCharacter),
-            _ => (*first, after),
-        };
+    while let Some((byte, left)) = unescape(rest)? {
+        // Raw letters beyond ASCII have no place in a URL, and are read in several encodings.
+        if matches!(rest, [0x80..=0xff, ..]) {
+            return Err(Violation::PathCharacter);
+        }
         match byte {
             b'/' | b'\\' => return Err(Violation::PathSeparator),
             b';' => return Err(Violation::PathParameter),

@@ -1,4 +1,4 @@
-//! The query of a request, and forms: names and values decoded once, duplicates known (HT06, HT08).
+//! The query of a request: one form, names and values decoded once, duplicates known (HT06, HT08).
 //!
 //! What is sent is the query with its escapes in one form. What cannot be decoded, and parameters that would override the
 //! method, are always refused. What decoders read differently (a name twice, `;` between parameters) is refused where a rule
@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::http::letters::{escape, hex, is_segment};
+use crate::http::letters::{escape, is_segment, is_unreserved, unescape};
 use crate::http::violation::Violation;
 
 /// The longest query, in bytes, as it comes.
@@ -20,19 +20,18 @@ pub const PARAMETER_CAP: usize = 512;
 const OVERRIDES: &[&str] =
     &["_method", "_httpmethod", "x_http_method_override", "x_http_method", "http_method_override"];
 
-/// The parameters of a request, in their order.
+/// The query of a request.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Query {
     text: Option<String>,
-    pairs: Vec<(String, String)>,
-    /// Why rules cannot read the parameters, besides repeated names.
-    doubt: Option<Violation>,
+    /// A separator stands in it that not every parser takes as one.
+    semicolons: bool,
 }
 
 impl std::fmt::Debug for Query {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Names and values are literals.
-        f.debug_struct("Query").field("parameters", &self.pairs.len()).field("doubt", &self.doubt).finish()
+        f.debug_struct("Query").field("bytes", &self.text.as_ref().map(String::len)).finish_non_exhaustive()
     }
 }
 
@@ -51,65 +50,26 @@ impl Query {
         if !raw.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
             return Err(Violation::PathCharacter);
         }
-        let mut query = Self::parameters(raw.as_bytes())?;
-        query.text = Some(canonical(raw));
-        Ok(query)
-    }
-
-    /// Reads the body of a form (`application/x-www-form-urlencoded`).
-    ///
-    /// # Errors
-    /// As [`Query::read`]; its length is the caller's to bound.
-    pub fn read_form(body: &[u8]) -> Result<Self, Violation> {
-        Self::parameters(body)
-    }
-
-    fn parameters(raw: &[u8]) -> Result<Self, Violation> {
-        let mut query = Self::default();
-        for part in raw.split(|byte| *byte == b'&').filter(|part| !part.is_empty()) {
-            if query.pairs.len() >= PARAMETER_CAP {
-                return Err(Violation::TargetTooLong);
-            }
+        let mut parameters = 0;
+        for part in parts(raw) {
+            parameters += 1;
             // Python before 3.10, Ruby and others take `;` for `&`.
-            if memchr::memchr(b';', part).is_some() {
-                query.doubt = Some(Violation::AmbiguousParameters);
-                for piece in part.split(|byte| *byte == b';') {
-                    let name = piece.split(|byte| *byte == b'=').next().unwrap_or_default();
-                    if is_override(&decode(name)?.0) {
-                        return Err(Violation::Override);
-                    }
+            for piece in part.split(';') {
+                let (name, _) = halves(piece);
+                if name.contains(['_', '-', '%']) && is_override(&decode(name)?.0) {
+                    return Err(Violation::Override);
                 }
             }
-            let (name, value) = memchr::memchr(b'=', part)
-                .and_then(|at| part.split_at_checked(at))
-                .map_or((part, &[][..]), |(name, value)| {
-                    (name, value.split_first().map_or(&[][..], |(_, value)| value))
-                });
-            let ((name, sure_name), (value, sure_value)) = (decode(name)?, decode(value)?);
-            if is_override(&name) {
-                return Err(Violation::Override);
-            }
-            if !sure_name || !sure_value || name.is_empty() {
-                query.doubt.get_or_insert(Violation::AmbiguousParameters);
-            }
-            query.pairs.push((name, value));
         }
-        Ok(query)
+        if parameters > PARAMETER_CAP {
+            return Err(Violation::TargetTooLong);
+        }
+        Ok(Self { text: Some(canonical(raw)?), semicolons: raw.contains(';') })
     }
 
     /// What is sent behind the `?`; none where none came.
     pub fn as_str(&self) -> Option<&str> {
         self.text.as_deref()
-    }
-
-    /// The decoded parameters, in their order.
-    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    /// Are there no parameters?
-    pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
     }
 
     /// The parameters as facts, for rules that read them.
@@ -118,46 +78,45 @@ impl Query {
     /// [`Violation::RepeatedParameter`] if a name stands twice for any common framework, and
     /// [`Violation::AmbiguousParameters`] if the upstream may see other names or values than we do.
     pub fn facts(&self) -> Result<BTreeMap<Arc<str>, Arc<str>>, Violation> {
-        match self.doubt {
-            Some(doubt) => Err(doubt),
-            None if self.repeats() => Err(Violation::RepeatedParameter),
-            None => Ok(self.pairs().map(|(name, value)| (name.into(), value.into())).collect()),
+        let pairs = self.pairs()?;
+        if repeats(pairs.iter().map(|(name, _)| folded(name)).collect()) {
+            return Err(Violation::RepeatedParameter);
         }
+        Ok(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 
-    /// Without the parameters of a name, and with one of it at the end: for the credential that the gateway adds. The query
-    /// that comes out holds a secret, so it is only for the upstream's head.
-    pub fn with(&self, name: &str, value: &str) -> String {
-        let mut out = String::new();
-        let kept = self.text.as_deref().unwrap_or_default().split('&').filter(|part| {
-            let own = part.split('=').next().unwrap_or_default();
-            !part.is_empty() && decode(own.as_bytes()).is_ok_and(|(own, _)| folded(&own) != folded(name))
-        });
-        for part in kept {
-            out.push_str(part);
-            out.push('&');
+    /// The decoded parameters in their order.
+    fn pairs(&self) -> Result<Vec<(String, String)>, Violation> {
+        if self.semicolons {
+            return Err(Violation::AmbiguousParameters);
         }
-        for (text, end) in [(name, "="), (value, "")] {
-            for byte in text.bytes() {
-                if crate::http::letters::is_unreserved(byte) {
-                    out.push(char::from(byte));
-                } else {
-                    escape(byte, &mut out);
-                }
+        let mut pairs = Vec::new();
+        for part in parts(self.text.as_deref().unwrap_or_default()) {
+            let (name, value) = halves(part);
+            let ((name, sure_name), (value, sure_value)) = (decode(name)?, decode(value)?);
+            if !sure_name || !sure_value || name.is_empty() {
+                return Err(Violation::AmbiguousParameters);
             }
-            out.push_str(end);
+            pairs.push((name, value));
         }
-        out
+        Ok(pairs)
     }
+}
 
-    /// Does a name stand twice: the same, in another case, with PHP's `.` for `_`, or as `a` and `a[]`?
-    fn repeats(&self) -> bool {
-        let mut names: Vec<String> = self.pairs.iter().map(|(name, _)| folded(name)).collect();
-        names.sort_unstable();
-        let whole = |base: &str| names.binary_search_by(|name| name.as_str().cmp(base)).is_ok();
-        names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
-            || names.iter().any(|name| name.split_once('[').is_some_and(|(base, _)| whole(base)))
-    }
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split('&').filter(|part| !part.is_empty())
+}
+
+fn halves(part: &str) -> (&str, &str) {
+    part.split_once('=').unwrap_or((part, ""))
+}
+
+/// Does a name stand twice: the same, in another case, with PHP's `.` for `_`, or as `a` and `a[]`?
+fn repeats(mut names: Vec<String>) -> bool {
+    names.sort_unstable();
+    let whole = |base: &str| names.binary_search_by(|name| name.as_str().cmp(base)).is_ok();
+    names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
+        || names.iter().any(|name| name.split_once('[').is_some_and(|(base, _)| whole(base)))
 }
 
 /// A parameter such as `_method`, under any of the names that frameworks know. For forms and parts of multipart bodies too.
@@ -175,20 +134,11 @@ fn folded(name: &str) -> String {
 }
 
 /// Takes the escapes out, once. The second part is false where decoders differ: not UTF-8, a control character.
-fn decode(raw: &[u8]) -> Result<(String, bool), Violation> {
+fn decode(raw: &str) -> Result<(String, bool), Violation> {
     let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let [first, after @ ..] = rest {
-        let (byte, left) = match (first, after) {
-            (b'%', [high, low, left @ ..]) => {
-                let (high, low) = hex(*high).zip(hex(*low)).ok_or(Violation::Escape)?;
-                (high << 4 | low, left)
-            }
-            (b'%', _) => return Err(Violation::Escape),
-            (b'+', _) => (b' ', after),
-            _ => (*first, after),
-        };
-        out.push(byte);
+    let mut rest = raw.as_bytes();
+    while let Some((byte, left)) = unescape(rest)? {
+        out.push(if rest.first() == Some(&b'+') { b' ' } else { byte });
         rest = left;
     }
     Ok(match String::from_utf8(out) {
@@ -201,25 +151,20 @@ fn decode(raw: &[u8]) -> Result<(String, bool), Violation> {
 }
 
 /// Escapes in upper case, none where a byte means the same without; what no query may hold plain is escaped.
-fn canonical(raw: &str) -> String {
+fn canonical(raw: &str) -> Result<String, Violation> {
     let mut out = String::with_capacity(raw.len());
-    let mut bytes = raw.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let digits = bytes.next().and_then(hex).zip(bytes.next().and_then(hex));
-            let byte = digits.map_or(b'?', |(high, low)| high << 4 | low);
-            if crate::http::letters::is_unreserved(byte) {
-                out.push(char::from(byte));
-            } else {
-                escape(byte, &mut out);
-            }
-        } else if is_segment(byte) || matches!(byte, b'/' | b'?' | b';' | b'[' | b']') {
+    let mut rest = raw.as_bytes();
+    while let Some((byte, left)) = unescape(rest)? {
+        let escaped = rest.first() == Some(&b'%');
+        let plain = is_segment(byte) || matches!(byte, b'/' | b'?' | b';' | b'[' | b']');
+        if if escaped { is_unreserved(byte) } else { plain } {
             out.push(char::from(byte));
         } else {
             escape(byte, &mut out);
         }
+        rest = left;
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]

@@ -106,10 +106,11 @@ impl Kind {
             | Undecidable::AmbiguousPath
             | Undecidable::AmbiguousAuthority
             | Undecidable::AmbiguousBody
+            | Undecidable::Upgrade
             | Undecidable::NotUtf8 => Self::Malformed(400),
             Undecidable::Method => Self::Malformed(405),
             Undecidable::TooLarge => Self::Malformed(413),
-            Undecidable::UnknownEndpoint | Undecidable::Upgrade | Undecidable::ForbiddenAddress => Self::Denied,
+            Undecidable::UnknownEndpoint | Undecidable::ForbiddenAddress => Self::Denied,
             _ => Self::CannotDecide,
         }
     }

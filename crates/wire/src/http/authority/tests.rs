@@ -1,6 +1,6 @@
 //! Tests of hosts (HT05): each has one form, and all the places that name one agree.
 
-use http::{Method, Request, Uri};
+use http::{Method, Request};
 use proptest::prelude::*;
 
 use super::*;
@@ -139,7 +139,8 @@ fn ht05_all_names_agree() {
         ("ftp://a/", &["a"], false, None, Err(V::Scheme)),
     ];
     for (target, hosts, tls, sni, expect) in cases {
-        let read = of_request(&parts(target, hosts), Scheme::of_connection(*tls), *sni);
+        let parts = parts(target, hosts);
+        let read = of_request(&parts.uri, &parts.headers, Scheme::of_connection(*tls), *sni);
         assert_eq!(
             read.map(|authority| authority.to_string()),
             expect.map(str::to_owned),

@@ -78,6 +78,7 @@ fn ht01_what_two_parsers_read_in_two_ways_is_refused() {
         ("GET /#a HTTP/1.1\r\nHost: a\r\n\r\n", V::RequestLine),
         ("GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", V::RequestLine),
         ("GET /\u{7f} HTTP/1.1\r\nHost: a\r\n\r\n", V::RequestLine),
+        ("GET /<a> HTTP/1.1\r\nHost: a\r\n\r\n", V::RequestLine),
         ("G:T / HTTP/1.1\r\nHost: a\r\n\r\n", V::RequestLine),
         ("GET / http/1.1\r\nHost: a\r\n\r\n", V::RequestLine),
         ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", V::Version),
