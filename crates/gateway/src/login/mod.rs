@@ -14,6 +14,7 @@ pub mod jwks;
 pub mod logins;
 pub mod native;
 pub mod oidc;
+pub mod passed_on;
 pub mod security_event;
 pub mod spiffe;
 pub mod task;

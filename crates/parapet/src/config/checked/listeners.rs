@@ -20,7 +20,7 @@ pub(super) fn gateway(section: &Section<'_>, problems: &mut Vec<Problem>) -> Opt
 }
 
 /// `http://` or `https://`, a host, and nothing that would end a link early.
-fn public_url(text: &str) -> Result<String, Unreadable> {
+pub(super) fn public_url(text: &str) -> Result<String, Unreadable> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
     let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\"<>".contains(&byte));
     if rest.is_empty() || rest.starts_with('/') || !clean {

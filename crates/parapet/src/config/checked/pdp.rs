@@ -1,0 +1,133 @@
+//! The decision point: where it listens, who may ask it, and in which words.
+//!
+//! What would let a stranger ask is refused when it is loaded: a caller without a proof, an address that others reach without TLS.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use control::pdp::{CallerEntry, CallerProof, HeaderFamily, Settings, TypeEndpoint, TypeEntry, Use};
+use kernel::operation::Action;
+use kernel::policy::Disclosure;
+
+use crate::config::checked::identity::unhex;
+use crate::config::checked::listeners::{listener_tls, public_url, without_tls};
+use crate::config::checked::{ListenerTls, choose, choose_entry, name, parse, parse_name, read};
+use crate::config::problem::Problem;
+use crate::config::raw::{Entry, Section};
+use crate::config::value::{self, Unreadable};
+
+/// The decision point.
+#[derive(Clone, Debug)]
+pub(crate) struct PdpPart {
+    /// The address.
+    pub(crate) listen: SocketAddr,
+    /// How connections are protected.
+    pub(crate) tls: ListenerTls,
+    /// What callers call it, without a slash at the end.
+    pub(crate) url: Option<String>,
+    /// Who may ask, and in which words.
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// `Some(None)`: no decision point is configured. `None`: it is, and wrong.
+pub(super) fn pdp(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<PdpPart>> {
+    let Some(entry) = section.get("listen") else {
+        if section.exists() {
+            let problem = Problem::new("PAR0403", &section.place(), "`pdp.listen` is missing").key_only();
+            problems.push(problem.help("such as `listen = \"127.0.0.1:18003\"`"));
+            return None;
+        }
+        return Some(None);
+    };
+    let before = problems.len();
+    let listen = read(section, "listen", value::listen, problems);
+    let tls = listener_tls(section, problems);
+    if let (Some(listen), Some(ListenerTls::Off)) = (listen, &tls)
+        && !listen.ip().is_loopback()
+    {
+        problems.push(without_tls(&entry.place, listen));
+    }
+    let url = section.get("url").and_then(|entry| parse(&entry, "url", public_url, problems));
+    let subjects = section.list("subjects").into_iter().map(|entry| entry.text).collect();
+    let callers = section.section("callers");
+    let callers: Vec<_> =
+        callers.named().into_iter().filter_map(|(label, section)| caller(label, &section, problems)).collect();
+    let types = section.section("resources");
+    let types = types.named().into_iter();
+    let types: BTreeMap<_, _> =
+        types.filter_map(|(label, section)| Some((label.to_owned(), own_type(&section, problems)?))).collect();
+    let settings = Arc::new(Settings { callers, subjects, types });
+    let part = PdpPart { listen: listen?, tls: tls?, url, settings };
+    (problems.len() == before).then_some(Some(part))
+}
+
+const USES: [(&str, Use); 4] =
+    [("evaluate", Use::Evaluate), ("search", Use::Search), ("request", Use::Request), ("check", Use::Check)];
+
+fn caller(label: &str, section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<CallerEntry> {
+    let name = name(label, section, "a caller", problems);
+    let hash = section.get("token_hash").map(|entry| token_hash(&entry, problems));
+    let workload = section.get("workload").map(|entry| parse(&entry, "workload", parse_name, problems));
+    let proof = match (hash, workload) {
+        (Some(hash), None) => hash.map(CallerProof::Token),
+        (None, Some(workload)) => workload.map(CallerProof::Workload),
+        (None, None) | (Some(_), Some(_)) => {
+            let message = "a caller has `token_hash` or `workload`, and not both";
+            let problem = Problem::new("PAR0403", &section.place(), message).key_only();
+            problems
+                .push(problem.help("`token_hash = \"sha256:…\"` of its token, or the workload that it proves to be"));
+            None
+        }
+    };
+    let may: Option<BTreeSet<Use>> =
+        section.list("may").iter().map(|entry| choose_entry(entry, "may", &USES, problems)).collect();
+    let upstreams: Option<BTreeSet<_>> =
+        section.list("upstreams").iter().map(|entry| parse(entry, "upstreams", parse_name, problems)).collect();
+    let words = [("full", Disclosure::Full), ("policy", Disclosure::Policy), ("id", Disclosure::Id)];
+    let disclosure = choose(section, "disclosure", &words, problems);
+    let families = [("x-original", HeaderFamily::Original), ("x-forwarded", HeaderFamily::Forwarded)];
+    let headers = choose(section, "headers", &families, problems);
+    let certificates = choose(section, "certificates", &[("true", true), ("false", false)], problems);
+    Some(CallerEntry {
+        name: name?,
+        proof: proof?,
+        may: may?,
+        upstreams: upstreams?,
+        disclosure: disclosure?,
+        headers: headers?,
+        certificates: certificates?,
+    })
+}
+
+fn token_hash(entry: &Entry, problems: &mut Vec<Problem>) -> Option<[u8; 32]> {
+    let hash = entry.text.strip_prefix("sha256:").and_then(unhex);
+    if hash.is_none() {
+        let message = "`token_hash` must be the hash of the token, not the token";
+        let problem = Problem::new("PAR0406", &entry.place, message).key_only();
+        problems.push(problem.help("`sha256:` and 64 hexadecimal digits: `printf %s TOKEN | sha256sum`"));
+    }
+    hash
+}
+
+fn own_type(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<TypeEntry> {
+    let upstream = read(section, "upstream", parse_name, problems);
+    let mut actions = BTreeMap::new();
+    for (action, entry) in section.map("actions") {
+        actions.insert(action, parse(&entry, "actions", endpoint, problems)?);
+    }
+    let ids = section.list("ids").into_iter().map(|entry| entry.text.into()).collect();
+    Some(TypeEntry { upstream: upstream?, actions, ids })
+}
+
+/// `PUT /records/{id}`
+fn endpoint(text: &str) -> Result<TypeEndpoint, Unreadable> {
+    const WANTED: Unreadable = "an action is a method and a path template, such as `PUT /records/{id}`";
+    let (method, template) = text.split_once(' ').ok_or(WANTED)?;
+    let action = Action::of_http_method(method).ok_or(WANTED)?;
+    let clean = template.starts_with('/') && !template.contains(|letter: char| letter == ' ' || letter.is_control());
+    if !clean {
+        return Err(WANTED);
+    }
+    Ok(TypeEndpoint { action, method: method.into(), template: template.into() })
+}
