@@ -361,9 +361,7 @@ impl Framing {
         match name.len() {
             4 if is(b"host") => {
                 let host = framing_value(value)?;
-                if std::mem::replace(&mut self.said.host, true) {
-                    return Err(Violation::TwoHosts);
-                }
+                once(&mut self.said.host, Violation::TwoHosts)?;
                 if host.is_empty() {
                     return Err(Violation::NoAuthority);
                 }
@@ -371,11 +369,7 @@ impl Framing {
                     return Err(Violation::Authority);
                 }
             }
-            7 if is(b"upgrade") => {
-                if std::mem::replace(&mut self.said.upgrade, true) {
-                    return Err(Violation::RepeatedHeader);
-                }
-            }
+            7 if is(b"upgrade") => once(&mut self.said.upgrade, Violation::RepeatedHeader)?,
             10 if is(b"connection") => {
                 self.said.connection_upgrade |=
                     value.split(|byte| *byte == b',').any(|token| trim(token).eq_ignore_ascii_case(b"upgrade"));
@@ -389,7 +383,8 @@ impl Framing {
             // The names of the CGI and of what followed it: there `_` and `-` are one letter.
             14 if is(b"content_length") => return Err(Violation::HeaderName),
             17 if is(b"transfer-encoding") => {
-                if framing_value(value)? != b"chunked" || std::mem::replace(&mut self.said.chunked, true) {
+                once(&mut self.said.chunked, Violation::TransferEncoding)?;
+                if framing_value(value)? != b"chunked" {
                     return Err(Violation::TransferEncoding);
                 }
             }
@@ -455,6 +450,11 @@ impl Framing {
 fn skip(bytes: &[u8], left: u64) -> (&[u8], u64) {
     let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
     (bytes.split_at_checked(here).map_or(&[], |(_, rest)| rest), left - here as u64)
+}
+
+/// Notes what may be said once.
+fn once(said: &mut bool, violation: Violation) -> Result<(), Violation> {
+    if std::mem::replace(said, true) { Err(violation) } else { Ok(()) }
 }
 
 /// The value of a header that frames the message: spaces around it, but no tab anywhere, which some do not trim.

@@ -113,7 +113,8 @@ fn parts(target: &str, hosts: &[&str]) -> Parts {
 #[test]
 fn ht05_all_names_agree() {
     use Violation as V;
-    let cases: &[(&str, &[&str], bool, Option<&str>, Result<&str, Violation>)] = &[
+    type Case = (&'static str, &'static [&'static str], bool, Option<&'static str>, Result<&'static str, Violation>);
+    let cases: &[Case] = &[
         ("/", &["a.b"], false, None, Ok("a.b")),
         ("/", &["A.B."], true, Some("a.b"), Ok("a.b")),
         ("/", &["a.b:443"], true, Some("A.b"), Ok("a.b:443")),

@@ -1,7 +1,5 @@
 //! Tests of framing, by hazard: what is taken, what is refused, and that neither splits nor a second parser change it.
 
-#![expect(clippy::indexing_slicing, reason = "tests")]
-
 use proptest::prelude::*;
 
 use super::*;

@@ -106,7 +106,7 @@ fn grpc_gets_its_details() {
     assert!(reply.body.is_empty());
     assert_eq!(text(&reply.headers, "content-type").as_deref(), Some("application/grpc"));
     let details = text(&reply.headers, "grpc-status-details-bin").unwrap();
-    let (code, reason, metadata, links) = write::read_grpc_details(&details).unwrap();
+    let write::Read { code, reason, metadata, links } = write::read_grpc_details(&details).unwrap();
     assert_eq!((code, reason.as_str()), (9, "APPROVAL_REQUIRED"));
     assert_eq!(metadata["policy"], "no-large-refunds");
     assert_eq!(metadata["decision"], decision().to_string());
@@ -150,7 +150,7 @@ fn a_violation_is_answered_and_where_framing_is_in_doubt_the_connection_ends() {
         assert!(head.contains(&format!("\r\ncontent-length: {}\r\n", body.len())), "{head}");
         assert!(body.contains(violation.undecidable().code()) && body.contains(&violation.to_string()), "{body}");
         assert!(violation.hazard().starts_with("HT"));
-        assert_eq!(reply.clone().into_response(true).headers().contains_key("connection"), false);
+        assert!(!reply.clone().into_response(true).headers().contains_key("connection"));
         assert_eq!(reply.into_response(false).headers().contains_key("connection"), close);
     }
     let reply = Refusal::violated(Violation::PathDots, Some(decision()), url).reply(Form::Grpc);

@@ -229,13 +229,22 @@ pub(super) fn grpc_details(refusal: &Refusal, words: &Words) -> String {
     STANDARD_NO_PAD.encode(status.encode_to_vec())
 }
 
-/// For tests: what a client of gRPC reads.
+/// What a client of gRPC reads.
 #[cfg(test)]
-pub(super) fn read_grpc_details(text: &str) -> Option<(i32, String, BTreeMap<String, String>, Vec<String>)> {
+pub(super) struct Read {
+    pub(super) code: i32,
+    pub(super) reason: String,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) links: Vec<String>,
+}
+
+#[cfg(test)]
+pub(super) fn read_grpc_details(text: &str) -> Option<Read> {
     let status = Status::decode(STANDARD_NO_PAD.decode(text).ok()?.as_slice()).ok()?;
     let find =
         |name: &str| status.details.iter().find(|any| any.type_url.ends_with(name)).map(|any| any.value.as_slice());
     let info = ErrorInfo::decode(find("ErrorInfo")?).ok()?;
     let help = find("Help").map(Help::decode).transpose().ok()?.unwrap_or_default();
-    Some((status.code, info.reason, info.metadata, help.links.into_iter().map(|link| link.url).collect()))
+    let links = help.links.into_iter().map(|link| link.url).collect();
+    Some(Read { code: status.code, reason: info.reason, metadata: info.metadata, links })
 }
