@@ -59,7 +59,8 @@ fn masking() {
     let body = customers();
     let key = Arc::new(MaskKey::new(b"a key"));
     let detector = Arc::new(Detector::new().unwrap());
-    let cases: [(&str, &[(&str, Mask)], Detect); 8] = [
+    type Case<'c> = (&'c str, &'c [(&'c str, Mask)], Detect);
+    let cases: [Case<'_>; 8] = [
         ("no place in it", &[("$.orders[*].email", Mask::Redact)], Detect::Off),
         ("redact one field", &[("$.customers[*].email", Mask::Redact)], Detect::Off),
         ("partial one field", &[("$.customers[*].email", Mask::Partial)], Detect::Off),

@@ -178,7 +178,7 @@ fn describe<'d>(
     if let Some(body) = operation.get("requestBody") {
         let place = format!("{place}/requestBody");
         for schema in contents(document.object(body, &place)?, &is_readable) {
-            schemas.body(schema, &place, &mut endpoint.body)?;
+            schemas.body(schema, &mut endpoint.body)?;
         }
     }
     let responses = operation.get("responses").and_then(Value::as_object);

@@ -50,8 +50,9 @@ fn check(paths: &[(&str, Mask)], input: &str, expect: Result<&str, MaskError>) {
 #[test]
 fn values_at_their_places_are_replaced() {
     use Mask::{Last4, Null, Partial, Redact};
+    type Case<'c> = (&'c [(&'c str, Mask)], &'c str, &'c str);
     let email: &[(&str, Mask)] = &[("$.email", Partial)];
-    let cases: [(&[(&str, Mask)], &str, &str); 38] = [
+    let cases: [Case<'_>; 38] = [
         (email, r#"{"email":"marie@example.com","x":1}"#, r#"{"email":"m***@e***.com","x":1}"#),
         (email, r#" { "email" : "marie@example.com" } "#, r#" { "email" : "m***@e***.com" } "#),
         (email, r#"{"x":"marie@example.com"}"#, r#"{"x":"marie@example.com"}"#),

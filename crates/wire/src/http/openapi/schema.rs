@@ -169,19 +169,13 @@ impl<'d> Schemas<'d> {
     }
 
     /// Adds the fields of a request's body that have one value of a simple type.
-    pub(super) fn body(
-        &mut self,
-        schema: &'d Value,
-        place: &str,
-        fields: &mut Vec<BodyField>,
-    ) -> Result<(), OpenApiError> {
-        self.fields(schema, place, &mut Walk::default(), fields)
+    pub(super) fn body(&mut self, schema: &'d Value, fields: &mut Vec<BodyField>) -> Result<(), OpenApiError> {
+        self.fields(schema, &mut Walk::default(), fields)
     }
 
     fn fields(
         &mut self,
         schema: &'d Value,
-        place: &str,
         walk: &mut Walk<'d>,
         fields: &mut Vec<BodyField>,
     ) -> Result<(), OpenApiError> {
@@ -195,7 +189,7 @@ impl<'d> Schemas<'d> {
             && !walk.open.iter().any(|(open, _)| *open == reference)
         {
             walk.open.push((reference, 0));
-            self.fields(self.document.follow(reference)?, place, walk, fields)?;
+            self.fields(self.document.follow(reference)?, walk, fields)?;
             walk.open.pop();
         }
         if let Some(expect) = simple(members)
@@ -206,12 +200,12 @@ impl<'d> Schemas<'d> {
         if walk.steps.len() < DEEPEST_FIELD {
             for (name, member) in properties(members) {
                 walk.steps.push(Step::Member(name.as_str().into()));
-                self.fields(member, place, walk, fields)?;
+                self.fields(member, walk, fields)?;
                 walk.steps.pop();
             }
         }
         for same in alternatives(members) {
-            self.fields(same, place, walk, fields)?;
+            self.fields(same, walk, fields)?;
         }
         walk.depth -= 1;
         Ok(())
