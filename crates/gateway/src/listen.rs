@@ -116,7 +116,8 @@ async fn accept_from<Source, Handler, Handling>(
                     overflow.count();
                     continue;
                 };
-                let handling = handler(connection, peer);
+                // In a box: every future around it would hold a place for it, and one that takes it as an argument two.
+                let handling = Box::pin(handler(connection, peer));
                 host.tasks.spawn_on(host.lanes.least_busy(), name, async move {
                     let _place = place;
                     handling.await;

@@ -134,14 +134,17 @@ impl Conversation<'_> {
                 Stop::Settle => self.settle().await?,
                 Stop::CopyBegins => self.until_copy_begins().await?,
                 Stop::Refresh => {
-                    self.guarded.refresh(&self.gateway.dialler).await;
+                    Box::pin(self.guarded.refresh(&self.gateway.dialler)).await;
                     self.refreshed = true;
                 }
                 Stop::Long(text) => self.analyse_aside(text).await,
-                Stop::Refuse(place, deny) | Stop::RefuseStaged(place, deny) => self.refuse(place, *deny).await?,
-                Stop::RefuseCopy(deny) => self.refuse_copy(*deny).await?,
-                Stop::NoSuchName(place) => self.refuse_name(place).await?,
-                Stop::Hold(place, ask) => self.hold(place, *ask).await?,
+                // What is rare stands in a box, so that a session which waits does not hold a place for it.
+                Stop::Refuse(place, deny) | Stop::RefuseStaged(place, deny) => {
+                    Box::pin(self.refuse(place, *deny)).await?;
+                }
+                Stop::RefuseCopy(deny) => Box::pin(self.refuse_copy(*deny)).await?,
+                Stop::NoSuchName(place) => Box::pin(self.refuse_name(place)).await?,
+                Stop::Hold(place, ask) => Box::pin(self.hold(place, *ask)).await?,
                 Stop::End(end) => return Err(end),
             }
         }

@@ -146,14 +146,16 @@ pub(super) struct Conversation<'g> {
     _place: OwnedSemaphorePermit,
 }
 
-/// Serves a session to its end.
-pub(super) async fn serve(gateway: &PostgresGateway, ready: Ready) {
+/// Serves a session to its end. What waits for its client holds the conversation and nothing else.
+pub(super) fn serve(gateway: &PostgresGateway, ready: Ready) -> impl Future<Output = ()> + Send {
     let mut conversation = Conversation::new(gateway, ready);
-    let end = match conversation.run().await {
-        Ok(never) => match never {},
-        Err(end) => end,
-    };
-    conversation.close(end).await;
+    async move {
+        let end = match conversation.run().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        Box::pin(conversation.close(end)).await;
+    }
 }
 
 impl<'g> Conversation<'g> {
@@ -288,7 +290,7 @@ impl<'g> Conversation<'g> {
             if self.holding {
                 self.cancelled = true;
             } else if self.replies.waiting() > 0 {
-                self.cancel_upstream().await;
+                Box::pin(self.cancel_upstream()).await;
             }
         }
         Ok(())
@@ -314,7 +316,7 @@ impl<'g> Conversation<'g> {
     async fn refresh_catalogue(&mut self) {
         self.catalogue_changes = false;
         self.defined &= !self.is_outside();
-        self.guarded.refresh(&self.gateway.dialler).await;
+        Box::pin(self.guarded.refresh(&self.gateway.dialler)).await;
     }
 
     /// Tells the client why the session ends, as far as it may know, and enters the end in the log.
