@@ -22,7 +22,7 @@ pub mod token_endpoint;
 
 pub use parts::{ClassList, ClassScan, ClassView, EndToken, IssuerViews, KnowsColumn, SampleRefusal};
 pub use parts::{
-    ControlParts, Decide, DecideRefusal, Explain, Foresee, ForeseeRefusal, Foreseen, Hypothetical, ListenerView,
+    ControlParts, Decide, DecideRefusal, Explain, Foresee, ForeseeRefusal, Foreseen, HttpQuestion, Hypothetical, ListenerView,
     Reload, UpstreamView, Upstreams,
 };
 pub use parts::{ExchangeForTask, IssueTask, TaskAsked, TaskGiven, TaskParts};

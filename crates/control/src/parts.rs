@@ -1,5 +1,6 @@
 //! What the API works on: ports and functions that wiring joins. The API knows nothing of who implements them.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,8 +64,21 @@ pub struct Hypothetical {
     pub workload: Name,
     /// The upstream that would be asked.
     pub upstream: Name,
-    /// The statement.
+    /// The statement; empty where a request is asked about.
     pub sql: String,
+    /// The HTTP request, where that is what would be sent.
+    pub http: Option<HttpQuestion>,
+}
+
+/// An HTTP request that nobody sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpQuestion {
+    /// Its method and target: `POST /v1/refunds`.
+    pub line: String,
+    /// Headers by name.
+    pub headers: BTreeMap<String, String>,
+    /// Its body.
+    pub body: Option<String>,
 }
 
 /// Why a hypothetical request was not judged.

@@ -45,7 +45,7 @@ pub(crate) fn serve(
     tasks: &Tasks,
     house: &Arc<House>,
     listener: TcpListener,
-    listening: [(&'static str, Option<SocketAddr>); 2],
+    listening: [(&'static str, Option<SocketAddr>); 4],
 ) -> anyhow::Result<SocketAddr> {
     let configuration = house.configuration();
     let bound = listener.local_addr()?;
@@ -62,7 +62,7 @@ pub(crate) fn serve(
 fn control_parts(
     house: &Arc<House>,
     configuration: &Configuration,
-    listening: [(&'static str, Option<SocketAddr>); 2],
+    listening: [(&'static str, Option<SocketAddr>); 4],
 ) -> ControlParts {
     let (explaining, deciding, foreseeing, listing, reloading) =
         (Arc::clone(house), Arc::clone(house), Arc::clone(house), Arc::clone(house), Arc::clone(house));
@@ -163,7 +163,7 @@ pub(crate) fn people(configuration: &Configuration) -> People {
     People::new(entries.collect())
 }
 
-fn listeners(configuration: &Configuration, listening: [(&'static str, Option<SocketAddr>); 2]) -> Vec<ListenerView> {
+fn listeners(configuration: &Configuration, listening: [(&'static str, Option<SocketAddr>); 4]) -> Vec<ListenerView> {
     let own = certificates::self_signed_path(&configuration.gateway.state);
     let view = |(protocol, address): (&'static str, Option<SocketAddr>)| {
         let tls = configuration.listener_tls(protocol)?;
@@ -213,13 +213,21 @@ fn decide(house: &House, request: &Hypothetical) -> Result<DryRun, DecideRefusal
     if snapshot.workload(&request.workload).is_none() {
         return Err(DecideRefusal::NoWorkload);
     }
+    let around = recorded::hypothetical(house.clock.now());
+    if let Some(question) = &request.http {
+        let api = house.apis.iter().find(|api| api.name == request.upstream).ok_or(DecideRefusal::NoUpstream)?;
+        let host = api.hosts.first().map_or_else(|| api.origin.host(), String::as_str);
+        let asked = dry_run::Api { name: &api.name, host, endpoints: &api.endpoints };
+        let control::HttpQuestion { line, headers, body } = question.clone();
+        let question = dry_run::Question { line, headers, body };
+        return Ok(asked.ask(&snapshot, &request.workload, &question, &around));
+    }
     let guarded = house
         .upstreams
         .iter()
         .find(|guarded| guarded.upstream.name == request.upstream)
         .ok_or(DecideRefusal::NoUpstream)?;
     let catalogue = guarded.catalogue().ok_or(DecideRefusal::Unavailable)?;
-    let around = recorded::hypothetical(house.clock.now());
     Ok(dry_run::run(&snapshot, &catalogue, &request.workload, &request.upstream, &request.sql, &around))
 }
 
@@ -227,14 +235,14 @@ fn decide(house: &House, request: &Hypothetical) -> Result<DryRun, DecideRefusal
 /// would make of this text, without bound values.
 fn foresee(house: &House, request: &Hypothetical) -> Result<Foreseen, ForeseeRefusal> {
     let judged = decide(house, request).map_err(ForeseeRefusal::NotJudged)?;
-    match (judged.evaluation.verdict, &judged.evaluation.approval, &judged.analysis) {
+    match (judged.evaluation.verdict, &judged.evaluation.approval, &judged.asked) {
         ("permit", _, _) => Err(ForeseeRefusal::Permitted),
-        ("ask", Some(terms), Some(analysis)) => {
+        ("ask", Some(terms), Some(asked)) => {
             let content = Content { text: request.sql.as_str().into(), ..Content::default() };
             Ok(Foreseen {
                 digest: kernel::approval::hex(&content.digest(&request.upstream)),
-                summary: wire::refusal::what(analysis.operations.get(judged.evaluation.operation)),
-                template: analysis.template.to_string(),
+                summary: wire::refusal::what(asked.operations.get(judged.evaluation.operation)),
+                template: asked.template.to_string(),
                 terms: (**terms).clone(),
             })
         }

@@ -1,9 +1,13 @@
-//! What would be decided about a statement: the analysis and the evaluation of the wire, as a description that can never
-//! become a permit. `decide` and policy tests share it.
+//! What would be decided about a statement or a request: the analysis and the evaluation of the wire, as a description that
+//! can never become a permit. `decide` and policy tests share it.
+
+mod http;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use kernel::circumstances::Circumstances;
+use kernel::operation::Operation;
 use kernel::policy::{Evaluation, Snapshot, evaluate, explain};
 use kernel::verdict::{DenyReason, Terms, Undecidable};
 use kernel::workload::Name;
@@ -11,17 +15,24 @@ use serde_json::{Value, json};
 use wire::mask::{MaskPlan, PreviewedColumn, preview};
 use wire::sql::{Analysis, Catalogue, analyse};
 
+pub(crate) use self::http::{Api, Question};
 use crate::recorded::{described, set};
 
 /// What would be decided, and about what.
 pub(crate) struct DryRun {
     pub(crate) evaluation: Evaluation,
-    /// None if the statement cannot be analysed.
-    pub(crate) analysis: Option<Analysis>,
+    /// None if it cannot be analysed.
+    pub(crate) asked: Option<Asked>,
     explanation: Option<Value>,
     columns: Vec<Value>,
     workload: Name,
     upstream: Name,
+}
+
+/// What is asked, without its literals.
+pub(crate) struct Asked {
+    pub(crate) operations: Arc<[Operation]>,
+    pub(crate) template: Arc<str>,
 }
 
 /// Judges a statement as if `workload` sent it to `upstream`.
@@ -34,30 +45,24 @@ pub(crate) fn run(
     around: &Circumstances,
 ) -> DryRun {
     let (workload, upstream) = (workload.clone(), upstream.clone());
-    let undecidable = |why, analysis| DryRun {
-        evaluation: refused(why, snapshot),
-        analysis,
-        explanation: None,
-        columns: Vec::new(),
-        workload: workload.clone(),
-        upstream: upstream.clone(),
-    };
+    let undecidable = |why, asked| DryRun::refused(why, snapshot, asked, &workload, &upstream);
     let analysis = match analyse(sql, catalogue, &upstream) {
         Ok(analysis) if analysis.operations.is_empty() => return undecidable(Undecidable::UnsupportedMessage, None),
         Ok(analysis) => analysis,
         Err(refused) => return undecidable(refused.why, None),
     };
+    let asked = Asked { operations: Arc::clone(&analysis.operations), template: Arc::clone(&analysis.template) };
     let evaluation = evaluate(snapshot, &workload, &upstream, &analysis.operations, around);
     // As on the wire: a mask that cannot be kept denies.
     let masks = &evaluation.terms.masks;
     let unmaskable = analysis.statements.iter().find_map(|statement| MaskPlan::new(&analysis, statement, masks).err());
     if let ("permit", Some(why)) = (evaluation.verdict, unmaskable) {
-        return undecidable(why, Some(analysis));
+        return undecidable(why, Some(asked));
     }
     let known = snapshot.workload(&workload);
     let explanation = known.map(|known| described(&explain(snapshot, known, &analysis.operations, around)));
     let columns = if evaluation.verdict == "deny" { Vec::new() } else { columns(snapshot, &analysis, &evaluation) };
-    DryRun { evaluation, analysis: Some(analysis), explanation, columns, workload, upstream }
+    DryRun { evaluation, asked: Some(asked), explanation, columns, workload, upstream }
 }
 
 /// Each result column of the statements: from what it is made, and what a mask makes of it.
@@ -101,9 +106,20 @@ fn refused(why: Undecidable, snapshot: &Snapshot) -> Evaluation {
 }
 
 impl DryRun {
+    fn refused(why: Undecidable, snapshot: &Snapshot, asked: Option<Asked>, workload: &Name, upstream: &Name) -> Self {
+        Self {
+            evaluation: refused(why, snapshot),
+            asked,
+            explanation: None,
+            columns: Vec::new(),
+            workload: workload.clone(),
+            upstream: upstream.clone(),
+        }
+    }
+
     /// The members of a decision's audit entry, and the explanation.
     pub(crate) fn entry(&self) -> Value {
-        let operations: Vec<Value> = self.analysis.as_ref().map_or_else(Vec::new, |analysis| {
+        let operations: Vec<Value> = self.asked.as_ref().map_or_else(Vec::new, |asked| {
             let summary = |operation: &kernel::operation::Operation| {
                 json!({
                     "action": operation.action,
@@ -113,7 +129,7 @@ impl DryRun {
                     "facts": &*operation.facts,
                 })
             };
-            analysis.operations.iter().map(summary).collect()
+            asked.operations.iter().map(summary).collect()
         });
         let mut entry = json!({
             "workload": self.workload,
@@ -122,7 +138,7 @@ impl DryRun {
             "verdict": self.evaluation.verdict,
             "terms": self.evaluation.terms,
             "operations": operations,
-            "statement": self.analysis.as_ref().map(|analysis| analysis.template.to_string()),
+            "statement": self.asked.as_ref().map(|asked| asked.template.to_string()),
         });
         if let Some(reason) = &self.evaluation.reason {
             set(&mut entry, "reason", serde_json::to_value(reason).unwrap_or_default());

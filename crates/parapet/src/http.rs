@@ -15,14 +15,17 @@ use gateway::upstream::dial::Dialler;
 use gateway::upstream::fetch::Fetcher;
 use gateway::upstream::origin::Scheme;
 use kernel::ports::Clock;
+use kernel::verdict::Mask;
 use store::database::Database;
 use store::spent::SpentStore;
 use tokio::net::TcpListener;
+use wire::detect::Detector;
 use wire::http::endpoint::Endpoints;
+use wire::http::json_mask::Detect;
 use wire::mask::MaskKey;
 
 use crate::config::Configuration;
-use crate::config::checked::ApiEntry;
+use crate::config::checked::{self, ApiEntry};
 use crate::parts::{CONNECT, mask_key};
 use crate::wiring::{self, House, session_parts};
 
@@ -77,6 +80,7 @@ fn upstream(
         credential: credential.transpose()?,
         cookies: entry.cookies,
         mask_keys: key,
+        detect: detect(entry.detect)?,
         limits: HttpLimits {
             connect: CONNECT,
             answer: entry.answer,
@@ -102,6 +106,16 @@ pub(crate) fn open(
     let looking = Arc::clone(&gateway);
     wiring::background(&host.tasks, "http deadlines", async move { looking.look_after().await });
     Ok(Some(gateway))
+}
+
+/// What finds sensitive values in answers, and what is then done: as in results of databases, what is found is redacted.
+fn detect(configured: checked::Detect) -> anyhow::Result<Option<(Detect, Arc<Detector>)>> {
+    let detect = match configured {
+        checked::Detect::Off => return Ok(None),
+        checked::Detect::Signal => Detect::Signal,
+        checked::Detect::Mask => Detect::Mask(Mask::Redact),
+    };
+    Ok(Some((detect, Arc::new(Detector::new()?))))
 }
 
 /// Listens for clients of HTTP APIs, if that is configured; where.

@@ -104,13 +104,13 @@ async fn what_can_be_used_now_replaces_what_was() {
 async fn a_certificate_of_its_own_is_made_once() {
     let files = Files::new("own");
     let own = ListenerTls::SelfSigned;
-    let first = Certificates::open(Some(&own), &files.folder, none()).await.unwrap().unwrap();
+    let first = Certificates::open("postgres", Some(&own), &files.folder, none()).await.unwrap().unwrap();
     assert!(first.reload(Some(&own), &files.folder, NOW).await.unwrap().is_none());
     let made = fs::read(self_signed_path(&files.folder)).unwrap();
-    Certificates::open(Some(&own), &files.folder, none()).await.unwrap().unwrap();
+    Certificates::open("postgres", Some(&own), &files.folder, none()).await.unwrap().unwrap();
     assert_eq!(fs::read(self_signed_path(&files.folder)).unwrap(), made);
     for without in [None, Some(&ListenerTls::Off)] {
-        assert!(Certificates::open(without, &files.folder, none()).await.unwrap().is_none());
+        assert!(Certificates::open("postgres", without, &files.folder, none()).await.unwrap().is_none());
         assert!(super::files(without, &files.folder).is_empty());
     }
     assert_eq!(super::files(Some(&files.listener), &files.folder).len(), 3);

@@ -1,5 +1,7 @@
 //! `parapet decide`: what would be decided. Nothing reaches the upstream, and nothing is approved.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -26,14 +28,44 @@ pub(super) struct Hypothetical {
     #[arg(long = "on", value_name = "UPSTREAM")]
     upstream: String,
     /// The statement
-    #[arg(long, value_name = "STATEMENT")]
-    sql: String,
+    #[arg(long, value_name = "STATEMENT", required_unless_present = "http", conflicts_with = "http")]
+    sql: Option<String>,
+    /// The HTTP request, such as `POST /v1/refunds`
+    #[arg(long, value_name = "REQUEST")]
+    http: Option<String>,
+    /// A header of the request, `Name: value`; may be repeated
+    #[arg(long = "header", value_name = "HEADER", requires = "http")]
+    headers: Vec<String>,
+    /// The body of the request
+    #[arg(long, value_name = "BODY", requires = "http")]
+    body: Option<String>,
 }
 
 impl Hypothetical {
+    fn headers(&self) -> Result<BTreeMap<&str, &str>, Failure> {
+        let mut headers = BTreeMap::new();
+        for header in &self.headers {
+            let Some((name, value)) = header.split_once(':') else {
+                return Err(Failure::new(Exit::Usage, "PAR0300", "a header is `Name: value`"));
+            };
+            headers.insert(name.trim(), value.trim());
+        }
+        Ok(headers)
+    }
+
     /// What the gateway would decide about it.
     pub(super) async fn decided(&self, globals: &Globals) -> Result<Value, Failure> {
-        let body = json!({ "as": id::read(&self.workload)?, "on": id::read(&self.upstream)?, "sql": self.sql });
+        let mut body = json!({ "as": id::read(&self.workload)?, "on": id::read(&self.upstream)? });
+        match &self.http {
+            None => set(&mut body, "sql", self.sql.clone().unwrap_or_default()),
+            Some(line) => {
+                set(&mut body, "http", line.as_str());
+                set(&mut body, "headers", json!(self.headers()?));
+                if let Some(text) = &self.body {
+                    set(&mut body, "body", text.as_str());
+                }
+            }
+        }
         Client::new(globals)?.post("/v1/decide", &body).await
     }
 }
@@ -41,8 +73,8 @@ impl Hypothetical {
 impl Decide {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         let mut answer = self.request.decided(globals).await?;
-        if verdict(&answer) == Some("ask") {
-            let Hypothetical { workload, upstream, sql } = &self.request;
+        if let (Some("ask"), Some(sql)) = (verdict(&answer), &self.request.sql) {
+            let Hypothetical { workload, upstream, .. } = &self.request;
             // For a shell, with the statement byte for byte: a grant binds it so.
             let quoted = format!("'{}'", sql.replace('\'', "'\\''"));
             let command = format!("parapet approvals request --as {workload} --on {upstream} --sql {quoted}");

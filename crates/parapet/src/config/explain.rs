@@ -29,6 +29,14 @@ pub(crate) fn lines(raw: &Raw, filter: Option<&str>) -> Vec<Line> {
         let segments: Vec<&str> = key.segments().collect();
         collect(raw, raw.root().node(), &segments, String::new(), key, &mut lines);
     }
+    // What an upstream of one protocol cannot have has no value there either.
+    for (name, upstream) in raw.root().section("upstreams").named() {
+        let Some(protocol) = upstream.get("protocol") else { continue };
+        for key in keys::foreign_to(&protocol.text) {
+            let path = format!("upstreams.{name}.{key}");
+            lines.retain(|line| line.key != path || line.layer != Layer::Default.to_string());
+        }
+    }
     lines.retain(|line| filter.is_none_or(|filter| covers(filter, &line.key)));
     lines
 }

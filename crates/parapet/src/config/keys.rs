@@ -71,6 +71,47 @@ impl Key {
     }
 }
 
+/// The keys of an upstream that only one protocol has.
+pub(crate) const OF_PROTOCOL: [(&str, &[&str]); 2] = [
+    (
+        "postgres",
+        &[
+            "address",
+            "database",
+            "user",
+            "password",
+            "tls",
+            "channel_binding",
+            "classes",
+            "label_providers",
+            "max_message",
+        ],
+    ),
+    (
+        "http",
+        &[
+            "url",
+            "hosts",
+            "paths",
+            "openapi",
+            "unlisted",
+            "upgrades",
+            "cookies",
+            "store",
+            "max_body",
+            "answer_timeout",
+            "endpoints",
+            "fields",
+            "credential",
+        ],
+    ),
+];
+
+/// The keys that an upstream of this protocol cannot have.
+pub(crate) fn foreign_to(protocol: &str) -> impl Iterator<Item = &'static str> {
+    OF_PROTOCOL.into_iter().filter(move |(other, _)| *other != protocol).flat_map(|(_, keys)| keys.iter().copied())
+}
+
 /// The key that a variable sets.
 pub(crate) fn for_variable(name: &str) -> Option<&'static Key> {
     ALL.iter().find(|key| key.variable().as_deref() == Some(name))

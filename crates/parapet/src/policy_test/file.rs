@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use kernel::policy::{Disclosure, Mode, Upstream};
 use kernel::workload::{Name, Person, Workload, WorkloadKind, WorkloadStatus};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use crate::dry_run;
 use crate::policy_test::TestFileError;
+use crate::policy_test::apis::{Api, ApiEntry};
 
 /// One `fixtures.yaml`.
 #[derive(Debug, Deserialize)]
@@ -54,11 +57,18 @@ fn environment(named: Option<&Name>) -> Result<Name, String> {
     named.cloned().map_or_else(production, Ok)
 }
 
-/// An upstream, and what is in its database.
+/// An upstream, and what is in its database, or what its API has.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UpstreamEntry {
+    /// Of a database: its name.
+    #[serde(default)]
     pub(super) database: String,
+    /// Of an API: what may be asked of it.
+    http: Option<ApiEntry>,
+    /// The same, understood.
+    #[serde(skip)]
+    pub(super) api: Option<Arc<Api>>,
     environment: Option<Name>,
     #[serde(default)]
     mode: Mode,
@@ -86,10 +96,41 @@ pub(super) struct Test {
     #[serde(rename = "as")]
     pub(super) workload: String,
     pub(super) on: String,
-    pub(super) sql: String,
+    sql: Option<String>,
+    /// A request's line, such as `POST /v1/refunds`.
+    http: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// A body: a text as it is, anything else as JSON.
+    body: Option<serde_json::Value>,
     #[serde(default)]
     pub(super) given: Given,
     pub(super) expect: Expected,
+}
+
+/// What a test asks.
+pub(super) enum Question<'t> {
+    Statement(&'t str),
+    Request(dry_run::Question),
+}
+
+impl Test {
+    /// What it asks: a statement or a request.
+    pub(super) fn question(&self) -> Result<Question<'_>, String> {
+        match (&self.sql, &self.http) {
+            (Some(sql), None) if self.headers.is_empty() && self.body.is_none() => Ok(Question::Statement(sql)),
+            (Some(_), None) => Err("`headers` and `body` are of `http`, not of `sql`".to_owned()),
+            (None, Some(line)) => Ok(Question::Request(dry_run::Question {
+                line: line.clone(),
+                headers: self.headers.clone(),
+                body: self.body.as_ref().map(|body| match body {
+                    serde_json::Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                }),
+            })),
+            _ => Err("it asks by `sql` or by `http`".to_owned()),
+        }
+    }
 }
 
 /// What is true around the request.
@@ -129,6 +170,8 @@ pub(super) struct Expected {
     pub(super) code: Option<String>,
     pub(super) masks: Option<BTreeMap<String, String>>,
     pub(super) rows: Option<u64>,
+    /// What it draws on which policy's budget.
+    pub(super) budgets: Option<BTreeMap<String, u64>>,
     pub(super) quarantine: Option<bool>,
 }
 
@@ -160,6 +203,26 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, TestF
 }
 
 impl Fixtures {
+    /// Is there an upstream that needs tables?
+    pub(super) fn has_databases(&self) -> bool {
+        self.upstreams.values().any(|entry| entry.http.is_none())
+    }
+
+    /// Understands what is said of APIs. Documents are named relative to `folder`.
+    pub(super) fn read_apis(&mut self, folder: &Path) -> Result<(), String> {
+        for (name, entry) in &mut self.upstreams {
+            let at = |why: String| format!("upstream `{name}`: {why}");
+            if entry.http.is_some() == !entry.database.is_empty() {
+                return Err(at("it has a `database` or `http`".to_owned()));
+            }
+            if let Some(api) = &entry.http {
+                let upstream = name.parse().map_err(|_| at("it is not an upstream's name".to_owned()))?;
+                entry.api = Some(Arc::new(Api::new(&upstream, api, folder).map_err(at)?));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn workloads(&self) -> Result<Vec<Workload>, String> {
         let workload = |(name, entry): (&String, &WorkloadEntry)| {
             Ok(Workload {
@@ -187,7 +250,10 @@ impl Fixtures {
                 environment: environment(entry.environment.as_ref())?,
                 mode: entry.mode,
                 disclosure: Disclosure::Full,
-                classes: entry.classes.iter().flat_map(globs).collect(),
+                classes: match &entry.api {
+                    Some(api) => api.classes.clone(),
+                    None => entry.classes.iter().flat_map(globs).collect(),
+                },
             })
         };
         self.upstreams.iter().map(upstream).collect()

@@ -5,13 +5,14 @@
 //! `schema.sql`, the tables of those upstreams.
 //! The analysis and the evaluation are those of the wire; what comes out is a description, never a permit.
 
+mod apis;
 mod catalogue;
 mod ddl;
 mod file;
 mod formats;
 mod report;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +31,8 @@ use wire::postgres::refuse::Sqlstate;
 use wire::sql::Catalogue;
 
 use crate::dry_run;
-use crate::policy_test::file::{Expected, Fixtures, Test};
+use crate::policy_test::apis::Api;
+use crate::policy_test::file::{Expected, Fixtures, Question, Test};
 pub(crate) use crate::policy_test::formats::ReportForm;
 pub(crate) use crate::policy_test::report::Report;
 
@@ -139,15 +141,22 @@ fn run_folder(
 ) -> Result<(), TestFileError> {
     let path = folder.join(TESTS);
     let tests: Vec<Test> = file::read(&path)?;
-    let fixtures: Fixtures = file::read(&folder.join(FIXTURES))?;
+    let mut fixtures: Fixtures = file::read(&folder.join(FIXTURES))?;
     let unreadable = |path: PathBuf| move |error: std::io::Error| TestFileError::Unreadable { path, why: error.kind() };
     let malformed = |file: &str| {
         let path = folder.join(file);
         move |why: String| TestFileError::Malformed { path, why }
     };
     let schema = folder.join(SCHEMA);
-    let text = std::fs::read_to_string(&schema).map_err(unreadable(schema))?;
-    let tables = ddl::tables(&text).map_err(malformed(SCHEMA))?;
+    // A folder whose upstreams are all APIs needs no tables.
+    let tables = if schema.is_file() || fixtures.has_databases() {
+        let text = std::fs::read_to_string(&schema).map_err(unreadable(schema))?;
+        ddl::tables(&text).map_err(malformed(SCHEMA))?
+    } else {
+        Vec::new()
+    };
+    fixtures.read_apis(folder).map_err(malformed(FIXTURES))?;
+    let mut systems: BTreeMap<String, System> = BTreeMap::new();
     let parts = SnapshotParts {
         epoch: 1,
         policies: policy_files(folders).map_err(unreadable(folder.to_owned()))?,
@@ -164,8 +173,17 @@ fn run_folder(
         let in_test = |why: String| malformed(TESTS)(format!("test `{}`: {why}", test.name.value));
         let entry = fixtures.upstreams.get(&test.on);
         let entry = entry.ok_or_else(|| in_test(format!("upstream `{}` is not in {FIXTURES}", test.on)))?;
-        let catalogue = catalogue::build(entry, &tables).map_err(malformed(SCHEMA))?;
-        let decided = decide(&snapshot, &test, &catalogue).map_err(in_test)?;
+        let system = match systems.get(&test.on) {
+            Some(known) => known,
+            None => {
+                let system = match &entry.api {
+                    Some(api) => System::Api(api.clone()),
+                    None => System::Database(catalogue::build(entry, &tables).map_err(malformed(SCHEMA))?),
+                };
+                systems.entry(test.on.clone()).or_insert(system)
+            }
+        };
+        let decided = decide(&snapshot, &test, system).map_err(in_test)?;
         report.count(&decided);
         report.outcomes.push(Outcome {
             name: test.name.value.clone(),
@@ -176,6 +194,13 @@ fn run_folder(
         });
     }
     Ok(())
+}
+
+/// What a test's request is asked of.
+#[derive(Debug)]
+enum System {
+    Database(Catalogue),
+    Api(Arc<Api>),
 }
 
 /// What a test's request came to.
@@ -223,7 +248,8 @@ impl std::fmt::Display for Decided {
     }
 }
 
-fn decide(snapshot: &Snapshot, test: &Test, catalogue: &Catalogue) -> Result<Decided, String> {
+fn decide(snapshot: &Snapshot, test: &Test, system: &System) -> Result<Decided, String> {
+    let asked = test.question()?;
     let workload: Name = test.workload.parse().map_err(|_| "`as` is not a name")?;
     let upstream: Name = test.on.parse().map_err(|_| "`on` is not a name")?;
     let known = snapshot.workload(&workload).ok_or("the workload in `as` is not in the fixtures")?;
@@ -233,12 +259,24 @@ fn decide(snapshot: &Snapshot, test: &Test, catalogue: &Catalogue) -> Result<Dec
     let others = snapshot.workloads().filter(|other| other.name != workload).map(|other| Workload::clone(other));
     let snapshot = &snapshot.with_workloads(2, others.chain([given]).collect());
     let around = circumstances(test)?;
-    let dry_run::DryRun { evaluation, analysis, .. } =
-        dry_run::run(snapshot, catalogue, &workload, &upstream, &test.sql, &around);
-    let operations = analysis.map(|analysis| analysis.operations).unwrap_or_default();
+    let dry_run::DryRun { evaluation, asked, .. } = match (asked, system) {
+        (Question::Statement(sql), System::Database(catalogue)) => {
+            dry_run::run(snapshot, catalogue, &workload, &upstream, sql, &around)
+        }
+        (Question::Request(question), System::Api(api)) => {
+            api.of(&upstream).ask(snapshot, &workload, &question, &around)
+        }
+        (Question::Statement(_), System::Api(_)) => return Err("`sql` is asked of a database, and `on` is none".into()),
+        (Question::Request(_), System::Database(_)) => {
+            return Err("`http` is asked of an API, and `on` is none".into());
+        }
+    };
+    let operations = asked.map(|asked| asked.operations).unwrap_or_default();
     let masked = |(index, mask, _): &(usize, kernel::verdict::Mask, Arc<str>)| {
-        let operation = operations.get(*index)?;
-        Some((operation.resource.path.join("."), mask.as_str()))
+        let resource = &operations.get(*index)?.resource;
+        // A field is known by its path in the answer.
+        let name = if resource.kind.is_http() { resource.name().to_owned() } else { resource.path.join(".") };
+        Some((name, mask.as_str()))
     };
     let masks = evaluation.terms.masks.iter().filter_map(masked).collect();
     // What cannot be decided was decided by no operation.
@@ -320,6 +358,16 @@ fn differences(expected: &Expected, decided: &Decided) -> Vec<Difference> {
             };
             let expected = shown(&mut masks.iter().map(|(name, mask)| format!("{name}: {mask}")));
             differ("masks", expected, shown(&mut decided.masks.iter().map(|(name, mask)| format!("{name}: {mask}"))));
+        }
+    }
+    if let Some(budgets) = &expected.budgets {
+        let drawn = |budget: &kernel::verdict::Budget| (budget.by.policy.to_string(), budget.draws());
+        let came: BTreeMap<String, u64> = decided.evaluation.terms.budgets.iter().map(drawn).collect();
+        if came != *budgets {
+            let shown = |all: &BTreeMap<String, u64>| {
+                all.iter().map(|(policy, drawn)| format!("{policy}: {drawn}")).collect::<Vec<_>>().join(", ")
+            };
+            differ("budgets", shown(budgets), shown(&came));
         }
     }
     let quarantined = matches!(decided.evaluation.reason, Some(DenyReason::Quarantine(_)));

@@ -6,6 +6,8 @@
 mod credential;
 mod endpoints;
 
+pub(crate) use endpoints::assemble;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,23 +69,6 @@ pub(crate) struct ApiEntry {
     /// How many sessions may be open at once.
     pub(crate) max_sessions: u32,
 }
-
-/// The keys of an upstream that only `protocol = "http"` has.
-pub(super) const KEYS: [&str; 13] = [
-    "url",
-    "hosts",
-    "paths",
-    "openapi",
-    "unlisted",
-    "upgrades",
-    "cookies",
-    "store",
-    "max_body",
-    "answer_timeout",
-    "endpoints",
-    "fields",
-    "credential",
-];
 
 pub(super) fn one(section: &Section<'_>, shared: Shared, problems: &mut Vec<Problem>) -> Option<ApiEntry> {
     let before = problems.len();

@@ -8,13 +8,15 @@ mod egress;
 mod http;
 mod identity;
 mod listeners;
+mod pdp;
 mod signals;
 mod templates;
 mod upstreams;
 
 pub(crate) use audit::AuditPart;
 pub(crate) use egress::EgressPart;
-pub(crate) use http::{ApiEntry, HttpListener};
+pub(crate) use http::{ApiEntry, HttpListener, assemble};
+pub(crate) use pdp::PdpPart;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -46,6 +48,8 @@ pub(crate) struct Configuration {
     pub(crate) egress: Option<EgressPart>,
     /// The token endpoint, if there is one.
     pub(crate) tokens: Option<TokenListener>,
+    /// The decision point, if there is one.
+    pub(crate) pdp: Option<PdpPart>,
     /// The audit log.
     pub(crate) audit: AuditPart,
     /// Folders of policies, all of which exist.
@@ -323,11 +327,12 @@ pub(crate) struct PersonEntry {
 
 impl Configuration {
     /// The listeners that end TLS for workloads, by their tables, with how their connections are protected.
-    pub(crate) fn listeners(&self) -> [(&'static str, Option<&ListenerTls>); 3] {
+    pub(crate) fn listeners(&self) -> [(&'static str, Option<&ListenerTls>); 4] {
         [
             ("postgres", self.postgres.as_ref().map(|listener| &listener.tls)),
             ("http", self.http.as_ref().map(|listener| &listener.tls)),
             ("egress", self.egress.as_ref().map(|egress| &egress.tls)),
+            ("pdp", self.pdp.as_ref().map(|pdp| &pdp.tls)),
         ]
     }
 
@@ -353,6 +358,7 @@ pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configurat
     let http = listeners::http(&root.section("http"), problems);
     let egress = egress::egress(&root.section("egress"), &root.section("upstreams"), problems);
     let tokens = listeners::tokens(&root.section("tokens"), problems);
+    let pdp = pdp::pdp(&root.section("pdp"), problems);
     let upstreams = upstreams::all(&root.section("upstreams"), problems);
     let policy_folders = listeners::policy_folders(&root.section("policies"), problems);
     let workloads = identity::workloads(&root.section("workloads"), problems);
@@ -381,6 +387,7 @@ pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configurat
         http: http?,
         egress: egress?,
         tokens: tokens?,
+        pdp: pdp?,
         audit: audit?,
         policy_folders: policy_folders?,
         upstreams: databases,

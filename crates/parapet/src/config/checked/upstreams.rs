@@ -83,18 +83,14 @@ fn twice(section: &Section<'_>, apis: &[ApiEntry], problems: &mut Vec<Problem>) 
     }
 }
 
-/// The keys of an upstream that only `protocol = "postgres"` has.
-const POSTGRES_KEYS: [&str; 9] =
-    ["address", "database", "user", "password", "tls", "channel_binding", "classes", "label_providers", "max_message"];
-
 fn one(label: &str, section: &Section<'_>, all: &mut Upstreams, problems: &mut Vec<Problem>) {
     let words = [("postgres", Protocol::Postgres), ("http", Protocol::Http)];
     let protocol = choose(section, "protocol", &words, problems);
     let shared = shared(label, section, problems);
     let Some(protocol) = protocol else { return };
-    let (required, foreign): (&[&'static str], &[&'static str]) = match protocol {
-        Protocol::Postgres => (&["address", "database", "user"], &http::KEYS),
-        Protocol::Http => (&["url"], &POSTGRES_KEYS),
+    let (word, required): (&str, &[&'static str]) = match protocol {
+        Protocol::Postgres => ("postgres", &["address", "database", "user"]),
+        Protocol::Http => ("http", &["url"]),
     };
     for key in required {
         if !section.section(key).exists() {
@@ -103,12 +99,12 @@ fn one(label: &str, section: &Section<'_>, all: &mut Upstreams, problems: &mut V
             problems.push(Problem::new("PAR0403", &section.place(), message).key_only().help(about));
         }
     }
-    for key in foreign {
+    for key in keys::foreign_to(word) {
         let set = section.section(key);
         if set.exists() {
             let problem =
                 Problem::new("PAR0402", &set.place(), format!("`{key}` means nothing in `upstreams.{label}`"));
-            problems.push(problem.key_only().help("its `protocol` is another; `postgres` unless set"));
+            problems.push(problem.key_only().help(format!("its `protocol` is `{word}`")));
         }
     }
     match protocol {

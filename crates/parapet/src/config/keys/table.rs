@@ -34,6 +34,63 @@ pub(crate) const ALL: &[Key] = &[
         Kind::Text,
         "what workloads call it, and the `iss` of its tokens; unless set, `gateway.public_url` is the `iss`",
     ),
+    key("pdp.listen", Kind::Text, "address of the decision point (AuthZEN, ext_authz, auth_request); none unless set"),
+    defaulted(
+        "pdp.tls",
+        Kind::TextOrTable,
+        "self-signed",
+        "`self-signed`, `spiffe` (the gateway's own SVID), `off` (loopback only), or a table with a certificate and its key",
+    ),
+    required("pdp.tls.certificate", Kind::Text, "PEM file of the certificate chain, leaf first"),
+    Key {
+        required: true,
+        ..secret("pdp.tls.key", "where the private key is: `file:///…`, `env://NAME` or `command:///…`")
+    },
+    key("pdp.tls.client_ca", Kind::Text, "PEM file of the authorities whose client certificates are accepted"),
+    key(
+        "pdp.url",
+        Kind::Text,
+        "what callers call it, as its metadata say; scheme and address of the listener unless set",
+    ),
+    key("pdp.subjects", Kind::List, "types of subjects that are workloads, besides `workload`"),
+    secret("pdp.callers.*.token_hash", "`sha256:` and the hash of the token by which the caller proves itself"),
+    key(
+        "pdp.callers.*.workload",
+        Kind::Text,
+        "the workload that the caller proves to be, instead of a token of its own",
+    ),
+    defaulted(
+        "pdp.callers.*.may",
+        Kind::List,
+        "[\"evaluate\"]",
+        "what it may use: `evaluate`, `search`, `request` (approvals), `check` (pass on its clients' requests, as a proxy)",
+    ),
+    key("pdp.callers.*.upstreams", Kind::List, "the upstreams that it may ask about; every one unless set"),
+    defaulted(
+        "pdp.callers.*.disclosure",
+        Kind::Text,
+        "policy",
+        "what it is told: `full` (policy, reason, hint), `policy` or `id`; never more than the upstream's own",
+    ),
+    defaulted(
+        "pdp.callers.*.headers",
+        Kind::Text,
+        "x-original",
+        "the headers by which it passes on a request line for `auth_request`: `x-original` or `x-forwarded`",
+    ),
+    defaulted(
+        "pdp.callers.*.certificates",
+        Kind::Boolean,
+        "false",
+        "is its word taken that the key of its client's certificate, which it passes on, was proved to it?",
+    ),
+    required("pdp.resources.*.upstream", Kind::Text, "the upstream that a type of resources of the callers' own is of"),
+    key(
+        "pdp.resources.*.actions",
+        Kind::TextMap,
+        "what each of the callers' actions is: a method and a path template, such as `PUT /records/{id}`",
+    ),
+    key("pdp.resources.*.ids", Kind::List, "ids that a search goes through"),
     key("postgres.listen", Kind::Text, "address on which PostgreSQL clients connect; without it there is no listener"),
     defaulted(
         "postgres.tls",
@@ -65,7 +122,11 @@ pub(crate) const ALL: &[Key] = &[
         ..secret("http.tls.key", "where the private key is: `file:///…`, `env://NAME` or `command:///…`")
     },
     key("http.tls.client_ca", Kind::Text, "PEM file of the authorities whose client certificates are accepted"),
-    key("egress.listen", Kind::Text, "address on which jobs reach the outside by `HTTPS_PROXY`; without it there is none"),
+    key(
+        "egress.listen",
+        Kind::Text,
+        "address on which jobs reach the outside by `HTTPS_PROXY`; without it there is none",
+    ),
     defaulted(
         "egress.tls",
         Kind::TextOrTable,
@@ -81,18 +142,17 @@ pub(crate) const ALL: &[Key] = &[
     defaulted("egress.name", Kind::Text, "internet", "the upstream that policies see: `Upstream::\"internet\"`"),
     required("egress.environment", Kind::Text, "the environment that it stands in, such as `production`"),
     defaulted("egress.mode", Kind::Text, "enforce", "`enforce`, or `observe` while it is learnt what jobs reach"),
-    defaulted(
-        "egress.disclosure",
-        Kind::Text,
-        "full",
-        "how much a refusal tells the client: `full`, `policy` or `id`",
-    ),
+    defaulted("egress.disclosure", Kind::Text, "full", "how much a refusal tells the client: `full`, `policy` or `id`"),
     key(
         "egress.allow",
         Kind::List,
         "networks that may be reached besides the public internet, such as `10.20.0.0/16`; none unless set",
     ),
-    key("egress.hosts", Kind::TextMap, "addresses of hosts that are not looked up: `\"repo.internal\" = \"10.20.0.7\"`"),
+    key(
+        "egress.hosts",
+        Kind::TextMap,
+        "addresses of hosts that are not looked up: `\"repo.internal\" = \"10.20.0.7\"`",
+    ),
     defaulted(
         "egress.intercept",
         Kind::Boolean,
