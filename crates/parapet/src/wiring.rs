@@ -43,7 +43,7 @@ use crate::config::{Configuration, Problems};
 use crate::signals::SignalHouse;
 use crate::snapshots::Publisher;
 use crate::task_house::{self, TaskHouse};
-use crate::{WORKER_STACK, admin, audit, classes, descriptors, dev_issuer, http, logs, parts, signals};
+use crate::{WORKER_STACK, admin, audit, classes, descriptors, dev_issuer, egress, http, logs, parts, pdp, signals};
 
 /// Where the configuration comes from, for a reload: how to read it, and the files that it stands in.
 pub(crate) struct Origin {
@@ -69,8 +69,12 @@ pub(crate) struct Ready {
     pub(crate) postgres: Option<SocketAddr>,
     /// Where clients of HTTP APIs connect.
     pub(crate) http: Option<SocketAddr>,
+    /// Where jobs reach the outside.
+    pub(crate) egress: Option<SocketAddr>,
     /// Where workloads exchange attestations for tokens.
     pub(crate) tokens: Option<SocketAddr>,
+    /// Where others ask what policy says.
+    pub(crate) pdp: Option<SocketAddr>,
     /// Where security events are pushed, and ours are read.
     pub(crate) signals: Option<SocketAddr>,
     /// Where the audit log is shown to strangers.
@@ -314,10 +318,9 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
             Some(listen_postgres(host(), gateway, listener.listen).await?)
         }
     };
-    let http = match &configuration.http {
-        None => None,
-        Some(listener) => Some(http::serve(host(), &house, &database, public_url, listener.listen).await?),
-    };
+    let apis = http::open(&host(), &house, &database, &public_url)?;
+    let http = http::serve(host(), &house, apis.as_ref()).await?;
+    let egress = egress::serve(host(), &house, &database, &public_url, apis).await?;
     // The first statement should not find an empty catalogue.
     for upstream in &house.upstreams {
         upstream.refresh(&house.dialler).await;
@@ -331,11 +334,15 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
             Some(task_house::serve(host(), &house, listener, offer).await?)
         }
     };
-    let admin = admin::serve(&tasks, &house, admin, [("postgres", postgres), ("http", http)])?;
+    let pdp = match &configuration.pdp {
+        None => None,
+        Some(settings) => Some(pdp::serve(host(), &house, &database, public_url, settings).await?),
+    };
+    let admin = admin::serve(&tasks, &house, admin, [("postgres", postgres), ("http", http), ("pdp", pdp), ("egress", egress)])?;
     let policies = publisher.current().policies().len();
-    let ready = Ready { admin, postgres, http, tokens, signals, tlog, policies };
+    let ready = Ready { admin, postgres, http, egress, tokens, pdp, signals, tlog, policies };
     announce(&state, &ready)?;
-    tracing::info!(%admin, ?postgres, ?http, policies, "ready");
+    tracing::info!(%admin, ?postgres, ?http, ?egress, policies, "ready");
     Ok(Running {
         ready,
         tasks,
@@ -508,7 +515,9 @@ fn announce(state: &Path, ready: &Ready) -> anyhow::Result<()> {
         "admin": ready.admin.to_string(),
         "postgres": ready.postgres.map(|address| address.to_string()),
         "http": ready.http.map(|address| address.to_string()),
+        "egress": ready.egress.map(|address| address.to_string()),
         "tokens": ready.tokens.map(|address| address.to_string()),
+        "pdp": ready.pdp.map(|address| address.to_string()),
         "signals": ready.signals.map(|address| address.to_string()),
         "tlog": ready.tlog.map(|address| address.to_string()),
     });

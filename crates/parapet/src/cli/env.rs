@@ -6,8 +6,9 @@ use kernel::workload::Name;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
-use crate::cli::client::{Client, named, state_folder};
+use crate::cli::client::{Client, encoded, named, state_folder};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::output;
@@ -63,28 +64,22 @@ impl Access {
     pub(super) async fn variables(&self, workload: &Name, globals: &Globals) -> Result<Variables, Failure> {
         let client = Client::new(globals)?;
         let status = client.get("/v1/status").await?;
-        let listener = listener(&status)?;
+        let (postgres, egress) = (listener(&status, "postgres"), listener(&status, "egress"));
+        if postgres.is_none() && egress.is_none() {
+            let failure =
+                Failure::new(Exit::Unreachable, "PAR0304", "the gateway has no PostgreSQL listener, and no egress");
+            return Err(failure.help("set `postgres.listen` or `egress.listen` in parapet.toml"));
+        }
         let token = self.credential(workload, &client, globals).await?;
-        let plain = |text: String| Secret::new(text);
-        let mut variables = vec![
-            ("PGHOST", plain(listener.host)),
-            ("PGPORT", plain(listener.port)),
-            ("PGUSER", plain(workload.to_string())),
-            ("PGPASSWORD", token),
-        ];
-        if let Some(upstream) = self.upstream.clone().or_else(|| only_upstream(&status)) {
-            variables.push(("PGDATABASE", plain(upstream)));
+        let mut variables = Vec::new();
+        if let Some(egress) = egress {
+            let state = state_folder(globals);
+            outward(&egress, workload, &token, &crate::egress::authority_path(&state), &mut variables);
         }
-        match listener.certificate {
-            Some(certificate) => {
-                variables.push(("PGSSLMODE", plain("verify-full".to_owned())));
-                variables.push(("PGSSLROOTCERT", plain(certificate)));
-            }
-            None if listener.tls => variables.push(("PGSSLMODE", plain("require".to_owned()))),
-            None => variables.push(("PGSSLMODE", plain("disable".to_owned()))),
+        if let Some(postgres) = postgres {
+            let upstream = self.upstream.clone().or_else(|| only_upstream(&status));
+            inward(postgres, workload, token, upstream, &mut variables);
         }
-        // The token is the password: the client must not look for another, or offer a Kerberos ticket.
-        variables.push(("PGGSSENCMODE", plain("disable".to_owned())));
         Ok(Variables(variables))
     }
 
@@ -139,20 +134,86 @@ struct Listener {
     certificate: Option<String>,
 }
 
-fn listener(status: &Value) -> Result<Listener, Failure> {
+fn plain(text: impl Into<String>) -> Secret<String> {
+    Secret::new(text.into())
+}
+
+/// What clients of PostgreSQL read.
+fn inward(
+    listener: Listener,
+    workload: &Name,
+    token: Secret<String>,
+    upstream: Option<String>,
+    variables: &mut Vec<(&'static str, Secret<String>)>,
+) {
+    variables.extend([
+        ("PGHOST", plain(listener.host)),
+        ("PGPORT", plain(listener.port)),
+        ("PGUSER", plain(workload.to_string())),
+        ("PGPASSWORD", token),
+    ]);
+    variables.extend(upstream.map(|upstream| ("PGDATABASE", plain(upstream))));
+    match listener.certificate {
+        Some(certificate) => {
+            variables.push(("PGSSLMODE", plain("verify-full")));
+            variables.push(("PGSSLROOTCERT", plain(certificate)));
+        }
+        None if listener.tls => variables.push(("PGSSLMODE", plain("require"))),
+        None => variables.push(("PGSSLMODE", plain("disable"))),
+    }
+    // The token is the password: the client must not look for another, or offer a Kerberos ticket.
+    variables.push(("PGGSSENCMODE", plain("disable")));
+}
+
+/// Whatever replaces a client's authorities is given those of this machine too; Node adds to its own.
+const AUTHORITIES: [&str; 8] = [
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "PIP_CERT",
+    "CARGO_HTTP_CAINFO",
+    "AWS_CA_BUNDLE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+];
+
+/// What clients of HTTP read: the egress as their proxy, with the token as its password, and whom to trust. Both cases of a
+/// variable, since programs differ (curl reads `http_proxy` in lower case only).
+fn outward(
+    listener: &Listener,
+    workload: &Name,
+    token: &Secret<String>,
+    authority: &std::path::Path,
+    variables: &mut Vec<(&'static str, Secret<String>)>,
+) {
+    let scheme = if listener.tls { "https" } else { "http" };
+    let (user, password) = (encoded(workload.as_str()), Zeroizing::new(encoded(token.expose())));
+    let host = if listener.host.contains(':') { format!("[{}]", listener.host) } else { listener.host.clone() };
+    let url = Zeroizing::new(format!("{scheme}://{user}:{}@{host}:{}", *password, listener.port));
+    for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
+        variables.push((name, plain(url.as_str())));
+    }
+    for name in ["NO_PROXY", "no_proxy"] {
+        variables.push((name, plain("localhost,127.0.0.1,::1")));
+    }
+    // Node reads the variables above only then.
+    variables.push(("NODE_USE_ENV_PROXY", plain("1")));
+    if authority.is_file() {
+        let bundle = authority.with_file_name("bundle.pem").display().to_string();
+        variables.push(("NODE_EXTRA_CA_CERTS", plain(authority.display().to_string())));
+        variables.extend(AUTHORITIES.map(|name| (name, plain(bundle.as_str()))));
+    }
+}
+
+fn listener(status: &Value, protocol: &str) -> Option<Listener> {
     let listeners = status.get("listeners").map(output::items).unwrap_or_default();
-    let postgres =
-        listeners.iter().find(|listener| listener.get("protocol").and_then(Value::as_str) == Some("postgres"));
-    let address = postgres.and_then(|listener| listener.get("address")).and_then(Value::as_str);
-    let address: Option<std::net::SocketAddr> = address.and_then(|address| address.parse().ok());
-    let (Some(postgres), Some(address)) = (postgres, address) else {
-        let failure = Failure::new(Exit::Unreachable, "PAR0304", "the gateway has no PostgreSQL listener");
-        return Err(failure.help("set `postgres.listen` in parapet.toml"));
-    };
-    let text = |member: &str| postgres.get(member).and_then(Value::as_str).map(str::to_owned);
-    let tls = postgres.get("tls").is_some_and(|tls| !matches!(tls, Value::Bool(false) | Value::Null) && tls != "off");
+    let is = |listener: &&Value| listener.get("protocol").and_then(Value::as_str) == Some(protocol);
+    let found = listeners.iter().find(is)?;
+    let address: std::net::SocketAddr = found.get("address")?.as_str()?.parse().ok()?;
+    let tls = found.get("tls").is_some_and(|tls| !matches!(tls, Value::Bool(false) | Value::Null) && tls != "off");
     let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
-    Ok(Listener { host, port: address.port().to_string(), tls, certificate: text("certificate") })
+    let certificate = found.get("certificate").and_then(Value::as_str).map(str::to_owned);
+    Some(Listener { host, port: address.port().to_string(), tls, certificate })
 }
 
 fn only_upstream(status: &Value) -> Option<String> {
@@ -187,9 +248,23 @@ mod tests {
             "listeners": [{ "protocol": "postgres", "address": "0.0.0.0:15432", "tls": true, "certificate": "/s/ca.pem" }],
             "upstreams": ["shop-db"],
         });
-        let listener = listener(&status).unwrap();
+        let listener = listener(&status, "postgres").unwrap();
         assert_eq!((listener.host.as_str(), listener.port.as_str(), listener.tls), ("127.0.0.1", "15432", true));
         assert_eq!(listener.certificate.as_deref(), Some("/s/ca.pem"));
         assert_eq!(only_upstream(&status).as_deref(), Some("shop-db"));
+        assert!(super::listener(&status, "egress").is_none());
+    }
+
+    #[test]
+    fn the_egress_is_the_proxy_and_the_token_its_password() {
+        let listener =
+            Listener { host: "127.0.0.1".to_owned(), port: "18082".to_owned(), tls: false, certificate: None };
+        let mut variables = Vec::new();
+        let (workload, token) = ("job-1".parse().unwrap(), Secret::new("a/b+c".to_owned()));
+        outward(&listener, &workload, &token, std::path::Path::new("/nowhere/ca.pem"), &mut variables);
+        let value =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.expose().clone());
+        assert_eq!(value("https_proxy").as_deref(), Some("http://job-1:a%2Fb%2Bc@127.0.0.1:18082"));
+        assert_eq!(value("SSL_CERT_FILE"), None);
     }
 }

@@ -2,6 +2,7 @@
 
 mod clients;
 mod conformance;
+mod egress;
 mod hazards;
 mod masks;
 mod memory;

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kernel::ports::Clock;
 use kernel::time::{Timestamp, civil_from_days};
 use rcgen::{
@@ -42,6 +44,25 @@ impl From<rcgen::Error> for InvalidAuthority {
     fn from(_: rcgen::Error) -> Self {
         Self::NotMade
     }
+}
+
+/// The authorities that the operating system trusts, as PEM: for variables that replace a client's authorities instead of
+/// adding to them. Reads files.
+pub fn system_authorities() -> String {
+    let found = rustls_native_certs::load_native_certs();
+    let mut text = String::new();
+    for certificate in found.certs {
+        let encoded = STANDARD.encode(&certificate);
+        text.push_str("-----BEGIN CERTIFICATE-----\n");
+        for (index, char) in encoded.chars().enumerate() {
+            if index > 0 && index % 64 == 0 {
+                text.push('\n');
+            }
+            text.push(char);
+        }
+        text.push_str("\n-----END CERTIFICATE-----\n");
+    }
+    text
 }
 
 /// An authority that was just made, as PEM.

@@ -38,7 +38,7 @@ use crate::tls::Offer;
 use crate::upstream::address::Reach;
 use crate::upstream::dial::Dialler;
 
-pub use self::authority::{CertificateAuthority, InvalidAuthority};
+pub use self::authority::{CertificateAuthority, InvalidAuthority, Made, system_authorities};
 
 /// The protocol's name in lists and in the log.
 pub(crate) const PROTOCOL: &str = "egress";

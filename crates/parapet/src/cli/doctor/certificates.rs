@@ -12,6 +12,7 @@ use super::{line, warning};
 use crate::certificates::self_signed_path;
 use crate::config::Configuration;
 use crate::config::checked::{ListenerTls, SecretSource, UpstreamTls};
+use crate::egress::authority_path;
 
 /// How long before its end a certificate should be renewed.
 const SOON: Duration = Duration::from_secs(14 * 86_400);
@@ -46,6 +47,13 @@ pub(super) fn certificates(configuration: &Configuration, now: Timestamp) -> Vec
                 });
                 lines.extend(client_ca.as_deref().map(|path| certificate("client authorities", path, now)));
             }
+        }
+    }
+    if configuration.egress.as_ref().is_some_and(|egress| egress.intercept) {
+        let path = authority_path(&configuration.gateway.state);
+        // It is made at the first start.
+        if path.is_file() {
+            lines.push(certificate("egress authority", &path, now));
         }
     }
     for api in &configuration.apis {

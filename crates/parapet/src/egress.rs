@@ -1,0 +1,110 @@
+//! The egress gateway, joined: its listener, and the certificate authority in the state folder that clients are told to trust.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use gateway::listen::{Host, accept_loop};
+use gateway::protocol::egress::{
+    CertificateAuthority, EgressGateway, EgressSettings, Interception, system_authorities,
+};
+use gateway::protocol::http::HttpGateway;
+use gateway::upstream::address::Reach;
+use kernel::ports::Clock;
+use store::database::Database;
+use tokio::net::TcpListener;
+use zeroize::Zeroizing;
+
+use crate::config::checked::{EgressPart, ListenerTls};
+use crate::wiring::{self, House, session_parts};
+use crate::{certificates, dev_issuer, http};
+
+/// So many connections are served at once, whatever becomes of them.
+const MOST_CONNECTIONS: usize = 10_000;
+
+/// The certificate of the authority, which clients are to trust.
+pub(crate) fn authority_path(state: &Path) -> PathBuf {
+    state.join("egress/ca.pem")
+}
+
+/// The same with the authorities that this machine trusts, for variables that replace a client's authorities.
+pub(crate) fn bundle_path(state: &Path) -> PathBuf {
+    state.join("egress/bundle.pem")
+}
+
+fn key_path(state: &Path) -> PathBuf {
+    state.join("egress/ca.key")
+}
+
+/// Serves the egress, if it is configured; where it listens.
+pub(crate) async fn serve(
+    host: Host,
+    house: &Arc<House>,
+    database: &Database,
+    public_url: &Arc<str>,
+    apis: Option<Arc<HttpGateway>>,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let configuration = house.configuration();
+    let Some(part) = &configuration.egress else { return Ok(None) };
+    let parts = session_parts(house, database, Arc::clone(public_url));
+    let settings = EgressSettings {
+        name: part.upstream.name.clone(),
+        reach: reach(part),
+        max_sessions: part.max_sessions as usize,
+    };
+    let (tls, dialler) = (house.offer("egress"), house.dialler.clone());
+    let mut gateway = EgressGateway::new(parts, http::logins(house), dialler, tls, settings);
+    if part.intercept {
+        let authority = authority(&configuration.gateway.state, &part.tls, &house.clock)?;
+        if let Some(http) = apis {
+            gateway = gateway.with_interception(Interception { http, authority: Arc::new(authority) });
+        }
+    }
+    let gateway = Arc::new(gateway);
+    let address = part.listen;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("`egress.listen`: {address}"))?;
+    let bound = listener.local_addr()?;
+    let tasks = host.tasks.clone();
+    let looking = Arc::clone(&gateway);
+    wiring::background(&tasks, "egress idleness", async move { looking.look_after().await });
+    let accept = accept_loop(listener, MOST_CONNECTIONS, host, "egress connection", move |stream, peer| {
+        let gateway = Arc::clone(&gateway);
+        async move { gateway.handle(stream, peer).await }
+    });
+    tasks.spawn("egress listener", accept);
+    Ok(Some(bound))
+}
+
+fn reach(part: &EgressPart) -> Reach {
+    let mut hosts: HashMap<String, Vec<IpAddr>> = HashMap::new();
+    for (name, address) in &part.hosts {
+        hosts.entry(name.clone()).or_default().push(*address);
+    }
+    Reach::new(part.allow.clone(), hosts)
+}
+
+/// Reads the authority, or makes it, and writes what clients are told to trust.
+fn authority(state: &Path, tls: &ListenerTls, clock: &Arc<dyn Clock>) -> anyhow::Result<CertificateAuthority> {
+    let (certificate, key) = (authority_path(state), key_path(state));
+    if !key.is_file() || !certificate.is_file() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(state.join("egress"))?;
+        let label = format!("{:08x}", clock.random() >> 32);
+        let made = CertificateAuthority::make(&label, clock.now())?;
+        dev_issuer::write_private(&key, made.key.as_bytes())?;
+        fs::write(&certificate, &made.certificate)?;
+    }
+    let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    let (text, key) = (read(&certificate)?, Zeroizing::new(read(&key)?));
+    let authority = CertificateAuthority::new(&text, &key, Arc::clone(clock))
+        .with_context(|| format!("the egress's certificate authority in {}", state.join("egress").display()))?;
+    let mut bundle = system_authorities() + &text;
+    if *tls == ListenerTls::SelfSigned {
+        bundle += &read(&certificates::self_signed_path(state))?;
+    }
+    fs::write(bundle_path(state), bundle)?;
+    Ok(authority)
+}

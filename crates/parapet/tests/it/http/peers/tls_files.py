@@ -1,0 +1,45 @@
+"""Real HTTPS and HTTP servers of files, for what goes out through the egress.
+
+    python tls_files.py FOLDER        FOLDER holds server.crt, server.key and web/
+
+Says {"tls": PORT, "plain": PORT} when they listen, and for each request its path and headers.
+"""
+
+import functools
+import http.server
+import json
+import pathlib
+import ssl
+import sys
+import threading
+
+folder = pathlib.Path(sys.argv[1])
+
+
+class Files(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        print(json.dumps({"path": self.path, "tls": isinstance(self.connection, ssl.SSLSocket), "headers": headers}), flush=True)
+        super().do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+def serve(context=None):
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Files, directory=str(folder / "web"))
+    )
+    server.daemon_threads = True
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_address[1]
+
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(folder / "server.crt", folder / "server.key")
+print(json.dumps({"tls": serve(context), "plain": serve()}), flush=True)
+sys.stdin.read()
