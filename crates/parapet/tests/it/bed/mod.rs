@@ -3,18 +3,23 @@
 //! Every test starts its own and owns it until the end. On failure the folder and its logs stay, and the path is printed.
 //! A server or driver that the machine lacks is a visible skip; with `CI=true` it is a failure.
 
+pub(crate) mod api;
+pub(crate) mod authority;
 pub(crate) mod clients;
 pub(crate) mod folder;
 pub(crate) mod gateway;
 pub(crate) mod issuer;
 pub(crate) mod keys;
+pub(crate) mod peer;
 pub(crate) mod postgres;
 pub(crate) mod raw;
+pub(crate) mod raw_http;
 pub(crate) mod shapes;
 pub(crate) mod shop;
 pub(crate) mod spire;
 pub(crate) mod superuser;
 pub(crate) mod transmitter;
+pub(crate) mod tripwire;
 pub(crate) mod wait;
 
 use std::time::Duration;

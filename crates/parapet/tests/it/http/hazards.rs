@@ -5,6 +5,7 @@ mod authority;
 mod bodies;
 mod frames;
 mod framing;
+mod graphql;
 mod headers;
 mod parts;
 mod paths;
