@@ -304,7 +304,9 @@ fn service(
     let caller = Arc::clone(caller);
     service_fn(move |request| -> Exchange {
         let caller = Arc::clone(&caller);
-        Box::pin(async move { Ok(exchange::exchange(&caller, request).await) })
+        // At once: hyper looks for the end of the stream before it lets the exchange begin.
+        let busy = caller.line.begin();
+        Box::pin(async move { Ok(exchange::exchange(&caller, request, busy).await) })
     })
 }
 

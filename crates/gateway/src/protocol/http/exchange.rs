@@ -23,6 +23,7 @@ use wire::http::understand::Wanted;
 use super::answer::Answer;
 use super::connection::Caller;
 use super::forward::{Cargo, ForwardError, Forwarded, Speaks, forward};
+use super::line::Busy;
 use super::masking::{Findings, Masking};
 use super::refuse::{self, Answered};
 use super::sealed::seal;
@@ -38,8 +39,7 @@ use crate::sessions::Cut;
 const MOST_TURNS: usize = 4;
 
 /// Answers one request.
-pub(super) async fn exchange(caller: &Arc<Caller>, mut request: Request<Incoming>) -> Answered {
-    let busy = caller.line.begin();
+pub(super) async fn exchange(caller: &Arc<Caller>, mut request: Request<Incoming>, busy: Busy) -> Answered {
     let changes = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
     let wants_change = changes.is_some();
     let pulse = caller.take_pulse();
@@ -377,7 +377,10 @@ async fn answer(
     let paths = classified.masks(&terms.masks);
     let masked = !paths.is_empty();
     let detects = matches!(slot.upstream.detect, Some((Detect::Mask(_), _)));
-    headers::from_upstream(&mut parts.headers, ResponseRules { cookies: slot.upstream.cookies, masked: masked || detects });
+    headers::from_upstream(
+        &mut parts.headers,
+        ResponseRules { cookies: slot.upstream.cookies, masked: masked || detects },
+    );
     keep_credential(slot, &parts.status, &mut parts.headers);
     let limited = terms.limits.bytes.map(|bytes| format!("bytes={bytes}"));
     let names: Vec<&str> = paths.iter().map(|(path, _)| path.text().as_ref()).collect();
@@ -389,7 +392,8 @@ async fn answer(
     if classified.reveals() {
         parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    let (detect, detector) = slot.upstream.detect.as_ref().map_or((Detect::Off, None), |(what, with)| (*what, Some(with)));
+    let (detect, detector) =
+        slot.upstream.detect.as_ref().map_or((Detect::Off, None), |(what, with)| (*what, Some(with)));
     let masks = Masks::new(&paths, Arc::clone(&slot.upstream.mask_keys), detect, detector.map(Arc::clone));
     let replaces = masked || matches!(detect, Detect::Mask(_));
     let answer = if masks.is_idle() || has_no_body(head, parts.status) || body.is_end_stream() {

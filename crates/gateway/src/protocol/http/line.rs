@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -37,6 +37,8 @@ pub(super) struct Line {
     /// The client has closed its sending side in the middle of an exchange.
     gone: AtomicBool,
     hung_up: Notify,
+    /// Who wants to read what is kept back until the answer has left.
+    reader: Mutex<Option<Waker>>,
     pub(super) pulse: Arc<Pulse>,
 }
 
@@ -48,6 +50,7 @@ impl Line {
             exchanges: AtomicUsize::new(0),
             gone: AtomicBool::new(false),
             hung_up: Notify::new(),
+            reader: Mutex::default(),
             pulse,
         })
     }
@@ -80,6 +83,16 @@ impl Line {
         Busy(Arc::clone(self))
     }
 
+    fn reader(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps back what there is to read until the answer has left.
+    fn keep_back<T>(&self, context: &Context<'_>) -> Poll<T> {
+        *self.reader() = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     fn is_busy(&self) -> bool {
         self.exchanges.load(Ordering::Relaxed) > 0
     }
@@ -109,6 +122,10 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.exchanges.fetch_sub(1, Ordering::Relaxed);
         self.0.calm();
+        let reader = self.0.reader().take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 }
 
@@ -135,8 +152,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
     /// The rest of the stream cannot be read in one way. Says so where no answer is under way, and ends it.
     fn end(&mut self, context: &mut Context<'_>, violation: Violation, in_body: bool) -> Poll<io::Result<()>> {
         if self.line.is_busy() && !in_body {
-            // The answer to the request before comes first; hyper asks again when it has left.
-            return Poll::Pending;
+            // The answer to the request before comes first.
+            return self.line.keep_back(context);
         }
         if !in_body && !self.stalled {
             let answer = refuse::bare(violation);
@@ -224,8 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
                     this.line.gone.store(true, Ordering::Release);
                     this.line.hung_up.notify_one();
                     this.line.pulse.expect(HALF_CLOSED);
-                    // Asked again when the answer has left.
-                    return Poll::Pending;
+                    return this.line.keep_back(context);
                 }
                 Poll::Ready(Ok(()))
             }

@@ -75,12 +75,7 @@ enum State {
 impl Masking {
     /// Of an answer with this head; none if what it holds cannot be masked. Takes out of the head what is no longer so. If it
     /// does not replace, it only looks.
-    pub(super) fn new(
-        body: Incoming,
-        headers: &mut HeaderMap,
-        masks: Masks,
-        replaces: bool,
-    ) -> Result<Self, Incoming> {
+    pub(super) fn new(body: Incoming, headers: &mut HeaderMap, masks: Masks, replaces: bool) -> Result<Self, Incoming> {
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let mut codings = headers.get_all(CONTENT_ENCODING).iter();
         let coding = codings.next().map(|coding| coding.as_bytes());

@@ -35,8 +35,8 @@ use crate::tasks::Tasks;
 use crate::tls::Offer;
 use crate::upstream::dial::Dialler;
 
-pub use self::connection::Given;
 pub use self::asked::{HttpRoutes, NotUnderstood, Told, Understood};
+pub use self::connection::Given;
 pub use self::upstream::{HttpLimits, HttpUpstream, InvalidHttpUpstream, MaskKeys, Upgrades};
 
 /// The protocol's name in lists and in the log.

@@ -20,7 +20,8 @@ fn check(said: &str, expected: &[&str]) {
 async fn a_request_is_logged_in_judged_entered_forwarded_and_answered() {
     let bed = Bed::new().await;
     bed.tripwire.answer(ok(r#"{"id":7}"#));
-    let more = "accept: */*\r\ncookie: a=b\r\nx-forwarded-for: 1.2.3.4\r\nx-http-method-override: DELETE\r\nx-mine: 1\r\n";
+    let more =
+        "accept: */*\r\ncookie: a=b\r\nx-forwarded-for: 1.2.3.4\r\nx-http-method-override: DELETE\r\nx-mine: 1\r\n";
     let said = bed.talk(&request("GET /v1/open/a%62c?x=1", more, "")).await;
     check(&said, &["HTTP/1.1 200 OK\r\n", "parapet-decision: dec_", "content-type: application/json", r#"{"id":7}"#]);
     let heard = bed.tripwire.heard();
@@ -47,7 +48,10 @@ async fn denials_keep_the_connection_and_reach_no_upstream() {
     let answers: Vec<&str> = said.split("HTTP/1.1 ").skip(1).collect();
     assert_eq!(answers.len(), 4, "{said}");
     check(answers[0], &["403 Forbidden", "application/problem+json", "cache-control: no-store", "no-secrets"]);
-    check(answers[1], &["403 Forbidden", "no-large-refunds", "refunds above 100 are for people", "\"retryable\":false"]);
+    check(
+        answers[1],
+        &["403 Forbidden", "no-large-refunds", "refunds above 100 are for people", "\"retryable\":false"],
+    );
     check(answers[2], &["403 Forbidden", "PAR0224"]);
     check(answers[3], &["200 OK"]);
     let heard = bed.tripwire.heard();
@@ -192,7 +196,8 @@ async fn limits_say_what_they_are() {
     check(&said, &["HTTP/1.1 403", "parapet-limited: bytes=100"]);
     assert!(!said.contains("xxxx"), "{said}");
     // Where the length is not said, the answer breaks off.
-    bed.tripwire.answer(format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n{}", "y".repeat(300)));
+    bed.tripwire
+        .answer(format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n{}", "y".repeat(300)));
     let said = bed.talk(&request("GET /v1/capped", "", "")).await;
     check(&said, &["HTTP/1.1 200", "parapet-limited: bytes=100"]);
     assert!(said.matches('y').count() <= 100 && !said.ends_with("0\r\n\r\n"), "{said}");
@@ -218,7 +223,10 @@ async fn values_of_classed_fields_are_replaced() {
     let events = format!("event: a\ndata: {{\"email\":\"{canary}\"}}\n\n");
     let chunked = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\ntrailer: x-t\r\n\r\n{}0\r\nx-t: {canary}\r\n\r\n",
-        body.as_bytes().chunks(5).map(|part| format!("{:x}\r\n{}\r\n", part.len(), String::from_utf8_lossy(part))).collect::<String>()
+        body.as_bytes()
+            .chunks(5)
+            .map(|part| format!("{:x}\r\n{}\r\n", part.len(), String::from_utf8_lossy(part)))
+            .collect::<String>()
     );
     let passes: &[&str] = &["HTTP/1.1 200", "cache-control: no-store", "parapet-masked: ", "\"n\":\"Ada\""];
     let withheld: &[&str] = &["HTTP/1.1 503", "PAR0212"];
@@ -255,7 +263,10 @@ async fn a_failing_upstream_is_said_to_fail() {
         ("SSH-2.0-OpenSSH_10.0\r\n", "502"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\nconnection: close\r\n\r\nab", "502"),
         ("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", "302"),
-        ("HTTP/1.1 200 OK\r\nset-cookie: a=b\r\nparapet-decision: forged\r\nalt-svc: h3\r\ncontent-length: 0\r\n\r\n", "200"),
+        (
+            "HTTP/1.1 200 OK\r\nset-cookie: a=b\r\nparapet-decision: forged\r\nalt-svc: h3\r\ncontent-length: 0\r\n\r\n",
+            "200",
+        ),
     ] {
         bed.tripwire.answer(answer);
         let said = bed.talk(&request("GET /v1/open/x", "", "")).await;

@@ -382,8 +382,7 @@ pub(super) struct Bed {
 
 fn endpoint(method: &str, path: &str, body: &[(&str, &str)], fields: &[&str]) -> Endpoint {
     let mut endpoint = Endpoint::new(method, Template::parse(path).unwrap());
-    endpoint.body =
-        body.iter().map(|(name, path)| wire::http::body::BodyField::parse(name, path).unwrap()).collect();
+    endpoint.body = body.iter().map(|(name, path)| wire::http::body::BodyField::parse(name, path).unwrap()).collect();
     let field = |path: &&str| Field { path: JsonPath::parse(path).unwrap(), classes: Vec::new() };
     endpoint.fields = fields.iter().map(field).collect();
     endpoint

@@ -12,13 +12,29 @@ async fn what_has_two_readings_reaches_no_upstream() {
     let bed = Bed::new().await;
     let twin = request("GET /v1/open/twin", "", "");
     for (id, head, status) in [
-        ("HT01", "POST /v1/upload HTTP/1.1\r\nhost: payments.internal\r\nAUTHcontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
-        ("HT01", "POST /v1/upload HTTP/1.1\r\nhost: payments.internal\r\nAUTHcontent-length: 5\r\ncontent-length: 6\r\n\r\nhello!", "400"),
-        ("HT01", "POST /v1/upload HTTP/1.1\r\nhost: payments.internal\r\nAUTHtransfer-encoding: xchunked\r\n\r\n0\r\n\r\n", "400"),
+        (
+            "HT01",
+            "POST /v1/upload HTTP/1.1\r\nhost: payments.internal\r\nAUTHcontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            "400",
+        ),
+        (
+            "HT01",
+            "POST /v1/upload HTTP/1.1\r\nhost: payments.internal\r\nAUTHcontent-length: 5\r\ncontent-length: 6\r\n\r\nhello!",
+            "400",
+        ),
+        (
+            "HT01",
+            "POST /v1/upload HTTP/1.1\r\nhost: payments.internal\r\nAUTHtransfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+            "400",
+        ),
         ("HT01", "GET /v1/open/x HTTP/1.1\nhost: payments.internal\n\n", "400"),
         ("HT01", "GET /v1/open/x HTTP/1.1\r\nhost: payments.internal\r\nAUTHx: a\r\n b\r\n\r\n", "400"),
         ("HT01", "GET /v1/open/x HTTP/1.1\r\nhost : payments.internal\r\nAUTH\r\n", "400"),
-        ("HT01", "POST /v1/upload HTTP/1.1\r\nhost: payments.internal\r\nAUTHtransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n", "400"),
+        (
+            "HT01",
+            "POST /v1/upload HTTP/1.1\r\nhost: payments.internal\r\nAUTHtransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+            "400",
+        ),
         ("HT04", "GET /v1/open/%2e%2e/secrets HTTP/1.1\r\nhost: payments.internal\r\nAUTH\r\n", "400"),
         ("HT04", "GET /v1/open/..%2fsecrets HTTP/1.1\r\nhost: payments.internal\r\nAUTH\r\n", "400"),
         ("HT04", "GET /v1/open//secrets HTTP/1.1\r\nhost: payments.internal\r\nAUTH\r\n", "400"),
@@ -26,13 +42,33 @@ async fn what_has_two_readings_reaches_no_upstream() {
         ("HT05", "GET /v1/open/x HTTP/1.1\r\nhost: payments.internal\r\nhost: elsewhere.internal\r\nAUTH\r\n", "400"),
         ("HT06", "GET /v1/open/x?_method=DELETE HTTP/1.1\r\nhost: payments.internal\r\nAUTH\r\n", "400"),
         ("HT07", "GET /v1/open/x HTTP/1.1\r\nhost: payments.internal\r\nAUTHconnection: authorization\r\n\r\n", "400"),
-        ("HT08", "POST /v1/refunds HTTP/1.1\r\nhost: payments.internal\r\nAUTHcontent-type: application/json\r\ncontent-length: 25\r\n\r\n{\"amount\":1,\"amount\":999}", "400"),
-        ("HT09", "POST /v1/refunds HTTP/1.1\r\nhost: payments.internal\r\nAUTHcontent-type: text/plain\r\ncontent-length: 14\r\n\r\n{\"amount\":999}", "415"),
-        ("HT10", "POST /v1/refunds HTTP/1.1\r\nhost: payments.internal\r\nAUTHcontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}", "415"),
+        (
+            "HT08",
+            "POST /v1/refunds HTTP/1.1\r\nhost: payments.internal\r\nAUTHcontent-type: application/json\r\ncontent-length: 25\r\n\r\n{\"amount\":1,\"amount\":999}",
+            "400",
+        ),
+        (
+            "HT09",
+            "POST /v1/refunds HTTP/1.1\r\nhost: payments.internal\r\nAUTHcontent-type: text/plain\r\ncontent-length: 14\r\n\r\n{\"amount\":999}",
+            "415",
+        ),
+        (
+            "HT10",
+            "POST /v1/refunds HTTP/1.1\r\nhost: payments.internal\r\nAUTHcontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}",
+            "415",
+        ),
         ("HT11", "TRACE /v1/open/x HTTP/1.1\r\nhost: payments.internal\r\nAUTH\r\n", "405"),
-        ("HT11", "GET /v1/open/x HTTP/1.1\r\nhost: payments.internal\r\nAUTHconnection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n\r\n", "400"),
-        ("HT11", "GET /v1/open/x HTTP/1.1\r\nhost: payments.internal\r\nAUTHconnection: upgrade\r\nupgrade: irc/6.9\r\n\r\n", "400"),
-        ("HT11", "CONNECT payments.internal:443 HTTP/1.1\r\nhost: payments.internal:443\r\nAUTH\r\n", "405"),
+        (
+            "HT11",
+            "GET /v1/open/x HTTP/1.1\r\nhost: payments.internal\r\nAUTHconnection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n\r\n",
+            "400",
+        ),
+        (
+            "HT11",
+            "GET /v1/open/x HTTP/1.1\r\nhost: payments.internal\r\nAUTHconnection: upgrade\r\nupgrade: irc/6.9\r\n\r\n",
+            "400",
+        ),
+        ("HT11", "CONNECT payments.internal:443 HTTP/1.1\r\nhost: payments.internal:443\r\nAUTH\r\n", "400"),
     ] {
         // A request behind it is what a smuggler would want to be read by another.
         let said = bed.talk(&format!("{}{twin}", raw(head))).await;

@@ -46,7 +46,9 @@ async fn a_cut_ends_what_streams() {
     let bed = Bed::new().await;
     let never = Arc::new(Notify::new());
     *bed.tripwire.hold.lock().unwrap() = Some(Arc::clone(&never));
-    bed.tripwire.answer("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n9\r\ndata: a\n\n\r\n");
+    bed.tripwire.answer(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n9\r\ndata: a\n\n\r\n",
+    );
     let mut client = bed.connect(false);
     client.write_all(request("GET /v1/open/events", "", "").as_bytes()).await.unwrap();
     check(&until(&mut client, "data: a").await, &["200 OK"]);
