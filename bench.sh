@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures Parapet against a direct connection, a plain TCP relay and PgBouncer, interleaved in one run.
 #
-#   ./bench.sh                    the whole matrix, about half an hour, as a table
+#   ./bench.sh                    the whole matrix, about twenty minutes, as a table
 #   ./bench.sh --quick            the same shape in a few minutes
 #   ./bench.sh --json             JSON on stdout: {"results":[…]}; progress goes to stderr
 #   ./bench.sh --only WORKLOAD    one workload: select, tpcb, scan, copy, churn, idle

@@ -368,7 +368,7 @@ def one_query(stack, target, sql, times):
 def workloads(options):
     """Name, clients, protocol, and how to run it. Which of them are pinned is for the caller."""
     short = options.quick
-    seconds = 2 if short else 8
+    seconds = 2 if short else 4
     for protocol in ("simple", "extended", "prepared"):
         for clients in (1, 8, 32):
             yield "select", clients, protocol, lambda s, t, c=clients, p=protocol: pgbench(s, t, c, p, seconds, ["-S"])
@@ -452,7 +452,7 @@ def measure(options, pinned, results):
 
 def measure_audit(options):
     """What the audit log costs: throughput with it against without, durable on the disk against durable in the process, and bytes."""
-    seconds, times = (2, 2) if options.quick else (8, 5)
+    seconds, times = (2, 2) if options.quick else (4, 5)
 
     def ratios(stack, one, other, clients, protocol):
         """Of the first to the second, round by round; who comes first changes with each."""
@@ -536,7 +536,7 @@ def table(results, out):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a few minutes instead of half an hour")
+    parser.add_argument("--quick", action="store_true", help="a few minutes instead of twenty")
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
     parser.add_argument("--only", choices=["select", "tpcb", "scan", "copy", "churn", "idle"], help="one workload")
     parser.add_argument("--durability", choices=["process", "disk"], default="process",
