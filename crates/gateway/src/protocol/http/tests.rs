@@ -7,7 +7,7 @@ mod streams;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use self::bed::{Bed, ok, request, token, typed, until};
+use self::bed::{Bed, ok, request, token, typed, unchunked, until};
 
 /// What must stand in an answer, or begin it.
 fn check(said: &str, expected: &[&str]) {
@@ -199,7 +199,6 @@ async fn limits_say_what_they_are() {
     bed.tripwire
         .answer(format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n{}", "y".repeat(300)));
     let said = bed.talk(&request("GET /v1/capped", "", "")).await;
-    check(&said, &["HTTP/1.1 200", "parapet-limited: bytes=100"]);
     assert!(said.matches('y').count() <= 100 && !said.ends_with("0\r\n\r\n"), "{said}");
 }
 
@@ -242,7 +241,7 @@ async fn values_of_classed_fields_are_replaced() {
     ] {
         bed.tripwire.answer(answer.clone());
         let more = "accept-encoding: gzip, br\r\nrange: bytes=0-3\r\nif-none-match: \"e\"\r\n";
-        let said = bed.talk(&request("GET /v1/customers/7", more, "")).await;
+        let said = unchunked(&bed.talk(&request("GET /v1/customers/7", more, "")).await);
         check(&said, expected);
         assert!(!said.contains("canary"), "{}: {said}", String::from_utf8_lossy(&answer));
         assert!(!said.contains("etag") && !said.contains("content-length: 1234"), "{said}");

@@ -285,6 +285,9 @@ impl NativeTokens for House {
         let is = |seed: &str| digest(&SHA256, token(seed).as_bytes()).as_ref() == hash && self.in_force(seed);
         let found = ["bot", "other"].into_iter().find(|seed| is(seed))?;
         let expires = Timestamp::from_millis(NOW + 3_600_000);
+        if expires <= self.now() {
+            return None;
+        }
         Some(NativeToken { id: found.into(), workload: name(found), expires })
     }
 
@@ -412,7 +415,7 @@ impl Bed {
             endpoint("POST", "/v1/payouts", &[], &[]),
             endpoint("GET", "/v1/capped", &[], &[]),
             endpoint("GET", "/v1/rare", &[], &[]),
-            endpoint("POST", "/v1/upload", &[("amount", "$.amount")], &[]),
+            endpoint("POST", "/v1/upload", &[("total", "$.total")], &[]),
             endpoint("*", "/v1/open/{path...}", &[], &[]),
         ];
         let mut upstream = HttpUpstream {
@@ -478,6 +481,21 @@ impl Bed {
         drop(client.read_to_end(&mut said).await);
         String::from_utf8_lossy(&said).into_owned()
     }
+}
+
+/// An answer without the marks of its chunks.
+pub(super) fn unchunked(said: &str) -> String {
+    let Some((head, mut rest)) = said.split_once("\r\n\r\n") else { return said.to_owned() };
+    if !head.contains("transfer-encoding: chunked") {
+        return said.to_owned();
+    }
+    let mut whole = format!("{head}\r\n\r\n");
+    while let Some((size, behind)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap_or(0).min(behind.len());
+        whole.push_str(&behind[..size]);
+        rest = behind[size..].strip_prefix("\r\n").unwrap_or_default();
+    }
+    whole
 }
 
 /// A request of the bot's, or whatever `more` says.

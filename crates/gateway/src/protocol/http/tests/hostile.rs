@@ -68,7 +68,7 @@ async fn what_has_two_readings_reaches_no_upstream() {
             "GET /v1/open/x HTTP/1.1\r\nhost: payments.internal\r\nAUTHconnection: upgrade\r\nupgrade: irc/6.9\r\n\r\n",
             "400",
         ),
-        ("HT11", "CONNECT payments.internal:443 HTTP/1.1\r\nhost: payments.internal:443\r\nAUTH\r\n", "400"),
+        ("HT11", "CONNECT payments.internal:443 HTTP/1.1\r\nhost: payments.internal:443\r\nAUTH\r\n", "405"),
     ] {
         // A request behind it is what a smuggler would want to be read by another.
         let said = bed.talk(&format!("{}{twin}", raw(head))).await;

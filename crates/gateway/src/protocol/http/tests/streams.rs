@@ -138,14 +138,14 @@ async fn a_declared_change_of_protocol_passes_bytes_both_ways() {
 async fn policies_that_change_under_a_request_see_all_that_they_read() {
     let bed = Bed::new().await;
     let mut client = bed.connect(false);
-    let body = r#"{"amount":500}"#;
+    let body = r#"{"total":500}"#;
     let upload = request("POST /v1/upload", "content-type: application/json\r\n", body);
     client.write_all(upload.as_bytes()).await.unwrap();
     check(&until(&mut client, "{}").await, &["HTTP/1.1 200"]);
     // No policy has read the body so far. One that does comes between the look at what is read and the judgement.
     bed.house.reload_after_next_look(
         "@id(\"new\") forbid(principal, action, resource == Endpoint::\"payments/v1/upload\")
-         when { context.amounts.hasTag(\"amount\") && context.amounts.getTag(\"amount\") > 100 };",
+         when { context.amounts.hasTag(\"total\") && context.amounts.getTag(\"total\") > 100 };",
     );
     client.write_all(upload.as_bytes()).await.unwrap();
     check(&until(&mut client, "}").await, &["HTTP/1.1 403", "new"]);
