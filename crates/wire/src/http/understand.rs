@@ -122,3 +122,6 @@ fn secrets(place: SecretPlace, head: &Head, matched: &Match<'_>, body: &[u8]) ->
     };
     place.secrets(&matched.parameters, target, body)
 }
+
+#[cfg(test)]
+mod tests;
