@@ -21,7 +21,7 @@ unit:
     ./test.sh unit proofs tidy policy
 
 # Tests with a real PostgreSQL and stock clients
-it *groups='postgres identity audit life parity cli commands docs http hazards':
+it *groups='postgres identity audit life parity cli commands docs http pdp hazards':
     ./test.sh {{groups}}
 
 # The demo; `just demo --tour` runs it unattended

@@ -9,6 +9,7 @@
 #         policy              the shipped policy packs' own tests
 #         postgres, identity, audit, life, parity, cli, commands, docs      real servers, stock clients
 #         http                HTTP APIs: real servers and clients, raw bytes against a tripwire, masks, a secret store
+#         pdp                 the decision point, asked by AuthZEN's scenario, nginx and Envoy
 #         hazards             attacks and their harmless twins, on two majors of PostgreSQL, a line for each hazard
 #
 # All groups run, whatever fails. What is missing on the machine is installed first (scripts/install.sh says what and why).
@@ -16,7 +17,7 @@
 set -uo pipefail
 cd "$(dirname "$0")"
 
-ALL=(fmt deny clippy unit proofs tidy policy postgres identity audit life parity cli commands docs http hazards)
+ALL=(fmt deny clippy unit proofs tidy policy postgres identity audit life parity cli commands docs http pdp hazards)
 groups=("$@")
 [ ${#groups[@]} -eq 0 ] && groups=("${ALL[@]}")
 for group in "${groups[@]}"; do
@@ -40,7 +41,7 @@ for group in "${groups[@]}"; do
     identity) servers=(postgres drivers) majors=(postgres18) issuers=(identity) ;;
     audit) servers=(postgres drivers) strangers=(go chromium) ;;
     postgres | life | parity | cli | commands | docs) servers=(postgres drivers curl) ;;
-    http) web=(http) ;;
+    http | pdp) web=(http) ;;
     hazards) servers+=(postgres) majors=(postgres18) ;;
   esac
 done
@@ -113,7 +114,7 @@ done
 
 echo
 [ ${#broken[@]} -gt 0 ] && echo "failed: ${broken[*]}"
-if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ] && [[ " ${groups[*]} " =~ \ (unit|proofs|tidy|policy|postgres|identity|audit|life|parity|cli|commands|docs|http|hazards)\  ]]; then
+if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ] && [[ " ${groups[*]} " =~ \ (unit|proofs|tidy|policy|postgres|identity|audit|life|parity|cli|commands|docs|http|pdp|hazards)\  ]]; then
   echo "no test ran"
   failed=1
 fi
