@@ -193,7 +193,7 @@ fn a_job_with_a_placeholder_reaches_the_api_with_the_real_key() {
     }
     // Each request was judged as one to the API, not as a tunnel.
     let text = serde_json::to_string(&outside.bed.decisions()).unwrap();
-    assert!(text.contains("http:GET") && text.contains("Endpoint"), "{text}");
+    assert!(text.contains("http:GET") && text.contains("\"resource\":\"api/**\""), "{text}");
 
     // Whoever does not trust the gateway's authority is not deceived.
     let mut distrustful = outside.through("deploy", "curl");
@@ -334,7 +334,7 @@ fn tunnels_are_cut_by_kill_and_by_quarantine() {
             sessions.out.split('"').find(|text| text.starts_with("ses_")).map(str::to_owned)
         });
         if cut == "killed" {
-            gateway.cli(&["sessions", "kill", &id]).assert_done();
+            gateway.cli(&["sessions", "kill", &id, "--reason", "a test"]).assert_done();
         } else {
             gateway.cli(&["workloads", "quarantine", workload, "--reason", "a test"]).assert_done();
         }
