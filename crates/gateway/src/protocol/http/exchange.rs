@@ -160,7 +160,8 @@ async fn understand<'c>(
     }
     let whole = match &cargo {
         Body::Whole(whole, _) => Some(whole.as_ref()),
-        Body::Coming(_) => None,
+        // That nothing comes is known at once.
+        Body::Coming(body) => body.is_end_stream().then_some(&[][..]),
     };
     let understood = wire::http::understand::understand(&upstream.name, &head, &matched, &reads, &wanted, whole);
     let classified = match understood {
@@ -419,6 +420,7 @@ fn has_no_body(head: &Head, status: StatusCode) -> bool {
 /// The gateway's own credential stays between it and the upstream.
 fn keep_credential(slot: &Slot, status: &StatusCode, headers: &mut HeaderMap) {
     let Some(credential) = &slot.upstream.credential else { return };
+    credential.take_out_of(headers);
     if *status == StatusCode::UNAUTHORIZED {
         credential.rejected();
         // The client is not to send a credential of its own for the upstream.

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Uri;
-use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use kernel::ports::Clock;
 use kernel::secret::Secret;
+use wire::http::headers::without_echo;
 use zeroize::Zeroizing;
 
 use self::held::{Held, Kept};
@@ -253,6 +254,28 @@ impl Credential {
             }
         }
         Ok(())
+    }
+
+    /// Takes out of an answer the headers that repeat what was added to the request, as it is or encoded (hazard HT13).
+    /// Gives how many these were.
+    pub fn take_out_of(&self, headers: &mut HeaderMap) -> usize {
+        let mut taken = 0;
+        for secret in [self.secret.kept(), self.second.kept()].into_iter().flatten() {
+            taken += without_echo(headers, secret.expose().as_bytes());
+            let encoded = match &self.kind {
+                Kind::Basic { user, .. } => basic(user, secret.expose()),
+                Kind::Query { .. } => {
+                    let mut text = Zeroizing::new(String::new());
+                    encode(secret.expose().as_bytes(), false, &mut text);
+                    text
+                }
+                Kind::Bearer(_) | Kind::Header { .. } | Kind::Mtls { .. } | Kind::OAuth2(_) | Kind::SigV4(_) => {
+                    continue;
+                }
+            };
+            taken += without_echo(headers, encoded.trim_start_matches("Basic ").as_bytes());
+        }
+        taken
     }
 
     /// TLS to the upstream: `base`, with the client certificate if the credential is one.

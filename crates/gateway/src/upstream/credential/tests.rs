@@ -103,6 +103,31 @@ async fn a_query_parameter_replaces_the_callers() {
 }
 
 #[tokio::test]
+async fn ht13_answers_do_not_repeat_what_was_added() {
+    let file = SecretFile::new("echo", CANARY);
+    let clock = ScriptedClock::new();
+    for kind in [
+        Kind::Bearer(file.source()),
+        Kind::Basic { user: "job".to_owned(), password: file.source() },
+        Kind::Query { name: "key".to_owned(), value: file.source() },
+    ] {
+        let credential = credential(ORIGIN, kind, &clock);
+        let mut parts = parts("/v1", &[("host", "api.example")]);
+        credential.apply(&mut parts, None).await.unwrap();
+        let added = parts
+            .headers
+            .get(AUTHORIZATION)
+            .map_or_else(|| parts.uri.to_string(), |added| added.to_str().unwrap().to_owned());
+        let mut answer = HeaderMap::new();
+        answer.insert("x-seen", HeaderValue::from_str(&added).unwrap());
+        answer.insert("location", HeaderValue::from_str(&format!("https://elsewhere.example/?k={CANARY}")).unwrap());
+        answer.insert("x-other", HeaderValue::from_static("canary"));
+        assert_eq!(credential.take_out_of(&mut answer), 2, "{added}");
+        assert!(answer.contains_key("x-other"));
+    }
+}
+
+#[tokio::test]
 async fn ht13_a_credential_goes_to_its_own_origin_only() {
     let file = SecretFile::new("origin", CANARY);
     let clock = ScriptedClock::new();
