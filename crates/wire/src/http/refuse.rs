@@ -441,8 +441,10 @@ pub fn announce<'a>(
     if let Ok(value) = HeaderValue::try_from(decision.to_string()) {
         headers.insert(DECISION, value);
     }
+    // A field is named as people write it: `email`, not `$.email`.
+    let plain = |name: &'a str| name.strip_prefix("$.").unwrap_or(name);
     let mut names: Vec<&str> =
-        masked.into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic())).collect();
+        masked.into_iter().map(plain).filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic())).collect();
     names.sort_unstable();
     names.dedup();
     // A header of a bounded length, whatever the configuration has.
