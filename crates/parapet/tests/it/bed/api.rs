@@ -80,6 +80,11 @@ impl Api {
         self
     }
 
+    /// With these policies alone.
+    pub(crate) fn only_policies(self, policies: &str) -> Self {
+        Self { policies: policies.to_owned(), ..self }
+    }
+
     /// Starts the gateway.
     pub(crate) fn start(self) -> ApiBed {
         let (issuer, text) = self.prepare();

@@ -249,7 +249,7 @@ fn pip_installs_through_it() {
             "-m",
             "pip",
             "install",
-            "-q",
+            "-v",
             "--no-cache-dir",
             "--disable-pip-version-check",
             "--root-user-action=ignore",
@@ -277,7 +277,7 @@ fn npm_installs_through_it() {
     let mut npm = outside.through("deploy", "npm");
     let installed = run(npm
         .current_dir(outside.folder.join("project"))
-        .env("NODE_EXTRA_CA_CERTS", outside.authority())
+        .env("npm_config_cafile", outside.authority())
         .args(["install", "--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=0"])
         .args(["--cache", &outside.folder.join("npm-cache").display().to_string()])
         .args(["--registry", &format!("{web}/npm/"), "parapet-demo"]));

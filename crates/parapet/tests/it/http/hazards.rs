@@ -22,6 +22,9 @@ pub(super) enum Expect {
     Closed(u16),
     /// This status; nothing upstream.
     Refused(u16),
+    /// This status and an end of the connection, in the middle of a body: of what was permitted by its head the upstream may get
+    /// the beginning, and never an end.
+    Cut(u16),
     /// It passes, and these bytes are among those that the upstream gets, in whichever case, and those are not.
     Sent { with: &'static [&'static str], without: &'static [&'static str] },
 }
@@ -104,6 +107,14 @@ fn run(bed: &ApiBed, tripwire: &Tripwire, case: &Case) -> Vec<String> {
             wrong.extend(refused(&answer, status));
             if matches!(case.expect, Expect::Closed(_)) && !answer.closed {
                 wrong.push("the connection stayed open".to_owned());
+            }
+            Vec::new()
+        }
+        Expect::Cut(status) => {
+            wrong.extend(refused(&answer, status));
+            let got = tripwire.take();
+            if !answer.closed || requests(&got) > 1 || find(&got, b"\r\n0\r\n\r\n").is_some() {
+                wrong.push(format!("closed: {}; the upstream got {:?}", answer.closed, String::from_utf8_lossy(&got)));
             }
             Vec::new()
         }

@@ -90,6 +90,9 @@ impl Drop for OpenBao {
 }
 
 const POLICY: &str = r#"
+@id("connect")
+permit (principal, action in Action::"connect", resource);
+
 @id("own-secret")
 permit (principal == Workload::"deploy", action in Action::"reveal", resource == Secret::"vault/secret/jobs/deploy");
 "#;
@@ -106,7 +109,7 @@ fn a_job_reads_its_own_secret_and_no_other() {
     let also = format!(
         "store = \"vault\"\nunlisted = \"deny\"\n[upstreams.vault.credential]\nkind = \"header\"\nname = \"x-vault-token\"\nsecret = \"file://{token_file}\"\n"
     );
-    let bed = api.upstream("vault", &format!("http://localhost:{}", bao.port), &also).policies(POLICY).start();
+    let bed = api.upstream("vault", &format!("http://localhost:{}", bao.port), &also).only_policies(POLICY).start();
 
     let own = bed.curl("deploy", "/v1/secret/data/jobs/deploy", &["-i"]);
     assert!(own.out.contains(OWN) && own.out.contains(" 200 "), "{own:?}");

@@ -42,7 +42,7 @@ def run(client, step):
         for number, line in enumerate(line for line in response.iter_lines() if line.startswith("data:")):
             seen.append(line)
             if number < 2:
-                client.post(f"{given['base']}/release/{step['release']}-{number}", headers=headers).raise_for_status()
+                client.get(f"{given['base']}/release/{step['release']}-{number}", headers=headers).raise_for_status()
         return {"status": response.status_code, "lines": seen, "headers": [[key, value] for key, value in response.headers.multi_items()]}
     finally:
         response.close()

@@ -14,7 +14,7 @@ const folder = process.argv[2];
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 const waiting = new Map();
 
-// Waits until POST /release/NAME came: a test makes the order of events, no clock does.
+// Waits until GET /release/NAME came: a test makes the order of events, no clock does.
 const released = (name) => new Promise((resolve) => (waiting.get(name) === true ? resolve() : waiting.set(name, resolve)));
 
 const customer = (number, secret) => ({
