@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hyper::Request;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use kernel::circumstances::Circumstances;
 use kernel::policy::{Snapshot, evaluate, explain};
@@ -80,8 +80,14 @@ impl Api<'_> {
         let matched = self.endpoints.find(head.method.as_str(), &segments).ok_or(Undecidable::UnknownEndpoint)?;
         let reads = snapshot.http_reads(self.name);
         let wanted = Wanted::of(&matched, &reads);
-        let body = question.body.as_deref().unwrap_or_default().as_bytes();
-        understand(self.name, &head, &matched, &reads, &wanted, Some(body)).map_err(refused)
+        // A length without a body says how much would come.
+        let comes = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| parts.headers.contains_key(name));
+        let body = match &question.body {
+            Some(body) => Some(body.as_bytes()),
+            None if comes && !wanted.any() => None,
+            None => Some(&[][..]),
+        };
+        understand(self.name, &head, &matched, &reads, &wanted, body).map_err(refused)
     }
 
     /// The request as hyper would give it. None if it is none.

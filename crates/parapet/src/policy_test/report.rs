@@ -36,7 +36,8 @@ impl Report {
         let masks = terms.masks.iter().map(|(_, _, policy)| &**policy);
         let observed = terms.observed.iter().map(|deciding| &*deciding.policy);
         let permits = terms.permits.iter().map(|permit| &**permit);
-        let all = masks.chain(observed).chain(permits).chain(decided.by());
+        let budgets = terms.budgets.iter().map(|budget| &*budget.by.policy);
+        let all = masks.chain(observed).chain(permits).chain(budgets).chain(decided.by());
         self.exercised.extend(all.map(str::to_owned));
     }
 

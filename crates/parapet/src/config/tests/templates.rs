@@ -121,7 +121,7 @@ fn spiffe_binds_both_forms_of_svid() {
 fn bundles_and_the_agent() {
     let text = |bundle: &str, tls: &str, more: &str| {
         WHOLE
-            .replace("file://bundle.json", bundle)
+            .replace("bundle = \"file://bundle.json\"", &format!("bundle = \"{bundle}\""))
             .replace("tls = \"self-signed\"", &format!("tls = \"{tls}\""))
             .split("[workload_api]")
             .next()
