@@ -57,7 +57,8 @@ fn requests_are_understood() {
     let json = ("content-type", "application/json");
     let query = "graphql:query api/graphql, graphql:query api/graphql Query.a";
     let amz = |call: &'static str| ("x-amz-target", call);
-    let cases: [(&str, &str, &[(&str, &str)], Option<&str>, &str); 25] = [
+    type Case<'c> = (&'c str, &'c str, &'c [(&'c str, &'c str)], Option<&'c str>, &'c str);
+    let cases: [Case<'_>; 25] = [
         ("POST", "/refunds", &[json], Some(r#"{"amount":5}"#), "http:POST api/refunds, amount=5"),
         ("POST", "/refunds", &[json], Some(r#"{"amount":5,"amount":6}"#), "RepeatedMember"),
         ("POST", "/refunds", &[json], Some(r#"{"amount":5.5}"#), "Body"),
