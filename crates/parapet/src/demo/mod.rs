@@ -1,6 +1,8 @@
-//! `parapet demo`: a gateway with a database of its own, on loopback, with throw-away state; and the steps that show what
-//! it does. `--tour` runs them all unattended and is the end-to-end test of the first five minutes.
+//! `parapet demo`: a gateway with a database and an HTTP API of its own, on loopback, with throw-away state; and the steps that
+//! show what it does. `--tour` runs them all unattended and is the end-to-end test of the first five minutes.
 
+mod curl;
+mod payments;
 mod postgres;
 pub(crate) mod shop;
 mod steps;
@@ -82,17 +84,20 @@ pub(crate) async fn run(options: DemoOptions) -> anyhow::Result<Exit> {
             (Some(server), upstream)
         }
     };
-    prepare(&folder, &address, options.tour)?;
+    let payments = payments::Payments::start(&folder).await?;
+    prepare(&folder, &address, &payments, options.tour)?;
     let configuration = configuration(&folder)?;
     let gateway = wiring::start(configuration, origin(&folder)).await?;
     banner(gateway.ready(), &folder, server.as_ref(), &address, began);
     if options.tour {
         let tour = steps::tour(&folder).await;
         gateway.stop().await;
+        payments.stop().await;
         return tour;
     }
     wiring::until_stopped().await?;
     gateway.stop().await;
+    payments.stop().await;
     if options.keep {
         output::message(&format!("stopped; the state is in {}", folder.display()));
     } else {
@@ -156,16 +161,22 @@ pub(crate) fn configuration(folder: &Path) -> anyhow::Result<crate::config::Conf
 }
 
 /// Writes policies, issuer, people and configuration into the state folder.
-fn prepare(folder: &Path, upstream: &shop::Upstream, any_port: bool) -> anyhow::Result<()> {
+fn prepare(
+    folder: &Path,
+    upstream: &shop::Upstream,
+    payments: &payments::Payments,
+    any_port: bool,
+) -> anyhow::Result<()> {
     let policies = folder.join("policies");
     fs::create_dir(&policies)?;
-    for (name, text) in STARTER.into_iter().chain([PERMITS]).chain(TESTS) {
+    for (name, text) in STARTER.into_iter().chain([PERMITS, payments::POLICIES]).chain(TESTS) {
         fs::write(policies.join(name), text)?;
     }
     dev_issuer::ensure(folder)?;
     dev_issuer::write_private(&folder.join("upstream.password"), upstream.password.as_bytes())?;
     let hash = admin_token(folder)?;
     let text = shop::configuration(folder, upstream, &hash, any_port);
+    let text = text + &payments::configuration(folder, payments.address, any_port);
     fs::write(folder.join("parapet.toml"), text)?;
     Ok(())
 }
@@ -193,21 +204,24 @@ fn banner(
         ),
         None => format!("postgres at {}:{}", upstream.host, upstream.port),
     };
-    let postgres = ready.postgres.map(|address| address.to_string()).unwrap_or_default();
+    let address = |listener: Option<std::net::SocketAddr>| listener.map(|it| it.to_string()).unwrap_or_default();
+    let (postgres, http) = (address(ready.postgres), address(ready.http));
     let fate = if folder.join(KEPT).exists() { "kept" } else { "deleted on exit" };
     output::message(&format!(
         "parapet {}  (loopback only, state in {}, {fate})\n\n  \
          upstream   shop-db    {started}\n  \
-         gateway    {postgres} postgres\n  \
+         upstream   payments   an HTTP API, served by this process\n  \
+         gateway    {postgres} postgres   {http} http\n  \
          admin      http://{}   (token in {})\n  \
          policies   pack \"starter\": {}\n\n  \
          1 mask        parapet demo run mask        select name, email, card from customers\n  \
          2 block       parapet demo run block       drop table orders\n  \
          3 approve     parapet demo run approve     alter table orders add column note text\n  \
          4 quarantine  parapet demo run quarantine  a CI job starts to dump customers\n  \
-         5 explain     parapet explain last\n\n\
+         5 http        parapet demo run http        a job refunds more than it may, over HTTP\n  \
+         6 explain     parapet explain last\n\n\
          Your own client:  eval \"$(parapet env triage-bot)\" && psql\n\
-         Ctrl-C stops everything.   parapet demo --tour runs 1 to 5 unattended.",
+         Ctrl-C stops everything.   parapet demo --tour runs 1 to 6 unattended.",
         gateway::VERSION,
         folder.display(),
         ready.admin,

@@ -137,6 +137,7 @@ token_hash = "{admin_hash}"
         ("reporting", "service", "weekly reports"),
         ("deploy", "ci", "schema migrations"),
         ("dump-job", "ci", "a job that reads too much"),
+        ("refund-job", "service", "refunds what customers sent back"),
     ] {
         text.push_str(&format!(
             r#"

@@ -29,6 +29,8 @@ pub(crate) enum DemoStep {
     Approve,
     /// A dump that quarantines its workload
     Quarantine,
+    /// A job that uses an HTTP API, and is stopped when it refunds too much
+    Http,
 }
 
 /// What a client printed, and how it ended.
@@ -46,6 +48,7 @@ pub(crate) async fn run(step: DemoStep, folder: &Path) -> anyhow::Result<Exit> {
         DemoStep::Block => block(folder, &client).await?,
         DemoStep::Approve => approve(folder, &client).await?,
         DemoStep::Quarantine => quarantine(folder, &client).await?,
+        DemoStep::Http => super::curl::scene(folder, &client).await?,
     };
     Ok(if as_expected { Exit::Done } else { Exit::Failed })
 }
@@ -58,7 +61,8 @@ pub(super) async fn tour(folder: &Path) -> anyhow::Result<Exit> {
         ("2 block", block(folder, &client).await?),
         ("3 approve", approve(folder, &client).await?),
         ("4 quarantine", quarantine(folder, &client).await?),
-        ("5 explain", explain(folder, &client).await?),
+        ("5 http", super::curl::scene(folder, &client).await?),
+        ("6 explain", explain(folder, &client).await?),
     ];
     output::message("");
     for (step, as_expected) in outcomes {
@@ -145,7 +149,7 @@ async fn explain(folder: &Path, client: &Client) -> anyhow::Result<bool> {
 }
 
 /// Shows what stands in the log about the last decision, and whether that is proved.
-async fn show_operator(folder: &Path, client: &Client) -> anyhow::Result<bool> {
+pub(super) async fn show_operator(folder: &Path, client: &Client) -> anyhow::Result<bool> {
     let decision = get(client, "/v1/decisions/last").await?;
     let member = |name: &str| decision.get(name).map(output::scalar).unwrap_or_default();
     let proof = crate::cli::explain::proof_of(&decision, &globals(folder)).await;
@@ -179,16 +183,19 @@ async fn psql(folder: &Path, client: &Client, workload: &str, sql: &str) -> anyh
     Ok(seen)
 }
 
-/// Runs psql as a workload; what it prints on each stream.
-async fn run_psql(folder: &Path, client: &Client, workload: &str, sql: &str, shown: &str) -> anyhow::Result<Seen> {
+/// Where the running gateway listens for a protocol.
+pub(super) async fn listener(client: &Client, protocol: &str) -> anyhow::Result<String> {
     let status = get(client, "/v1/status").await?;
     let listeners = status.get("listeners").and_then(Value::as_array).cloned().unwrap_or_default();
-    let address = listeners
-        .iter()
-        .find(|listener| listener.get("protocol").and_then(Value::as_str) == Some("postgres"))
-        .and_then(|listener| listener.get("address"))
-        .and_then(Value::as_str)
-        .context("the gateway has no PostgreSQL listener")?;
+    let of_protocol = |listener: &&Value| listener.get("protocol").and_then(Value::as_str) == Some(protocol);
+    let address = listeners.iter().find(of_protocol).and_then(|listener| listener.get("address"));
+    let address = address.and_then(Value::as_str).context("the gateway has no such listener")?;
+    Ok(address.to_owned())
+}
+
+/// Runs psql as a workload; what it prints on each stream.
+async fn run_psql(folder: &Path, client: &Client, workload: &str, sql: &str, shown: &str) -> anyhow::Result<Seen> {
+    let address = listener(client, "postgres").await?;
     let (host, port) = address.rsplit_once(':').context("the listener has no port")?;
     output::message(&format!("\n$ psql -h {host} -p {port} -U {workload} shop-db -c '{shown}'"));
     let name: Name = workload.parse()?;

@@ -457,7 +457,8 @@ fn the_tour_ends_as_it_should() {
         .env("NO_COLOR", "1")
         .env_remove("PARAPET_CONFIG"));
     assert_eq!(ran.code, 0, "{}", ran.err);
-    for step in ["✓ 1 mask", "✓ 2 block", "✓ 3 approve", "✓ 4 quarantine", "✓ 5 explain", "✓ verified locally"]
+    for step in
+        ["✓ 1 mask", "✓ 2 block", "✓ 3 approve", "✓ 4 quarantine", "✓ 5 http", "✓ 6 explain", "✓ verified locally"]
     {
         assert!(ran.err.contains(step), "{step}: {}", ran.err);
     }
