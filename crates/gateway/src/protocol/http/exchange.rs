@@ -372,6 +372,10 @@ async fn answer(
 ) -> Result<Answered, Answered> {
     let Forwarded { decision, terms, response, link } = forwarded;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // No mask reaches what passes in another protocol.
+        if !classified.masks(&terms.masks).is_empty() {
+            return Err(withheld(caller, head, decision));
+        }
         return change(caller, slot, head, response, changes, decision);
     }
     let (mut parts, body) = response.into_parts();
