@@ -42,8 +42,8 @@ def policies():
     rules = ['@id("connect") permit (principal, action in Action::"connect", resource);']
     rules += [f'@id("bench-{action}") permit (principal == Workload::"bench", action in Action::"{action}", resource in Upstream::"bench-api");'
               for action in ("read", "write", "delete")]
-    rules.append('@id("large") forbid (principal, action in Action::"write", resource in Upstream::"bench-api") '
-                 'when { context.amounts.hasTag("amount") && context.amounts.getTag("amount") > 100 };')
+    rules.append('@id("large") forbid (principal, action == Action::"http:POST", resource in Upstream::"bench-api") '
+                 'when { context has amounts && context.amounts.hasTag("amount") && context.amounts.getTag("amount") > 100 };')
     number = 0
     while len(rules) < 50:
         number += 1
