@@ -166,12 +166,13 @@ fn inward(
 }
 
 /// Whatever replaces a client's authorities is given those of this machine too; Node adds to its own.
-const AUTHORITIES: [&str; 8] = [
+const AUTHORITIES: [&str; 9] = [
     "SSL_CERT_FILE",
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
     "GIT_SSL_CAINFO",
     "PIP_CERT",
+    "npm_config_cafile",
     "CARGO_HTTP_CAINFO",
     "AWS_CA_BUNDLE",
     "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",

@@ -249,7 +249,7 @@ fn pip_installs_through_it() {
             "-m",
             "pip",
             "install",
-            "-v",
+            "-q",
             "--no-cache-dir",
             "--disable-pip-version-check",
             "--root-user-action=ignore",

@@ -27,7 +27,11 @@ async fn what_is_asked_for() {
         ("CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n\r\n", tunnel("[2001:db8::1]:443")),
         ("GET http://api.example/a?b HTTP/1.1\r\nHost: api.example\r\n\r\n", request("api.example:80")),
         ("GET http://api.example:8080/ HTTP/1.1\r\nHost: api.example:8080\r\n\r\n", request("api.example:8080")),
+        // As pip on Python 3.11 asks.
+        ("CONNECT api.example:443 HTTP/1.0\r\n\r\n", tunnel("api.example:443")),
         // HT05: what does not agree.
+        ("CONNECT api.example:443 HTTP/1.1\r\n\r\n", no("NoAuthority")),
+        ("GET http://api.example/ HTTP/1.0\r\n\r\n", no("NoAuthority")),
         ("CONNECT api.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n", no("AuthoritiesDiffer")),
         ("CONNECT api.example:443 HTTP/1.1\r\nHost: a:443\r\nHost: b:443\r\n\r\n", no("TwoHosts")),
         ("CONNECT user@api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n\r\n", no("Authority")),
