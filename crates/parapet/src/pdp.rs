@@ -12,12 +12,12 @@ use control::pdp::{
 };
 use gateway::listen::{Host, accept_loop};
 use gateway::login::logins::Logins;
-use gateway::login::passed_on::{PassedOn, identify};
+use gateway::login::passed_on::{PassedOn, PassedOnLogins, Verified};
 use gateway::protocol::http::{HttpRoutes, NotUnderstood, Told};
 use gateway::session::Parts;
 use gateway::signals::accept;
 use gateway::tasks::Stopping;
-use gateway::tls::{Offer, ServerTls};
+use gateway::tls::{self, Offer, ServerTls};
 use kernel::ports::AuditLog;
 use kernel::resource::{Kin, Resource, ResourceKind};
 use kernel::secret::Secret;
@@ -50,7 +50,11 @@ pub(crate) async fn serve(
     let scheme = if offer.is_some() { "https" } else { "http" };
     let url = settings.url.clone().unwrap_or_else(|| format!("{scheme}://{bound}"));
     let parts = session_parts(house, database, public_url);
-    let point = DecisionPoint::new(point_parts(house, parts, url)?);
+    let authorities = match &settings.client_authorities {
+        None => Vec::new(),
+        Some(file) => tls::read_certificates(file).context("`pdp.client_authorities`")?,
+    };
+    let point = DecisionPoint::new(point_parts(house, parts, url, authorities)?);
     let (tasks, stopping) = (host.tasks.clone(), host.tasks.stopping());
     let accept = accept_loop(listener, MOST_CONNECTIONS, host, "decision point", move |stream, peer| {
         connection(point.clone(), offer.clone(), stopping.clone(), stream, peer)
@@ -79,7 +83,12 @@ async fn connection(
     point.serve(stream, connected, async move { stopping.begun().await }).await;
 }
 
-fn point_parts(house: &Arc<House>, parts: Parts, url: String) -> anyhow::Result<PdpParts> {
+fn point_parts(
+    house: &Arc<House>,
+    parts: Parts,
+    url: String,
+    authorities: Vec<CertificateDer<'static>>,
+) -> anyhow::Result<PdpParts> {
     let (setting, finding, listing) = (Arc::clone(house), Arc::clone(house), Arc::clone(house));
     let routes = HttpRoutes::new(&house.apis)?;
     let logins = Logins::new(Arc::clone(&house.issuers))
@@ -88,7 +97,7 @@ fn point_parts(house: &Arc<House>, parts: Parts, url: String) -> anyhow::Result<
     let log: Arc<dyn AuditLog> = house.log.clone();
     let budgets = Arc::clone(&house.budgets);
     let (public_url, containment) = (parts.public_url.to_string(), Arc::clone(&parts.containment));
-    let proving = Arc::new((parts, logins));
+    let proving = Arc::new(PassedOnLogins::new(parts, Arc::clone(&house.issuers), logins, authorities)?);
     Ok(PdpParts {
         url,
         public_url,
@@ -105,7 +114,7 @@ fn point_parts(house: &Arc<House>, parts: Parts, url: String) -> anyhow::Result<
         containment,
         identify: Arc::new(move |shown| {
             let proving = Arc::clone(&proving);
-            Box::pin(async move { identified(&proving.0, &proving.1, shown).await })
+            Box::pin(async move { identified(&proving, shown).await })
         }),
         classify: Arc::new(move |asked, snapshot| {
             routes.understand(snapshot, told(asked)).map(understood).map_err(not_understood)
@@ -131,11 +140,16 @@ fn key(state: &Path) -> anyhow::Result<Secret<Vec<u8>>> {
     Ok(Secret::new(key))
 }
 
-async fn identified(parts: &Parts, logins: &Logins, shown: ShownProof) -> Result<Identified, Unidentified> {
+async fn identified(proving: &PassedOnLogins, shown: ShownProof) -> Result<Identified, Unidentified> {
     let certificates: Vec<CertificateDer<'static>> = shown.certificates.into_iter().map(CertificateDer::from).collect();
-    let token = shown.token.as_ref().map(|token| token.expose().as_str());
-    let passed = PassedOn { token, certificates: &certificates, source: shown.source, costs: shown.costs };
-    let (who, left) = identify(parts, logins, passed).await.map_err(Unidentified)?;
+    let passed = PassedOn {
+        token: shown.token.as_ref().map(|token| token.expose().as_str()),
+        certificates: &certificates,
+        verified: if shown.passed_on { Verified::ByNobody } else { Verified::ByHandshake },
+        source: shown.source,
+        costs: shown.costs,
+    };
+    let (who, left) = proving.identify(passed).await.map_err(Unidentified)?;
     Ok(Identified { workload: who.workload().clone(), provenance: who.provenance().cloned(), left })
 }
 

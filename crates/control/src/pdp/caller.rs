@@ -159,6 +159,7 @@ async fn find(point: &Point, arrived: &Arrived, token: Option<&str>) -> Option<C
     let shown = ShownProof {
         token: token.map(|token| Secret::new(token.to_owned())),
         certificates,
+        passed_on: false,
         source: arrived.connected.source,
         costs: false,
     };

@@ -155,7 +155,7 @@ async fn identified(point: &Point, caller: &Caller, passed: &PassedOn) -> Result
         return Err("it shows neither a token nor a certificate that counts".to_owned());
     }
     let source = passed.source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let shown = ShownProof { token, certificates, source, costs: true };
+    let shown = ShownProof { token, certificates, passed_on: true, source, costs: true };
     (point.parts.identify)(shown).await.map(|who| (who, subject)).map_err(|why| why.0)
 }
 

@@ -62,8 +62,11 @@ pub type SettingsNow = Arc<dyn Fn() -> Arc<Settings> + Send + Sync>;
 pub struct ShownProof {
     /// A token.
     pub token: Option<Secret<String>>,
-    /// A chain of certificates, leaf first, in DER. That the leaf's key was proved is the matter of whoever passes it.
+    /// A chain of certificates, leaf first, in DER.
     pub certificates: Vec<Vec<u8>>,
+    /// Was the chain passed on, so that no handshake of ours has verified it? That the leaf's key was proved is then the word of
+    /// whoever passed it on.
+    pub passed_on: bool,
     /// Where the request came from.
     pub source: IpAddr,
     /// Does what is asked cost the task of the token a use?

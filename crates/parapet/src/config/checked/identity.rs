@@ -322,7 +322,9 @@ pub(super) fn trust(root: &Section<'_>, problems: &mut Vec<Problem>) -> Option<V
     let workloads: BTreeMap<&str, Section<'_>> = root.section("workloads").named().into_iter().collect();
     let issuers: BTreeSet<&str> = root.section("issuers").named().into_iter().map(|(label, _)| label).collect();
     let trust_domains = root.section("spiffe").named().into_iter().map(|(label, _)| label.to_owned()).collect();
-    let certificates = root.section("postgres").section("tls").get("client_ca").is_some();
+    let mut listeners = ["postgres", "http", "egress", "pdp"].into_iter().map(|listener| root.section(listener));
+    let certificates = listeners.any(|listener| listener.section("tls").get("client_ca").is_some())
+        || root.section("pdp").get("client_authorities").is_some();
     let known = Known { workloads, issuers, trust_domains, certificates };
     let mut rules: Vec<TrustRule> = Vec::new();
     for section in root.section("trust").elements() {
@@ -394,7 +396,7 @@ fn check_issuer(issuer: &Entry, known: &Known<'_>, problems: &mut Vec<Problem>) 
     if issuer.text == CERTIFICATE {
         if !known.certificates {
             let problem = Problem::new("PAR0408", &issuer.place, "no listener accepts client certificates");
-            problems.push(problem.help("set `client_ca` in `[postgres.tls]`"));
+            problems.push(problem.help("set `client_ca` in a listener's table, such as `[postgres.tls]`"));
         }
     } else if let Some(domain) = issuer.text.strip_prefix("spiffe://") {
         if !known.trust_domains.contains(domain) {

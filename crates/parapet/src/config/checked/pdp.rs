@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use control::pdp::{CallerEntry, CallerProof, HeaderFamily, Settings, TypeEndpoint, TypeEntry, Use};
@@ -12,7 +13,7 @@ use kernel::policy::Disclosure;
 
 use crate::config::checked::identity::unhex;
 use crate::config::checked::listeners::{listener_tls, public_url, without_tls};
-use crate::config::checked::{ListenerTls, choose, choose_entry, name, parse, parse_name, read};
+use crate::config::checked::{ListenerTls, choose, choose_entry, file, name, parse, parse_name, read};
 use crate::config::problem::Problem;
 use crate::config::raw::{Entry, Section};
 use crate::config::value::{self, Unreadable};
@@ -26,6 +27,8 @@ pub(crate) struct PdpPart {
     pub(crate) tls: ListenerTls,
     /// What callers call it, without a slash at the end.
     pub(crate) url: Option<String>,
+    /// PEM file of the authorities of certificates that proxies pass on.
+    pub(crate) client_authorities: Option<PathBuf>,
     /// Who may ask, and in which words.
     pub(crate) settings: Arc<Settings>,
 }
@@ -49,6 +52,7 @@ pub(super) fn pdp(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<
         problems.push(without_tls(&entry.place, listen));
     }
     let url = section.get("url").and_then(|entry| parse(&entry, "url", public_url, problems));
+    let client_authorities = file(section, "client_authorities", problems);
     let subjects = section.list("subjects").into_iter().map(|entry| entry.text).collect();
     let callers = section.section("callers");
     let callers: Vec<_> =
@@ -58,7 +62,7 @@ pub(super) fn pdp(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<
     let types: BTreeMap<_, _> =
         types.filter_map(|(label, section)| Some((label.to_owned(), own_type(&section, problems)?))).collect();
     let settings = Arc::new(Settings { callers, subjects, types });
-    let part = PdpPart { listen: listen?, tls: tls?, url, settings };
+    let part = PdpPart { listen: listen?, tls: tls?, url, client_authorities, settings };
     (problems.len() == before).then_some(Some(part))
 }
 

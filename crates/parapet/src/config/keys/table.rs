@@ -52,6 +52,11 @@ pub(crate) const ALL: &[Key] = &[
         Kind::Text,
         "what callers call it, as its metadata say; scheme and address of the listener unless set",
     ),
+    key(
+        "pdp.client_authorities",
+        Kind::Text,
+        "PEM file of the authorities of client certificates that proxies pass on; without it only X.509-SVIDs count",
+    ),
     key("pdp.subjects", Kind::List, "types of subjects that are workloads, besides `workload`"),
     secret("pdp.callers.*.token_hash", "`sha256:` and the hash of the token by which the caller proves itself"),
     key(

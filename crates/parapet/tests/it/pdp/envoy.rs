@@ -94,6 +94,89 @@ fn bootstrap(bed: &ApiBed) -> Value {
     })
 }
 
+/// A certificate for clients in PEM, with its key: of this authority, or signed by itself.
+fn client(by: Option<&rcgen::Issuer<'_, rcgen::KeyPair>>, name: &str) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let certificate = match by {
+        Some(issuer) => params.signed_by(&key, issuer),
+        None => params.self_signed(&key),
+    };
+    (certificate.unwrap().pem(), key.serialize_pem())
+}
+
+/// Envoy ends TLS and takes any client's certificate: who vouches for it is for the gateway to say.
+#[test]
+fn a_certificate_that_envoy_passes_on_is_verified_by_the_gateway() {
+    let table = pdp("certificates = true\n\n[[trust]]\nworkload = \"reporting\"\nissuer = \"certificate\"\n\
+                     claims = { \"san:dns\" = \"reporting.example\" }\n");
+    let api = shop("pdp-envoy-tls");
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&authority_key).unwrap();
+    let file = api.folder.write("clients.pem", &authority.pem());
+    let issuer = rcgen::Issuer::new(params, authority_key);
+    let table = table.replace("tls = \"off\"", &format!("tls = \"off\"\nclient_authorities = {file:?}"));
+    let bed = api.also(&table).start();
+    let folder = bed.folder.join("");
+    let Some(_backend) = nginx(&folder, &backend(&folder.join("reached.sock")), &folder.join("reached.sock")) else {
+        return;
+    };
+    let mut bootstrap = bootstrap(&bed);
+    let (server, key) = client(None, HOST);
+    for index in [0, 1] {
+        let listener = &mut bootstrap["static_resources"]["listeners"][index];
+        listener["filter_chains"][0]["transport_socket"] = json!({
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": format!("{TYPES}.transport_sockets.tls.v3.DownstreamTlsContext"),
+                "common_tls_context": {
+                    "tls_certificates": [
+                        { "certificate_chain": { "inline_string": server }, "private_key": { "inline_string": key } },
+                    ],
+                    "validation_context": {
+                        "trust_chain_verification": "ACCEPT_UNTRUSTED",
+                        "trusted_ca": { "inline_string": authority.pem() },
+                    },
+                },
+            },
+        });
+        let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+        manager["forward_client_cert_details"] = json!("SANITIZE_SET");
+        manager["set_current_client_cert_details"] = json!({ "cert": true });
+        manager["http_filters"][0]["typed_config"]["include_peer_certificate"] = json!(true);
+        manager["http_filters"][0]["typed_config"]["allowed_headers"] =
+            json!({ "patterns": [{ "exact": "x-forwarded-client-cert" }] });
+    }
+    let Some(_envoy) = envoy(&folder, &bootstrap, &folder.join("http.sock")) else { return };
+    for (name, shown, status) in [
+        ("ours", Some(client(Some(&issuer), "reporting.example")), 200),
+        ("ours, for another name", Some(client(Some(&issuer), "stranger.example")), 401),
+        ("its own", Some(client(None, "reporting.example")), 401),
+        ("none", None, 401),
+    ] {
+        for by in ["grpc.sock", "http.sock"] {
+            let (socket, url) = (folder.join(by).display().to_string(), format!("https://{HOST}/v1/things/7"));
+            // What a client sends under the proxy's name is the proxy's to replace.
+            let mut arguments = vec!["--unix-socket", &socket, "-k", "-H", "X-Forwarded-Client-Cert: Cert=\"x\""];
+            let files = shown.as_ref().map(|(certificate, key)| {
+                [bed.folder.write("client.crt", certificate), bed.folder.write("client.key", key)]
+                    .map(|path| path.display().to_string())
+            });
+            if let Some([certificate, key]) = &files {
+                arguments.extend(["--cert", certificate, "--key", key]);
+            }
+            arguments.push(&url);
+            let came = curl(&arguments, "");
+            assert_eq!(came.status, status, "{name} {by}: {came:?}");
+            assert_eq!(came.body.starts_with("reached by reporting under dec_"), status == 200, "{came:?}");
+        }
+    }
+    let subjects: Vec<Value> = answered(&bed).iter().map(|entry| entry["asked_by"]["subject"].clone()).collect();
+    assert_eq!(subjects, [json!("certificate"), json!("certificate")]);
+}
+
 /// Whose token, method and path, body, and the status over gRPC and over HTTP.
 type Case<'c> = (&'c str, &'c str, &'c str, String, u16, u16);
 
