@@ -39,6 +39,13 @@ impl Wanted {
     }
 }
 
+/// Do all requests to an endpoint that have one method, host and type of content ask for the same, as far as policies that read
+/// `reads` can tell? Then what was found out for one holds for the next.
+pub fn are_alike(matched: &Match<'_>, reads: &HttpReads, wanted: &Wanted) -> bool {
+    let of_target = reads.path || reads.size || reads.parameters.any() || reads.query.any();
+    !of_target && !wanted.any() && !matched.endpoint.graphql && matched.endpoint.secret.is_none()
+}
+
 /// What a request asks for. `body` is the whole body; without it nothing of it may be wanted.
 ///
 /// # Errors

@@ -2,8 +2,10 @@
 //! then forwarded. A refusal is an answer like any other, and keeps the connection where the protocol lets it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, COOKIE, HeaderMap, HeaderValue};
 use hyper::header::{LOCATION, UPGRADE, WWW_AUTHENTICATE};
@@ -27,7 +29,7 @@ use super::line::Busy;
 use super::masking::{Findings, Masking};
 use super::refuse::{self, Answered};
 use super::sealed::seal;
-use super::slot::Slot;
+use super::slot::{Alike, Slot};
 use super::tunnel::tunnel;
 use super::upload::{Pace, Unread, Upload, read_whole};
 use super::watch::Pulse;
@@ -35,6 +37,9 @@ use super::{hold, login};
 use crate::session::Session;
 use crate::sessions::Cut;
 
+/// How much of a refused body is let come, in bytes, and for how long.
+const SETTLED: usize = 64 * 1024;
+const SETTLING: Duration = Duration::from_millis(50);
 /// How often a request is judged anew because the policies have changed under it.
 const MOST_TURNS: usize = 4;
 
@@ -85,7 +90,13 @@ async fn ask(
         Ok(head) => head,
         Err(violation) => return Err(malformed(caller, violation).await),
     };
-    let slot = login::slot(caller, &head).await?;
+    let slot = match login::slot(caller, &head).await {
+        Ok(slot) => slot,
+        Err(refused) => {
+            settle(caller, body).await;
+            return Err(refused);
+        }
+    };
     let approval = head.approval.take();
     let mut asked = understand(caller, slot, head, Body::Coming(body), approval, pulse).await?;
     for _ in 0..MOST_TURNS {
@@ -105,6 +116,26 @@ async fn ask(
         return send(asked, receipt, changes).await;
     }
     Err(refuse_request(caller, &asked.slot, &asked.head, Undecidable::NoSnapshot, &asked.classified.template).await)
+}
+
+/// Lets the body of a refused request come to its end, if that is soon: what is wrong with the end of an HTTP/2 stream is said
+/// to a client only while the stream is open.
+async fn settle(caller: &Caller, mut body: Incoming) {
+    if !caller.http2 || body.is_end_stream() {
+        return;
+    }
+    let ending = async {
+        let mut left = SETTLED;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(1, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(SETTLING, ending).await.is_err() {
+        tracing::debug!("a refused request's body has not ended");
+    }
 }
 
 /// A request that cannot be read in one way is known by no session. It is entered all the same.
@@ -163,12 +194,20 @@ async fn understand<'c>(
         // That nothing comes is known at once.
         Body::Coming(body) => body.is_end_stream().then_some(&[][..]),
     };
-    let understood = wire::http::understand::understand(&upstream.name, &head, &matched, &reads, &wanted, whole);
-    let classified = match understood {
-        Ok(classified) => classified,
-        Err(violation) => {
-            return Err(violated(caller, &slot, &head, matched.endpoint.template.text(), violation).await);
-        }
+    let alike = Alike::of(&head, &matched, &reads, &wanted);
+    let classified = match alike.as_ref().and_then(|alike| slot.recall(alike, &reads)) {
+        Some(classified) => classified,
+        None => match wire::http::understand::understand(&upstream.name, &head, &matched, &reads, &wanted, whole) {
+            Ok(classified) => {
+                if let Some(alike) = alike {
+                    slot.remember(alike, &reads, &classified);
+                }
+                classified
+            }
+            Err(violation) => {
+                return Err(violated(caller, &slot, &head, matched.endpoint.template.text(), violation).await);
+            }
+        },
     };
     if classified.answers().next().is_some() {
         // Whether a value is masked is not known yet; what would keep it from being masked is not asked for (HT10, HT14).
@@ -399,11 +438,12 @@ async fn answer(
     }
     let (detect, detector) =
         slot.upstream.detect.as_ref().map_or((Detect::Off, None), |(what, with)| (*what, Some(with)));
-    let masks = Masks::new(&paths, Arc::clone(&slot.upstream.mask_keys), detect, detector.map(Arc::clone));
     let replaces = masked || matches!(detect, Detect::Mask(_));
-    let answer = if masks.is_idle() || has_no_body(head, parts.status) || body.is_end_stream() {
+    let looks = detect == Detect::Signal && slot.looks();
+    let answer = if !(replaces || looks) || has_no_body(head, parts.status) || body.is_end_stream() {
         Answer::stream(body, slot, link, most)
     } else {
+        let masks = Masks::new(&paths, Arc::clone(&slot.upstream.mask_keys), detect, detector.map(Arc::clone));
         let findings = Findings { slot: Arc::clone(slot), template: Arc::clone(&classified.template) };
         match Masking::new(body, &mut parts.headers, masks, replaces) {
             Ok(masking) => Answer::masked(masking.telling(findings), slot, link, most),

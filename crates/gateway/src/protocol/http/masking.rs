@@ -20,6 +20,10 @@ use super::slot::Slot;
 /// So much is passed on at a time, in bytes.
 const CHUNK: usize = 32 * 1024;
 
+/// How much of an answer detectors look at that only look, in bytes: what its beginning does not show is not a signal worth
+/// its price.
+const LOOKED: usize = 256 * 1024;
+
 /// An answer that is being masked.
 #[derive(Debug)]
 pub(super) struct Masking {
@@ -33,6 +37,8 @@ pub(super) struct Masking {
     state: State,
     /// The answer passes as it comes; this one only looks.
     looks: Looks,
+    /// How many bytes of what passes were looked at.
+    looked: usize,
     findings: Option<Findings>,
 }
 
@@ -93,6 +99,7 @@ impl Masking {
             out: Vec::new(),
             state: State::Reading,
             looks: if replaces { Looks::Replaces } else { Looks::Only },
+            looked: 0,
             findings: None,
         })
     }
@@ -146,6 +153,10 @@ impl Masking {
 
     /// Looks at what passes as it came.
     fn look(&mut self, data: &[u8]) {
+        self.looked = self.looked.saturating_add(data.len());
+        if self.looked > LOOKED {
+            self.looks = Looks::NoMore;
+        }
         for step in data.chunks(STEP) {
             if self.looks == Looks::NoMore {
                 return;

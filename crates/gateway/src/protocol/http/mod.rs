@@ -15,6 +15,7 @@ mod hold;
 mod line;
 mod login;
 mod masking;
+mod probe;
 mod refuse;
 mod sealed;
 mod slot;

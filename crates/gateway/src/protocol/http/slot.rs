@@ -5,12 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use hyper::Method;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use kernel::policy::HttpReads;
 use kernel::ports::Detection;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
 use kernel::verdict::Receipt;
 use kernel::workload::Name;
 use tokio::sync::OwnedSemaphorePermit;
+use wire::http::classify::Classified;
+use wire::http::endpoint::Match;
+use wire::http::head::Head;
+use wire::http::understand::{Wanted, are_alike};
 
 use super::forward::{Link, Pool, Speaks, fits};
 use super::upstream::{HttpUpstream, Served};
@@ -21,6 +28,42 @@ use crate::sessions::{Cut, Live};
 const IDLE: Duration = Duration::from_secs(300);
 /// Findings that wait to be entered. What is more is left out: they are a signal, and are found again.
 const MOST_FOUND: usize = 64;
+
+/// So many answers of a session are looked at by detectors that only look, and after them one in so many.
+const LOOKED: u64 = 32;
+/// Sorts of requests that a session remembers.
+const MOST_KNOWN: usize = 16;
+
+/// What is known of a sort of request: those to one endpoint that are alike to all policies.
+#[derive(Debug)]
+struct Known {
+    alike: Alike,
+    reads: Arc<HttpReads>,
+    classified: Classified,
+}
+
+/// What makes requests to an upstream alike, where `wire::http::understand` says that nothing else does.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Alike {
+    endpoint: usize,
+    method: Method,
+    host: Arc<str>,
+    content_type: Option<HeaderValue>,
+}
+
+impl Alike {
+    /// None where the endpoint's requests are not.
+    pub(super) fn of(head: &Head, matched: &Match<'_>, reads: &HttpReads, wanted: &Wanted) -> Option<Self> {
+        let is = head.upgrade.is_none() && are_alike(matched, reads, wanted);
+        is.then(|| Self {
+            // The upstream's endpoints live as long as the session.
+            endpoint: Arc::as_ptr(matched.endpoint).addr(),
+            method: head.method.clone(),
+            host: Arc::clone(head.authority.host()),
+            content_type: head.headers.get(CONTENT_TYPE).cloned(),
+        })
+    }
+}
 
 /// What a session was opened with.
 #[derive(Debug)]
@@ -64,10 +107,14 @@ pub(super) struct Slot {
     sent: AtomicU64,
     /// Answers that began and are not counted yet: each is one row, where a policy or a task counts rows.
     answers: AtomicU64,
+    /// Answers that detectors might have looked at.
+    looked: AtomicU64,
     /// What detectors found in answers and is not entered yet.
     found: Mutex<Vec<Detection>>,
     /// When it was last asked for.
     used: AtomicI64,
+    /// What was found out about requests whose next one asks for the same.
+    known: Mutex<Vec<Known>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -93,8 +140,10 @@ impl Slot {
             pool: Arc::clone(pool),
             sent: AtomicU64::new(0),
             answers: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
             found: Mutex::default(),
             used: AtomicI64::new(0),
+            known: Mutex::default(),
             _place: place,
         })
     }
@@ -160,6 +209,26 @@ impl Slot {
         }
     }
 
+    fn known(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What such a request asks for, if one was understood under policies that read the same.
+    pub(super) fn recall(&self, alike: &Alike, reads: &Arc<HttpReads>) -> Option<Classified> {
+        let known = self.known();
+        let same = |one: &&Known| Arc::ptr_eq(&one.reads, reads) && one.alike == *alike;
+        known.iter().find(same).map(|one| one.classified.clone())
+    }
+
+    /// Remembers what such a request asks for.
+    pub(super) fn remember(&self, alike: Alike, reads: &Arc<HttpReads>, classified: &Classified) {
+        let mut known = self.known();
+        if known.len() >= MOST_KNOWN {
+            known.remove(0);
+        }
+        known.push(Known { alike, reads: Arc::clone(reads), classified: classified.clone() });
+    }
+
     /// Notes that it is asked for.
     pub(super) fn touch(&self, now: Timestamp) {
         self.used.store(now.millis(), Ordering::Relaxed);
@@ -168,6 +237,12 @@ impl Slot {
     /// Was it not asked for in a long time?
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
         now.since(Timestamp::from_millis(self.used.load(Ordering::Relaxed))) >= IDLE
+    }
+
+    /// Do detectors that only look, look at this answer? At each of the first, and then at some.
+    pub(super) fn looks(&self) -> bool {
+        let count = self.looked.fetch_add(1, Ordering::Relaxed);
+        count < LOOKED || count.is_multiple_of(LOOKED)
     }
 
     /// Counts an answer that begins.

@@ -117,6 +117,25 @@ async fn one_connection_has_one_session_for_each_credential() {
 }
 
 #[tokio::test]
+async fn requests_that_are_alike_are_told_apart_by_what_policy_sees() {
+    let bed = Bed::new().await;
+    let open = |method: &str| request(&format!("{method} /v1/open/same"), "", "");
+    // The same path by other methods, and another path to the same endpoint: each is judged as what it is.
+    let said = bed.talk(&[open("GET"), open("GET"), open("DELETE"), open("GET")].concat()).await;
+    assert_eq!(said.matches("HTTP/1.1 200").count(), 4, "{said}");
+    let entries = bed.house.entries().join("\n");
+    check(&entries, &["http:GET", "http:DELETE"]);
+    // Two amounts to one endpoint are never alike.
+    let refund = |amount: u32| {
+        let body = format!("{{\"amount\":{amount}}}");
+        request("POST /v1/refunds", "content-type: application/json\r\n", &body)
+    };
+    let said = bed.talk(&[refund(50), refund(500), refund(50)].concat()).await;
+    let answers: Vec<&str> = said.split("HTTP/1.1 ").skip(1).map(|answer| answer.get(..3).unwrap()).collect();
+    assert_eq!(answers, ["200", "403", "200"], "{said}");
+}
+
+#[tokio::test]
 async fn nothing_is_sent_that_does_not_stand_in_the_log() {
     let bed = Bed::new().await;
     let mut client = bed.connect(false);

@@ -356,12 +356,12 @@ impl Tripwire {
 /// How long the first request is, if it is all there.
 fn end_of_request(bytes: &[u8]) -> Option<usize> {
     let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
-    let head = text.find("\r\n\r\n")? + 4;
-    if text[..head].contains("transfer-encoding: chunked") {
-        return Some(head + text[head..].find("0\r\n\r\n")? + 5);
+    let (head, body) = text.split_at(text.find("\r\n\r\n")? + 4);
+    if head.contains("transfer-encoding: chunked") {
+        return Some(head.len() + body.find("0\r\n\r\n")? + 5);
     }
-    let length = text[..head].lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
-    let end = head + length.unwrap_or(0);
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
+    let end = head.len() + length.unwrap_or(0);
     (bytes.len() >= end).then_some(end)
 }
 
@@ -492,8 +492,9 @@ pub(super) fn unchunked(said: &str) -> String {
     let mut whole = format!("{head}\r\n\r\n");
     while let Some((size, behind)) = rest.split_once("\r\n") {
         let size = usize::from_str_radix(size, 16).unwrap_or(0).min(behind.len());
-        whole.push_str(&behind[..size]);
-        rest = behind[size..].strip_prefix("\r\n").unwrap_or_default();
+        let (chunk, behind) = behind.split_at(size);
+        whole.push_str(chunk);
+        rest = behind.strip_prefix("\r\n").unwrap_or_default();
     }
     whole
 }
