@@ -10,6 +10,7 @@ use control::{
 };
 use gateway::login::oidc::IssuerHealth;
 use gateway::login::workload_api::SvidHealth;
+use gateway::protocol::http::HttpUpstream;
 use gateway::protocol::postgres::Guarded;
 use gateway::tasks::Tasks;
 use gateway::upstream::dial::Dialler;
@@ -75,7 +76,11 @@ fn control_parts(
         clock: Arc::clone(&house.clock),
         snapshots: house.publisher.clone(),
         sessions: house.sessions.clone(),
-        probe: Arc::new(Probe { upstreams: house.upstreams.clone(), dialler: house.dialler.clone() }),
+        probe: Arc::new(Probe {
+            upstreams: house.upstreams.clone(),
+            apis: house.apis.clone(),
+            dialler: house.dialler.clone(),
+        }),
         log: Arc::clone(&house.log),
         desk: Arc::clone(&house.desk),
         workloads: Arc::clone(&house.workloads),
@@ -253,16 +258,19 @@ fn foresee(house: &House, request: &Hypothetical) -> Result<Foreseen, ForeseeRef
 /// Tests upstreams with the gateway's own connections.
 struct Probe {
     upstreams: Vec<Arc<Guarded>>,
+    apis: Vec<Arc<HttpUpstream>>,
     dialler: Dialler,
 }
 
 impl UpstreamProbe for Probe {
     fn test(&self, upstream: &Name) -> PortFuture<'_, Option<Vec<Check>>> {
         let found = self.upstreams.iter().find(|guarded| guarded.upstream.name == *upstream).cloned();
+        let api = self.apis.iter().find(|api| api.name == *upstream).cloned();
         Box::pin(async move {
-            match found {
-                Some(guarded) => Some(guarded.test(&self.dialler).await),
-                None => None,
+            match (found, api) {
+                (Some(guarded), _) => Some(guarded.test(&self.dialler).await),
+                (None, Some(api)) => Some(api.test(&self.dialler).await),
+                (None, None) => None,
             }
         })
     }
