@@ -14,6 +14,11 @@ pub(super) fn read(body: &[u8], fields: &[BodyField]) -> Result<BodyFacts, BodyE
     if body.is_empty() {
         return Ok(facts);
     }
+    // Many handlers read JSON whatever the type says.
+    let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    if matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        return Err(BodyError::Type);
+    }
     for pair in body.split(|byte| *byte == b'&') {
         // Some readers part fields at semicolons, too.
         if pair.contains(&b';') {

@@ -148,6 +148,9 @@ fn forms() {
         ("amount=5;amount=6", "twice"),
         ("amount=5e3", "wrong amount"),
         ("_method=DELETE&amount=5", "override"),
+        // HT09: JSON under another name, which many handlers read all the same.
+        (r#"{"amount":5000}"#, "type"),
+        ("\u{feff}\n [{\"amount\":5000}]", "type"),
         ("amount=%zz", "malformed"),
         ("amount=%ff", "malformed"),
         ("amount=5%", "malformed"),
