@@ -170,6 +170,45 @@ fn the_first_bad_entry_is_named() {
     assert!(code == 8 && said.contains('2'), "{said}");
 }
 
+/// AU04: what strangers write is text to every reader: one record stays one line, and no terminal obeys it.
+#[test]
+fn hostile_text_is_shown_as_text() {
+    let Some(bed) = Bed::start("audit-injection") else { return };
+    for (number, hostile) in [
+        "\u{1b}]52;c;QUJD\u{7}",
+        "two\nlines",
+        "=cmd|'/c calc'!A1",
+        "a|b\\=c",
+        "<script>alert(1)</script>",
+        "\u{202e}txt.exe",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let user = format!("u{number}{hostile}");
+        raw::Raw::try_log_in_with(bed.gateway.postgres(), &[("user", &user), ("database", "shop-db")], "x")
+            .unwrap_err();
+    }
+    let before = bed.gateway.entries().len();
+    let table = bed.gateway.cli(&["audit", "search", "--kind", "login_refused"]);
+    let obeyed = |letter: char| letter != '\n' && letter.is_control() || letter == '\u{202e}';
+    assert!(table.out.contains("u0") && !table.out.contains(obeyed), "{table:?}");
+    let json = bed.gateway.cli(&["audit", "search", "--kind", "login_refused", "-o", "jsonl"]);
+    assert!(!json.out.contains(|letter: char| letter != '\n' && letter.is_control()), "{json:?}");
+    let claimed: Vec<Value> = json.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
+    assert_eq!(claimed.len(), 6, "{claimed:?}");
+    assert!(
+        claimed.iter().any(|entry| entry["claimed"] == "u1two\nlines"),
+        "what came is kept as it came: {claimed:?}"
+    );
+    // AU11: whoever read, and what they looked for, is entered itself.
+    let entries = bed.gateway.entries();
+    let read = entries.iter().skip(before).find(|entry| entry["action"] == "audit search").unwrap();
+    assert_eq!((&read["by"], &read["object"]), (&"root@example.com".into(), &"kind=login_refused".into()), "{read}");
+    let (code, said) = verify(&bed.gateway.audit());
+    assert_eq!(code, 0, "{said}");
+}
+
 /// When the log cannot be written, nothing is forwarded.
 #[test]
 fn without_a_log_nothing_passes() {

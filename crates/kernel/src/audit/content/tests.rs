@@ -35,7 +35,7 @@ fn what_is_taken_out_is_put_back() {
     assert!(restored.ends_with(b",\"statement\":\"x\",\"like\":\"dec_0123456789abcdef\"}"));
 }
 
-/// The same content under another nonce is another commitment: a list of likely statements finds nothing.
+/// AU06: the same content under another nonce is another commitment: a list of likely statements finds nothing.
 #[test]
 fn commitments_are_blinded() {
     assert_ne!(commitment(&NONCE, b"x"), commitment(&[8; 32], b"x"));

@@ -52,6 +52,7 @@ fn names_missing_doubled_and_swapped_records() {
     }
 }
 
+/// AU07.
 #[test]
 fn refuses_other_forms_of_the_same_record() {
     let good = String::from_utf8(three().remove(0)).unwrap();

@@ -17,6 +17,7 @@ use crate::bed::{Bed, skip, wait};
 /// How often the gateway is killed. Each round takes a fraction of a second.
 const KILLS: usize = 100;
 
+/// AU01: what was executed was entered before, wherever the process dies.
 #[test]
 fn a_hundred_kills_lose_no_executed_statement() {
     let Some(mut bed) = Bed::start("audit-kills") else { return };
@@ -96,6 +97,7 @@ fn audit_folder(path: &Path) -> String {
     format!("\n[audit]\nfolder = \"{}\"\n", path.display())
 }
 
+/// AU02: a full disk denies, reads too; a slow one is `a_disk_that_hangs_denies` of the store.
 #[test]
 fn a_full_disk_denies_and_is_left_behind_when_there_is_room() {
     let folder = crate::bed::folder::RUN.join("small-disk");
@@ -151,6 +153,7 @@ fn a_disk_that_cannot_be_written_stops_the_start_with_the_reason() {
     assert!(raw::tags(&bed.raw("reporting").query("select 1")).contains('C'));
 }
 
+/// AU12: no second process takes a sequence of the first. Every node has a log, and a name, of its own.
 #[test]
 fn one_process_writes_a_folder() {
     let Some(bed) = Bed::start("audit-two") else { return };

@@ -61,6 +61,7 @@ fn forge(folder: &Path, change: impl Fn(usize, String) -> String) {
     fs::write(folder.join("head.json"), head.replace(old["chain"].as_str().unwrap(), &chain.to_string())).unwrap();
 }
 
+/// AU03.
 #[test]
 fn every_way_to_tamper_is_found_with_the_first_bad_entry() {
     let Some(mut bed) = Bed::start("audit-drill") else { return };
@@ -140,7 +141,7 @@ fn every_way_to_tamper_is_found_with_the_first_bad_entry() {
     assert!(started.code != 0 && started.err.contains("tampered"), "{started:?}");
 }
 
-/// A whole folder of earlier is a good log in itself. The witness has seen more.
+/// AU03: a whole folder of earlier is a good log in itself. The witness has seen more.
 #[test]
 fn a_log_that_is_rolled_back_is_found_through_its_witness() {
     let ours = |setup: Setup| setup.also("\n[audit]\norigin = \"a.example/audit\"\n".to_owned());

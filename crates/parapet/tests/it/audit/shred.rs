@@ -31,6 +31,7 @@ fn secrets(path: &Path) -> Vec<String> {
     lines.map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect()
 }
 
+/// AU10.
 #[test]
 fn shredded_content_is_gone_and_the_log_verifies() {
     let Some(mut bed) = Bed::start("audit-shred") else { return };

@@ -182,6 +182,7 @@ fn an_agent_stays_inside_its_task_and_the_chain_is_seen() {
     });
     let [why] = risk.as_array().unwrap().as_slice() else { panic!("{risk}") };
     assert!(why.as_str().unwrap().starts_with(&format!("task {task}: tried what lies outside its task")), "{risk}");
+    // AU05: no token stands in either log.
     let audit: String = bed.gateway.segments().iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     for (place, text) in [("the log", bed.gateway.log()), ("the audit log", audit)] {
         assert!(!text.contains(&own) && !text.contains(&agent), "a token stands in {place}");

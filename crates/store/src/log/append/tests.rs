@@ -354,7 +354,7 @@ async fn durable_appends_wait_for_the_disk() {
     assert_eq!(log.append(&batch(&["late".to_owned()])).await, Err(AppendError::Unwritable));
 }
 
-/// While the disk does not answer, entries are refused, and those that wait for it learn why.
+/// AU02: while the disk does not answer, entries are refused, and those that wait for it learn why.
 #[tokio::test]
 async fn a_disk_that_hangs_denies() {
     let scratch = Scratch::new();
