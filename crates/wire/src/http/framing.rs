@@ -136,12 +136,19 @@ impl Framing {
         if let Some(violation) = self.broken {
             return Err(violation);
         }
-        let mut rest = bytes;
+        let (mut rest, mut begun) = (bytes, None);
         while !rest.is_empty() {
+            if self.is_between() {
+                begun = Some(bytes.len() - rest.len());
+            }
             match self.step(rest) {
                 Ok(left) => rest = left,
                 Err(violation) => {
-                    self.passed = bytes.len() - rest.len();
+                    self.passed = begun.unwrap_or_default();
+                    if begun.is_some() {
+                        // Nothing of the request is handed on, so none of its body is awaited.
+                        self.state = State::Request;
+                    }
                     self.broken = Some(violation);
                     self.line = Vec::new();
                     return Err(violation);
@@ -152,8 +159,8 @@ impl Framing {
         Ok(())
     }
 
-    /// How many bytes of the last [`Framing::feed`] have one reading: all, or those before the line or the chunk that broke
-    /// it. No head is complete in them that was refused.
+    /// How many bytes of the last [`Framing::feed`] may be handed on: all, or those of the requests before the one that broke
+    /// the stream. No head is complete in them that was refused; of a body that came with its head, nothing.
     pub const fn passed(&self) -> usize {
         self.passed
     }
@@ -172,7 +179,7 @@ impl Framing {
         }
     }
 
-    /// Is a body, or what belongs to one, still to come?
+    /// Is a body, or what belongs to one, still to come, of a request whose head was handed on?
     pub const fn body_pending(&self) -> bool {
         matches!(self.state, State::Body(_) | State::Size | State::Data(_) | State::DataEnd | State::Trailer)
     }

@@ -306,15 +306,24 @@ fn a_violation_is_final_and_what_stood_before_it_passes() {
     let mut framing = Framing::new(FramingLimits::default());
     let stream = [good.as_slice(), b"GET /b HTTP/1.1\r\nHost : b\r\n\r\n"].concat();
     assert_eq!(framing.feed(&stream), Err(Violation::HeaderName));
-    assert_eq!(framing.passed(), good.len() + b"GET /b HTTP/1.1\r\n".len());
+    assert_eq!(framing.passed(), good.len());
     assert_eq!((framing.feed(good), framing.passed()), (Err(Violation::HeaderName), 0));
     assert_eq!(framing.violation(), Some(Violation::HeaderName));
 
+    // A head that was handed on before its body broke waits for it; one that came with it never leaves.
+    let (head, body) = (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n1\r\nb\n");
+    let mut framing = Framing::new(FramingLimits::default());
+    assert_eq!(framing.feed(&[good.as_slice(), head, body].concat()), Err(Violation::BareLineEnd));
+    assert_eq!((framing.passed(), framing.body_pending(), framing.head_pending()), (good.len(), false, false));
+    let mut framing = Framing::new(FramingLimits::default());
+    framing.feed(head).unwrap();
+    assert_eq!(framing.feed(body), Err(Violation::BareLineEnd));
+    assert_eq!((framing.passed(), framing.body_pending()), (0, true));
     // The last byte of a head that is refused never passes, so that no parser can take it for a whole one.
     let mut framing = Framing::new(FramingLimits::default());
-    let stream = b"GET / HTTP/1.1\r\nX: b\r\n\r\n";
-    assert_eq!(framing.feed(stream), Err(Violation::NoAuthority));
-    assert_eq!(framing.passed(), stream.len() - 2);
+    framing.feed(b"GET / HTTP/1.1\r\nX: b\r\n").unwrap();
+    assert_eq!(framing.feed(b"\r\n"), Err(Violation::NoAuthority));
+    assert_eq!((framing.passed(), framing.body_pending()), (0, false));
 }
 
 #[test]
