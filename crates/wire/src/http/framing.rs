@@ -410,7 +410,7 @@ impl Framing {
             return Err(Violation::TransferEncoding);
         }
         // HTTP/1.0 knows no Host, and the target of a CONNECT says it all: Python's pip asks its proxy so.
-        if !host && !(old && connect) {
+        if !(host || old && connect) {
             return Err(Violation::NoAuthority);
         }
         let has_body = chunked || length.is_some_and(|length| length > 0);
