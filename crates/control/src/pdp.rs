@@ -46,7 +46,7 @@ pub use parts::{
 
 use crate::problem::Problem;
 
-/// The largest body, in bytes: a batch, or a request with the beginning of its body.
+/// The largest body, in bytes: a request that is passed on, with its own body.
 const LARGEST: usize = 256 * 1024;
 /// How many searches may run at a time: each asks policy for as much as it finds.
 const SEARCHES: usize = 2;

@@ -285,7 +285,12 @@ pub(super) async fn ext_authz(
     let whole = one(&parts.headers, "x-envoy-auth-partial-body").flatten() == Some("false");
     let body = match whole {
         false => None,
-        true => Some(axum::body::to_bytes(body, LARGEST).await.map_err(|_| Problem::TooLarge)?.to_vec()),
+        true => Some(
+            axum::body::to_bytes(body, LARGEST)
+                .await
+                .map_err(|_| Problem::Unreadable("its body is too large"))?
+                .to_vec(),
+        ),
     };
     let http = HttpAsked {
         method: parts.method.as_str().to_owned(),

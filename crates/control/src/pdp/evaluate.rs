@@ -25,6 +25,8 @@ use super::{Arrived, Point, Shared, json as strict};
 use crate::app::set;
 use crate::problem::Problem;
 
+/// The largest question or batch of them, in bytes.
+const LARGEST_QUESTION: usize = 64 * 1024;
 /// As many questions fit a batch.
 const MOST: usize = 256;
 
@@ -48,6 +50,9 @@ pub(super) fn object(headers: &HeaderMap, body: Body) -> Result<Map<String, Valu
         StatusCode::PAYLOAD_TOO_LARGE => Problem::TooLarge,
         _ => Problem::Unreadable("its body broke off"),
     })?;
+    if body.len() > LARGEST_QUESTION {
+        return Err(Problem::TooLarge);
+    }
     strict::object(&body).ok_or(Problem::Unreadable("its body is no JSON object, or a name stands in it twice"))
 }
 

@@ -104,6 +104,8 @@ async fn what_is_no_question_is_refused() {
     let plain =
         Request::post(EVALUATION).header("authorization", "Bearer app-token").header("content-type", "text/plain");
     assert_eq!(house.send(plain.body(Body::from(good.to_string())).unwrap()).await.status, 400);
+    let long = with(good.clone(), "/context", json!({ "note": "x".repeat(65 * 1024) }));
+    assert_eq!(house.post("app", EVALUATION, &long).await.status, 413);
     // None of it was a decision.
     assert_eq!(house.entered("decision"), Vec::<Value>::new());
 }

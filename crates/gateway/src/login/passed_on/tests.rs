@@ -33,7 +33,7 @@ fn only_a_configured_authority_makes_them_genuine() {
     let key = KeyPair::generate().unwrap();
     let signed = |by: &Authority, until: i32| leaf(until).signed_by(&key, by).unwrap().der().clone();
     let of_itself = leaf(2028).self_signed(&key).unwrap().der().clone();
-    let clock = Arc::new(ScriptedClock::new());
+    let clock = ScriptedClock::new();
     let domains = TrustDomains::none(Arc::clone(&clock) as Arc<dyn Clock>);
     let configured = Authorities::of(vec![ours.der().clone()]).unwrap();
     let none = Authorities::of(Vec::new()).unwrap();
