@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
 use crate::cli::client::Client;
@@ -20,6 +20,7 @@ pub(super) struct Decide {
 
 /// A request that nobody has made: what `decide` and `masks preview` ask about.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("asked").required(true).args(["sql", "http"]))]
 pub(super) struct Hypothetical {
     /// The workload that would ask
     #[arg(long = "as", value_name = "WORKLOAD")]
@@ -28,7 +29,7 @@ pub(super) struct Hypothetical {
     #[arg(long = "on", value_name = "UPSTREAM")]
     upstream: String,
     /// The statement
-    #[arg(long, value_name = "STATEMENT", required_unless_present = "http", conflicts_with = "http")]
+    #[arg(long, value_name = "STATEMENT")]
     sql: Option<String>,
     /// The HTTP request, such as `POST /v1/refunds`
     #[arg(long, value_name = "REQUEST")]
