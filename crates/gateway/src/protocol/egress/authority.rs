@@ -110,9 +110,13 @@ impl CertificateAuthority {
         let chain = tls::certificates(certificate.as_bytes())?;
         let own = chain.into_iter().next().ok_or(TlsError::NoCertificate)?;
         let key = KeyPair::from_pem(key).map_err(|_unusable| TlsError::BadKey)?;
-        let public = public_key(&own).ok_or(TlsError::BadCertificate)?;
+        let (public, is_authority) = public_key(&own).ok_or(TlsError::BadCertificate)?;
         if public.as_slice() != key.public_key_raw() {
             return Err(TlsError::OtherKey.into());
+        }
+        // rcgen does not look at it, and clients would refuse every leaf.
+        if !is_authority {
+            return Err(TlsError::BadAuthority.into());
         }
         let issuer = Issuer::from_ca_cert_der(&own, key).map_err(|_unusable| TlsError::BadAuthority)?;
         Ok(Self { issuer, certificate: own, clock, leaves: Mutex::default() })
@@ -188,10 +192,10 @@ fn day(now: Timestamp, days: i64) -> (i32, u8, u8) {
     (i32::try_from(year).unwrap_or(2100), narrow(month), narrow(day))
 }
 
-/// The public key of a certificate, as it stands there.
-fn public_key(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+/// The public key of a certificate, as it stands there, and whether it may vouch for others.
+fn public_key(certificate: &CertificateDer<'_>) -> Option<(Vec<u8>, bool)> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    Some(parsed.public_key().subject_public_key.data.to_vec())
+    Some((parsed.public_key().subject_public_key.data.to_vec(), parsed.is_ca()))
 }
 
 #[cfg(test)]
