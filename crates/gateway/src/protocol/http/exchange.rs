@@ -307,17 +307,17 @@ async fn judge(asked: &Asked<'_>) -> Result<Judged, Answered> {
         }
         Some(Verdict::Deny(deny)) => Err(refuse::enter_denial(caller, session, accepts, deny).await),
         Some(Verdict::Ask(_)) => Ok(Judged::Waits),
-        None => stale(caller, slot, session, accepts),
+        None => stale(caller, slot, session, accepts).map_or(Ok(Judged::Stale), Err),
     }
 }
 
 /// Nothing was decided: because the policies have changed, or because the session must end.
-pub(super) fn stale(caller: &Caller, slot: &Slot, session: &Session, accepts: Accepts) -> Result<Judged, Answered> {
+pub(super) fn stale(caller: &Caller, slot: &Slot, session: &Session, accepts: Accepts) -> Option<Answered> {
     if session.snapshot().revocations().check(session.who()).is_err() {
         slot.live.cut(Cut::Revoked);
-        return Err(refuse::cut(caller, slot, accepts));
+        return Some(refuse::cut(caller, slot, accepts));
     }
-    Ok(Judged::Stale)
+    None
 }
 
 /// Enters a permit: its receipt is what is sent.
@@ -415,7 +415,7 @@ async fn answer(
         if !classified.masks(&terms.masks).is_empty() {
             return Err(withheld(caller, head, decision));
         }
-        return change(caller, slot, head, response, changes, decision);
+        return Ok(change(caller, slot, head, response, changes, decision));
     }
     let (mut parts, body) = response.into_parts();
     let paths = classified.masks(&terms.masks);
@@ -506,13 +506,13 @@ fn change(
     mut response: Response<Incoming>,
     changes: Option<OnUpgrade>,
     decision: DecisionId,
-) -> Result<Answered, Answered> {
+) -> Answered {
     let url = &caller.gateway.parts.public_url;
     let failed = || refuse::reply(caller, head.accepts, &Refusal::upstream_failed(Some(decision), url));
-    let (Some(client), Some(asked)) = (changes, head.upgrade.as_deref()) else { return Err(failed()) };
+    let (Some(client), Some(asked)) = (changes, head.upgrade.as_deref()) else { return failed() };
     let given = response.headers().get(UPGRADE).and_then(|given| given.to_str().ok());
     if !given.is_some_and(|given| given.eq_ignore_ascii_case(asked)) || caller.line.release().is_err() {
-        return Err(failed());
+        return failed();
     }
     let upstream = hyper::upgrade::on(&mut response);
     let mut headers = std::mem::take(response.headers_mut());
@@ -525,5 +525,5 @@ fn change(
     let websocket = asked == "websocket";
     let stopping = caller.gateway.tasks.stopping();
     caller.set_tunnel(tunnel(Arc::clone(slot), client, upstream, websocket, stopping));
-    Ok(refuse::empty(StatusCode::SWITCHING_PROTOCOLS, headers))
+    refuse::empty(StatusCode::SWITCHING_PROTOCOLS, headers)
 }

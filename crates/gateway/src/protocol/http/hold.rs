@@ -49,7 +49,7 @@ pub(super) async fn hold(asked: &mut Asked<'_>) -> Result<Option<Receipt>, Answe
             return enter_permit(caller, session, asked).await.map(Some);
         }
         Some(Verdict::Deny(deny)) => return Err(refuse::enter_denial(caller, session, accepts, deny).await),
-        None => return stale(caller, &slot, session, accepts).map(|_again| None),
+        None => return stale(caller, &slot, session, accepts).map_or(Ok(None), Err),
     };
     let what = refusal::what(ask.subject().deciding_operation());
     let approval = match session.ask(&ask, what).await {
@@ -128,7 +128,7 @@ async fn again(session: &mut Session, asked: &Asked<'_>, grant: Grant) -> Result
         }
         Some(Verdict::Deny(deny)) => Err(refuse::enter_denial(caller, session, accepts, deny).await),
         // The grant's use is gone, and what it was given for is no longer what is asked.
-        None => stale(caller, &asked.slot, session, accepts).map(|_again| None),
+        None => stale(caller, &asked.slot, session, accepts).map_or(Ok(None), Err),
     }
 }
 

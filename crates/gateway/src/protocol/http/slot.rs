@@ -275,7 +275,8 @@ impl Slot {
     pub(super) fn give_link(&self, link: Link) {
         let mut links = self.links();
         let is_shared = matches!(link, Link::Http2(_));
-        if !link.is_closed() && !(is_shared && links.iter().any(|known| matches!(known, Link::Http2(_)))) {
+        let is_known = is_shared && links.iter().any(|known| matches!(known, Link::Http2(_)));
+        if !link.is_closed() && !is_known {
             links.push(link);
         }
     }

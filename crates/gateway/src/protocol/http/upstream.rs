@@ -121,16 +121,19 @@ pub(super) struct Served {
     pub(super) places: Arc<Semaphore>,
 }
 
+/// A prefix, none for every path, and what answers below it.
+type Route = (Option<CanonicalPath>, Arc<Served>);
+
 /// Which upstream a host and a path belong to.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     /// For each host: prefixes, the longest first.
-    hosts: HashMap<String, Vec<(Option<CanonicalPath>, Arc<Served>)>>,
+    hosts: HashMap<String, Vec<Route>>,
 }
 
 impl Routes {
     pub(super) fn new(upstreams: &[Arc<HttpUpstream>]) -> Result<Self, InvalidHttpUpstream> {
-        let mut hosts: HashMap<String, Vec<(Option<CanonicalPath>, Arc<Served>)>> = HashMap::new();
+        let mut hosts: HashMap<String, Vec<Route>> = HashMap::new();
         for upstream in upstreams {
             let served = Arc::new(Served {
                 upstream: Arc::clone(upstream),

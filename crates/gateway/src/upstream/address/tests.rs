@@ -51,7 +51,7 @@ fn ht12_hosts() {
     ] {
         assert_eq!(text.parse::<Host>(), expected, "{text}");
     }
-    assert_eq!("a.".repeat(127).parse::<Host>(), name(&"a.".repeat(127)[..253]));
+    assert_eq!("a.".repeat(127).parse::<Host>(), name("a.".repeat(127).get(..253).unwrap()));
     assert_eq!("a.".repeat(128).parse::<Host>(), Err(InvalidHost::TooLong));
     assert_eq!(format!("{}.example", "a".repeat(64)).parse::<Host>(), Err(InvalidHost::Label));
 }
