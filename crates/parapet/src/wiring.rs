@@ -311,13 +311,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     expect_svids(&house).await?;
     let admin = admin::bind(&configuration).await?;
     let public_url = admin::public_url(&configuration, &admin)?;
-    let postgres = match &configuration.postgres {
-        None => None,
-        Some(listener) => {
-            let gateway = postgres_gateway(&house, &database, Arc::clone(&public_url));
-            Some(listen_postgres(host(), gateway, listener.listen).await?)
-        }
-    };
+    let postgres = serve_postgres(host(), &house, &database, &public_url).await?;
     let apis = http::open(&host(), &house, &database, &public_url)?;
     let http = http::serve(host(), &house, apis.as_ref()).await?;
     let egress = egress::serve(host(), &house, &database, &public_url, apis).await?;
@@ -327,18 +321,17 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     }
     let tlog = audit::follow(&tasks, &configuration, &log, &clock, &dialler).await?;
     let signals = signals::serve(&tasks, &house, configuration.signals.listener.as_ref()).await?;
-    let tokens = match &configuration.tokens {
-        None => None,
-        Some(listener) => {
-            let offer = house.offer("postgres");
-            Some(task_house::serve(host(), &house, listener, offer).await?)
-        }
-    };
+    let tokens = serve_tokens(host(), &house).await?;
     let pdp = match &configuration.pdp {
         None => None,
         Some(settings) => Some(pdp::serve(host(), &house, &database, public_url, settings).await?),
     };
-    let admin = admin::serve(&tasks, &house, admin, [("postgres", postgres), ("http", http), ("pdp", pdp), ("egress", egress)])?;
+    let admin = admin::serve(
+        &tasks,
+        &house,
+        admin,
+        [("postgres", postgres), ("http", http), ("pdp", pdp), ("egress", egress)],
+    )?;
     let policies = publisher.current().policies().len();
     let ready = Ready { admin, postgres, http, egress, tokens, pdp, signals, tlog, policies };
     announce(&state, &ready)?;
@@ -494,6 +487,26 @@ fn follow(tasks: &Tasks, house: &Arc<House>) {
     }
     let reloading = Arc::clone(house);
     background(tasks, "reload", async move { crate::reload::follow(&reloading).await });
+}
+
+/// Listens for clients of PostgreSQL, if that is configured; where.
+async fn serve_postgres(
+    host: Host,
+    house: &House,
+    database: &Database,
+    public_url: &Arc<str>,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let configuration = house.configuration();
+    let Some(listener) = &configuration.postgres else { return Ok(None) };
+    let gateway = postgres_gateway(house, database, Arc::clone(public_url));
+    listen_postgres(host, gateway, listener.listen).await.map(Some)
+}
+
+/// Serves the token endpoint, if it is configured; where.
+async fn serve_tokens(host: Host, house: &Arc<House>) -> anyhow::Result<Option<SocketAddr>> {
+    let configuration = house.configuration();
+    let Some(listener) = &configuration.tokens else { return Ok(None) };
+    task_house::serve(host, house, listener, house.offer("postgres")).await.map(Some)
 }
 
 async fn listen_postgres(host: Host, gateway: Arc<PostgresGateway>, address: SocketAddr) -> anyhow::Result<SocketAddr> {
