@@ -212,7 +212,7 @@ impl Fixtures {
     pub(super) fn read_apis(&mut self, folder: &Path) -> Result<(), String> {
         for (name, entry) in &mut self.upstreams {
             let at = |why: String| format!("upstream `{name}`: {why}");
-            if entry.http.is_some() == !entry.database.is_empty() {
+            if entry.http.is_some() != entry.database.is_empty() {
                 return Err(at("it has a `database` or `http`".to_owned()));
             }
             if let Some(api) = &entry.http {
