@@ -322,16 +322,9 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let tlog = audit::follow(&tasks, &configuration, &log, &clock, &dialler).await?;
     let signals = signals::serve(&tasks, &house, configuration.signals.listener.as_ref()).await?;
     let tokens = serve_tokens(host(), &house).await?;
-    let pdp = match &configuration.pdp {
-        None => None,
-        Some(settings) => Some(pdp::serve(host(), &house, &database, public_url, settings).await?),
-    };
-    let admin = admin::serve(
-        &tasks,
-        &house,
-        admin,
-        [("postgres", postgres), ("http", http), ("pdp", pdp), ("egress", egress)],
-    )?;
+    let pdp = serve_pdp(host(), &house, &database, public_url).await?;
+    let listening = [("postgres", postgres), ("http", http), ("pdp", pdp), ("egress", egress)];
+    let admin = admin::serve(&tasks, &house, admin, listening)?;
     let policies = publisher.current().policies().len();
     let ready = Ready { admin, postgres, http, egress, tokens, pdp, signals, tlog, policies };
     announce(&state, &ready)?;
@@ -507,6 +500,18 @@ async fn serve_tokens(host: Host, house: &Arc<House>) -> anyhow::Result<Option<S
     let configuration = house.configuration();
     let Some(listener) = &configuration.tokens else { return Ok(None) };
     task_house::serve(host, house, listener, house.offer("postgres")).await.map(Some)
+}
+
+/// Serves the decision point, if it is configured; where.
+async fn serve_pdp(
+    host: Host,
+    house: &Arc<House>,
+    database: &Database,
+    public_url: Arc<str>,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let configuration = house.configuration();
+    let Some(settings) = &configuration.pdp else { return Ok(None) };
+    pdp::serve(host, house, database, public_url, settings).await.map(Some)
 }
 
 async fn listen_postgres(host: Host, gateway: Arc<PostgresGateway>, address: SocketAddr) -> anyhow::Result<SocketAddr> {
