@@ -22,8 +22,8 @@ pub mod token_endpoint;
 
 pub use parts::{ClassList, ClassScan, ClassView, EndToken, IssuerViews, KnowsColumn, SampleRefusal};
 pub use parts::{
-    ControlParts, Decide, DecideRefusal, Explain, Foresee, ForeseeRefusal, Foreseen, HttpQuestion, Hypothetical, ListenerView,
-    Reload, UpstreamView, Upstreams,
+    ControlParts, Decide, DecideRefusal, Explain, Foresee, ForeseeRefusal, Foreseen, HttpQuestion, Hypothetical,
+    ListenerView, Reload, UpstreamView, Upstreams,
 };
 pub use parts::{ExchangeForTask, IssueTask, TaskAsked, TaskGiven, TaskParts};
 pub use parts::{SignalParts, StreamView, StreamViews};

@@ -283,9 +283,7 @@ impl UpstreamTls {
     }
 
     /// Accepts the certificates that `verifier` accepts, for servers that are known by something else than their host's name.
-    pub(crate) fn verified_by(
-        verifier: Arc<dyn rustls::client::danger::ServerCertVerifier>,
-    ) -> Result<Self, TlsError> {
+    pub(crate) fn verified_by(verifier: Arc<dyn rustls::client::danger::ServerCertVerifier>) -> Result<Self, TlsError> {
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|_unusable| TlsError::Unusable)?
@@ -313,11 +311,7 @@ impl UpstreamTls {
     }
 
     /// The same, showing a client certificate to servers that ask for one: the chain, leaf first, and its key.
-    pub fn showing(
-        &self,
-        chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
-    ) -> Result<Self, TlsError> {
+    pub fn showing(&self, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, TlsError> {
         let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => TlsError::OtherKey,
             rustls::Error::InvalidCertificate(_) => TlsError::BadCertificate,

@@ -77,15 +77,7 @@ impl PostgresGateway {
         tls: Option<Offer>,
         upstreams: Vec<Arc<Guarded>>,
     ) -> Self {
-        Self {
-            parts,
-            logins: Logins::new(issuers),
-            bearer: None,
-            dialler,
-            tls,
-            upstreams,
-            cancel_keys: Arc::default(),
-        }
+        Self { parts, logins: Logins::new(issuers), bearer: None, dialler, tls, upstreams, cancel_keys: Arc::default() }
     }
 
     /// The same, taking native tokens too. Without, each is refused.
