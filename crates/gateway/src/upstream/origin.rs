@@ -9,32 +9,7 @@ use hyper::http::uri::Authority;
 
 use crate::upstream::dial::Address;
 
-/// `http` or `https`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scheme {
-    /// In clear.
-    Http,
-    /// Over TLS.
-    Https,
-}
-
-impl Scheme {
-    /// Its name in URLs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    /// The port of URLs that name none.
-    pub const fn default_port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-}
+pub use wire::http::authority::Scheme;
 
 /// Where an HTTP upstream is. The host is in lower case, without brackets, and without a dot at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use gateway::upstream::address::Host;
 use ipnet::IpNet;
 use kernel::policy::{Disclosure, Mode, Upstream};
 
-use crate::config::checked::listeners::{listener_tls, without_tls};
+use crate::config::checked::listeners::{listen_entry, listener_tls, without_tls};
 use crate::config::checked::{ListenerTls, choose, parse_name, read};
 use crate::config::problem::Problem;
 use crate::config::raw::{Entry, Section};
@@ -37,14 +37,7 @@ pub(super) fn egress(
     upstreams: &Section<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Option<EgressPart>> {
-    let Some(entry) = section.get("listen") else {
-        if section.exists() {
-            let problem = Problem::new("PAR0403", &section.place(), "`egress.listen` is missing").key_only();
-            problems.push(problem.help("such as `listen = \"127.0.0.1:18082\"`"));
-            return None;
-        }
-        return Some(None);
-    };
+    let Some(entry) = listen_entry(section, "egress", "127.0.0.1:18082", problems)? else { return Some(None) };
     let before = problems.len();
     let listen = read(section, "listen", value::listen, problems);
     let tls = listener_tls(section, problems);

@@ -9,7 +9,7 @@ use crate::config::checked::{
 };
 use crate::config::layers::Place;
 use crate::config::problem::Problem;
-use crate::config::raw::Section;
+use crate::config::raw::{Entry, Section};
 use crate::config::value::{self, Unreadable};
 
 pub(super) fn gateway(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<GatewayPart> {
@@ -40,16 +40,25 @@ pub(super) fn admin(section: &Section<'_>, problems: &mut Vec<Problem>) -> Optio
     Some(AdminListener { listen })
 }
 
+/// Where a listener is to listen. `Some(None)`: it is not configured. `None`: it is, without an address.
+pub(super) fn listen_entry(
+    section: &Section<'_>,
+    name: &str,
+    example: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<Option<Entry>> {
+    let entry = section.get("listen");
+    if entry.is_none() && section.exists() {
+        let problem = Problem::new("PAR0403", &section.place(), format!("`{name}.listen` is missing")).key_only();
+        problems.push(problem.help(format!("such as `listen = \"{example}\"`")));
+        return None;
+    }
+    Some(entry)
+}
+
 /// `Some(None)`: no listener is configured. `None`: it is, and wrong.
 pub(super) fn postgres(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<PostgresListener>> {
-    let Some(entry) = section.get("listen") else {
-        if section.exists() {
-            let problem = Problem::new("PAR0403", &section.place(), "`postgres.listen` is missing").key_only();
-            problems.push(problem.help("such as `listen = \"127.0.0.1:15432\"`"));
-            return None;
-        }
-        return Some(None);
-    };
+    let Some(entry) = listen_entry(section, "postgres", "127.0.0.1:15432", problems)? else { return Some(None) };
     let listen = read(section, "listen", value::listen, problems);
     let tls = listener_tls(section, problems);
     let (listen, tls) = (listen?, tls?);
@@ -70,14 +79,7 @@ pub(super) fn postgres(section: &Section<'_>, problems: &mut Vec<Problem>) -> Op
 
 /// `Some(None)`: no listener is configured. `None`: it is, and wrong.
 pub(super) fn http(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<HttpListener>> {
-    let Some(entry) = section.get("listen") else {
-        if section.exists() {
-            let problem = Problem::new("PAR0403", &section.place(), "`http.listen` is missing").key_only();
-            problems.push(problem.help("such as `listen = \"127.0.0.1:18080\"`"));
-            return None;
-        }
-        return Some(None);
-    };
+    let Some(entry) = listen_entry(section, "http", "127.0.0.1:18080", problems)? else { return Some(None) };
     let listen = read(section, "listen", value::listen, problems);
     let tls = listener_tls(section, problems);
     let (listen, tls) = (listen?, tls?);
@@ -90,14 +92,7 @@ pub(super) fn http(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option
 
 /// `Some(None)`: no token endpoint is configured. `None`: it is, and wrong.
 pub(super) fn tokens(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<TokenListener>> {
-    let Some(entry) = section.get("listen") else {
-        if section.exists() {
-            let problem = Problem::new("PAR0403", &section.place(), "`tokens.listen` is missing").key_only();
-            problems.push(problem.help("such as `listen = \"127.0.0.1:18001\"`"));
-            return None;
-        }
-        return Some(None);
-    };
+    let Some(entry) = listen_entry(section, "tokens", "127.0.0.1:18001", problems)? else { return Some(None) };
     let listen = read(section, "listen", value::listen, problems);
     let tls = choose(section, "tls", &[("postgres", true), ("off", false)], problems);
     let url = match section.get("url") {

@@ -12,7 +12,7 @@ use kernel::operation::Action;
 use kernel::policy::Disclosure;
 
 use crate::config::checked::identity::unhex;
-use crate::config::checked::listeners::{listener_tls, public_url, without_tls};
+use crate::config::checked::listeners::{listen_entry, listener_tls, public_url, without_tls};
 use crate::config::checked::{ListenerTls, choose, choose_entry, file, name, parse, parse_name, read};
 use crate::config::problem::Problem;
 use crate::config::raw::{Entry, Section};
@@ -35,14 +35,7 @@ pub(crate) struct PdpPart {
 
 /// `Some(None)`: no decision point is configured. `None`: it is, and wrong.
 pub(super) fn pdp(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<PdpPart>> {
-    let Some(entry) = section.get("listen") else {
-        if section.exists() {
-            let problem = Problem::new("PAR0403", &section.place(), "`pdp.listen` is missing").key_only();
-            problems.push(problem.help("such as `listen = \"127.0.0.1:18003\"`"));
-            return None;
-        }
-        return Some(None);
-    };
+    let Some(entry) = listen_entry(section, "pdp", "127.0.0.1:18003", problems)? else { return Some(None) };
     let before = problems.len();
     let listen = read(section, "listen", value::listen, problems);
     let tls = listener_tls(section, problems);
