@@ -223,20 +223,18 @@ impl ApprovalDesk for House {
 
     fn wait(&self, id: ApprovalId, patience: Duration) -> PortFuture<'_, Result<Answer, DeskError>> {
         Box::pin(async move {
-            let deadline = tokio::time::sleep(patience);
-            tokio::pin!(deadline);
-            loop {
-                let answered = self.answered.notified();
-                if let Some(approval) = self.approvals.lock().unwrap().get_mut(&id)
-                    && let Ok(grant) = approval.take_use(self.now())
-                {
-                    return Ok(Answer::Granted(grant));
+            let granted = async {
+                loop {
+                    let answered = self.answered.notified();
+                    if let Some(approval) = self.approvals.lock().unwrap().get_mut(&id)
+                        && let Ok(grant) = approval.take_use(self.now())
+                    {
+                        return Answer::Granted(grant);
+                    }
+                    answered.await;
                 }
-                tokio::select! {
-                    () = answered => {}
-                    () = &mut deadline => return Ok(Answer::StillWaiting),
-                }
-            }
+            };
+            Ok(tokio::time::timeout(patience, granted).await.unwrap_or(Answer::StillWaiting))
         })
     }
 
