@@ -27,8 +27,6 @@ pub enum ProblemKind {
     RemedyOnPermit,
     /// More than one remedy on one policy.
     ManyRemedies,
-    /// Part of the design that this version does not do yet.
-    NotSupported,
     /// A policy that can never apply, or text that looks like what it is not.
     Suspicious,
     /// A mask on something that has no value to mask.
@@ -39,7 +37,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 11] = [
         Self::Syntax,
         Self::Type,
         Self::Id,
@@ -48,7 +46,6 @@ impl ProblemKind {
         Self::BadAnnotation,
         Self::RemedyOnPermit,
         Self::ManyRemedies,
-        Self::NotSupported,
         Self::Suspicious,
         Self::MaskScope,
         Self::ClassPattern,
@@ -65,7 +62,6 @@ impl ProblemKind {
             Self::BadAnnotation => "PAR0106",
             Self::RemedyOnPermit => "PAR0107",
             Self::ManyRemedies => "PAR0108",
-            Self::NotSupported => "PAR0109",
             Self::Suspicious => "PAR0110",
             Self::MaskScope => "PAR0111",
             Self::ClassPattern => "PAR0112",
@@ -83,10 +79,11 @@ impl ProblemKind {
             Self::BadAnnotation => "an annotation whose value cannot be read",
             Self::RemedyOnPermit => "remedies say what happens instead of a plain block, so they stand on a forbid",
             Self::ManyRemedies => "one forbid has one remedy",
-            Self::NotSupported => "this version of Parapet does not do that yet",
             Self::Suspicious => "the policy can never apply, or its text looks like what it is not",
             Self::MaskScope => "a mask replaces values that are read, so its policy is about columns that are read",
-            Self::ClassPattern => "a class is given by a pattern over `schema.table` or `schema.table.column`",
+            Self::ClassPattern => {
+                "a class is given by a pattern over `schema.table`, `schema.table.column` or a field such as `$.email`"
+            }
         }
     }
 }
