@@ -136,6 +136,8 @@ impl Framing {
         if let Some(violation) = self.broken {
             return Err(violation);
         }
+        // Was the head of the request that is under way handed on before?
+        let in_body = self.body_pending();
         let (mut rest, mut begun) = (bytes, None);
         while !rest.is_empty() {
             if self.is_between() {
@@ -145,8 +147,8 @@ impl Framing {
                 Ok(left) => rest = left,
                 Err(violation) => {
                     self.passed = begun.unwrap_or_default();
-                    if begun.is_some() {
-                        // Nothing of the request is handed on, so none of its body is awaited.
+                    if begun.is_some() || !in_body {
+                        // Its head is not handed on whole, so none of its body is awaited.
                         self.state = State::Request;
                     }
                     self.broken = Some(violation);

@@ -16,7 +16,7 @@ use crate::bed::api::{Api, ApiBed};
 use crate::bed::clients::{Ran, run};
 use crate::bed::folder::Folder;
 use crate::bed::gateway::BINARY;
-use crate::bed::peer::Peer;
+use crate::bed::peer::{self, Peer};
 use crate::bed::tripwire::find;
 use crate::bed::{authority, wait};
 
@@ -238,7 +238,9 @@ fn pip_installs_through_it() {
                 \x20   wheel.writestr(info + 'RECORD', '')\n\
                 open('simple/parapet-demo/index.html', 'w').write('<a href=\"%s\">%s</a>' % (name, name))\n";
     run(Command::new("python3").args(["-c", make]).current_dir(outside.folder.join("web"))).assert_done();
-    let mut pip = outside.through("deploy", "python3");
+    // The machine's own Python may come without pip; that of a virtual environment never does.
+    let python = peer::installed("venv/bin/python");
+    let mut pip = outside.through("deploy", python.to_str().unwrap());
     for name in ["PIP_FIND_LINKS", "PIP_CONFIG_FILE", "PIP_INDEX_URL", "PIP_PROXY"] {
         pip.env_remove(name);
     }

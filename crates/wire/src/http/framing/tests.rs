@@ -319,6 +319,14 @@ fn a_violation_is_final_and_what_stood_before_it_passes() {
     framing.feed(head).unwrap();
     assert_eq!(framing.feed(body), Err(Violation::BareLineEnd));
     assert_eq!((framing.passed(), framing.body_pending()), (0, true));
+    // The same for a head that came in two pieces, the latter with its body.
+    let stream = [head.as_slice(), body].concat();
+    for cut in 1..head.len() {
+        let mut framing = Framing::new(FramingLimits::default());
+        framing.feed(&stream[..cut]).unwrap();
+        assert_eq!(framing.feed(&stream[cut..]), Err(Violation::BareLineEnd), "{cut}");
+        assert_eq!((framing.passed(), framing.body_pending(), framing.head_pending()), (0, false, false), "{cut}");
+    }
     // The last byte of a head that is refused never passes, so that no parser can take it for a whole one.
     let mut framing = Framing::new(FramingLimits::default());
     framing.feed(b"GET / HTTP/1.1\r\nX: b\r\n").unwrap();
