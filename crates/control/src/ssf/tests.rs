@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::Request;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::database::Database;
 use store::outgoing::Outbox;
 
@@ -76,38 +76,18 @@ async fn the_transmitter_learns_whose_fault_it_is() {
     }
 }
 
-/// A receiver makes, reads, changes, pauses and deletes its own stream, and nobody else's (SSF 1.0, section 8.1).
-#[tokio::test]
-async fn a_receiver_manages_its_own_stream() {
-    let hash = |token: &str| {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        hash
-    };
-    let listening = |name: &str, endpoint: Option<&str>| {
-        let endpoint = endpoint.map(str::to_owned);
-        let listening = Listening { audience: format!("aud-{name}"), token: Some(hash(name)), endpoint };
-        (name.parse::<Name>().unwrap(), listening)
-    };
-    let receivers = [listening("polled", None), listening("pushed", Some("https://soc.example/ssf"))];
-    let transmitting = Transmitting {
-        issuer: "https://parapet.example".to_owned(),
-        jwks: json!({"keys": []}),
-        receivers: receivers.into(),
-        outbox: Arc::new(Outbox::new(Database::in_memory().await.unwrap())),
-        verify: Arc::new(|_, _| Box::pin(std::future::ready(true))),
-    };
-    let receive: Receive = Arc::new(|_, _| Box::pin(std::future::ready(Ok(()))));
-    let streams = Arc::new(std::collections::BTreeMap::new);
-    let parts = SsfParts { streams, receive, transmitting: Some(transmitting) };
-    let service = TowerToHyperService::new(router(&Arc::new(parts)));
-    let revoked = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+
+/// What is done, by whom, how, where and with what; then the status, and a member of the answer with its value.
+type Step = (&'static str, &'static str, &'static str, &'static str, Value, u16, &'static str, Value);
+
+fn changes() -> Vec<Step> {
     let (push, poll) = ("urn:ietf:rfc:8935", "urn:ietf:rfc:8936");
-    let only = json!({"events_requested": [revoked], "description": "ours"});
-    for (step, token, method, path, body, status, member, expected) in [
+    let only = json!({"events_requested": [REVOKED], "description": "ours"});
+    vec![
         ("a stranger", "none", "GET", "/ssf/stream", json!({}), 401, "", json!(null)),
         ("it is there", "polled", "GET", "/ssf/stream", json!({}), 200, "/aud", json!("aud-polled")),
-        ("made", "polled", "POST", "/ssf/stream", only.clone(), 201, "/events_delivered", json!([revoked])),
+        ("made", "polled", "POST", "/ssf/stream", only.clone(), 201, "/events_delivered", json!([REVOKED])),
         ("made twice", "polled", "POST", "/ssf/stream", only.clone(), 409, "", json!(null)),
         (
             "PATCH keeps what it does not name",
@@ -117,7 +97,7 @@ async fn a_receiver_manages_its_own_stream() {
             json!({"description": "theirs"}),
             200,
             "/events_delivered",
-            json!([revoked]),
+            json!([REVOKED]),
         ),
         ("and changes what it names", "polled", "GET", "/ssf/stream", json!({}), 200, "/description", json!("theirs")),
         (
@@ -189,8 +169,14 @@ async fn a_receiver_manages_its_own_stream() {
             json!({}),
             200,
             "/events_delivered/0",
-            json!(revoked),
+            json!(REVOKED),
         ),
+    ]
+}
+
+fn pauses_and_ends() -> Vec<Step> {
+    let only = json!({"events_requested": [REVOKED], "description": "ours"});
+    vec![
         ("paused", "polled", "POST", "/ssf/status", json!({"status": "paused"}), 200, "/status", json!("paused")),
         ("no such status", "polled", "POST", "/ssf/status", json!({"status": "asleep"}), 400, "", json!(null)),
         ("it stays so", "polled", "GET", "/ssf/status", json!({}), 200, "/status", json!("paused")),
@@ -215,7 +201,39 @@ async fn a_receiver_manages_its_own_stream() {
         ("another's is there", "pushed", "GET", "/ssf/stream", json!({}), 200, "/aud", json!("aud-pushed")),
         ("made anew", "polled", "POST", "/ssf/stream", json!({}), 201, "/description", json!(null)),
         ("enabled again", "polled", "GET", "/ssf/status", json!({}), 200, "/status", json!("enabled")),
-    ] {
+    ]
+}
+
+async fn managed() -> TowerToHyperService<axum::Router> {
+    let hash = |token: &str| {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        hash
+    };
+    let listening = |name: &str, endpoint: Option<&str>| {
+        let endpoint = endpoint.map(str::to_owned);
+        let listening = Listening { audience: format!("aud-{name}"), token: Some(hash(name)), endpoint };
+        (name.parse::<Name>().unwrap(), listening)
+    };
+    let receivers = [listening("polled", None), listening("pushed", Some("https://soc.example/ssf"))];
+    let transmitting = Transmitting {
+        issuer: "https://parapet.example".to_owned(),
+        jwks: json!({"keys": []}),
+        receivers: receivers.into(),
+        outbox: Arc::new(Outbox::new(Database::in_memory().await.unwrap())),
+        verify: Arc::new(|_, _| Box::pin(std::future::ready(true))),
+    };
+    let receive: Receive = Arc::new(|_, _| Box::pin(std::future::ready(Ok(()))));
+    let streams = Arc::new(std::collections::BTreeMap::new);
+    let parts = SsfParts { streams, receive, transmitting: Some(transmitting) };
+    TowerToHyperService::new(router(&Arc::new(parts)))
+}
+
+/// A receiver makes, reads, changes, pauses and deletes its own stream, and nobody else's (SSF 1.0, section 8.1).
+#[tokio::test]
+async fn a_receiver_manages_its_own_stream() {
+    let service = managed().await;
+    for (step, token, method, path, body, status, member, expected) in changes().into_iter().chain(pauses_and_ends()) {
         let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
         let answer = service.call(request.body(Body::from(body.to_string())).unwrap()).await.unwrap();
         assert_eq!(answer.status().as_u16(), status, "{step}");
