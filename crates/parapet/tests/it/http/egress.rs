@@ -246,6 +246,8 @@ fn pip_installs_through_it() {
     }
     let installed = run(pip
         .env("PIP_CERT", outside.authority())
+        // What the machine's own environment may say goes before pip's own setting.
+        .env("REQUESTS_CA_BUNDLE", outside.authority())
         .env("PIP_CONFIG_FILE", "/dev/null")
         .args([
             "-m",
