@@ -1,13 +1,15 @@
 //! GraphQL over HTTP (October 2021 edition): which fields a request selects, how deep, and at what cost.
 //!
-//! `request.rs` reads the envelope, `document.rs` the document, by `apollo-parser`, behind caps on its bytes, tokens and depth; what it
+//! `request.rs` reads the envelope, `cost.rs` the limits, `document.rs` the document, by `apollo-parser`, behind caps on its bytes, tokens and depth; what it
 //! does not read without an error is refused, and so is what would execute without being in the request (persisted documents) or
 //! answer elsewhere than its selection says (`@defer`, `@stream`). A field's real name is what policy sees, and its alias is where its value
 //! stands in the answer. Directives that leave fields out are not believed: what could be selected counts.
 
+mod cost;
 mod document;
 mod request;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use kernel::operation::Action;
@@ -25,7 +27,9 @@ pub const MOST_TOKENS: usize = 20_000;
 pub const DEEPEST_DOCUMENT: usize = 60;
 /// The most different fields of a request.
 pub const MOST_FIELDS: usize = 512;
-/// The most selections of a request once its fragments are spread.
+/// How deep selection sets may be nested once fragments are spread: by fields, fragments in place, and fragments by name.
+pub const DEEPEST_SELECTION: usize = 2 * DEEPEST_DOCUMENT;
+/// The most selections of a request, or of a batch in all, once their fragments are spread.
 pub const MOST_SELECTIONS: usize = 10_000;
 /// The most requests of a batch.
 pub const LARGEST_BATCH: usize = 16;
@@ -119,30 +123,61 @@ impl SelectedField {
 }
 
 impl Selection {
-    const fn empty() -> Self {
-        Self { action: Action::GraphqlQuery, fields: Vec::new(), depth: 0, cost: 0 }
-    }
-
     /// What people call it.
     pub const fn verb(&self) -> &'static str {
         verb(self.action)
+    }
+}
+
+/// A selection while the requests that make it are read.
+#[derive(Debug)]
+struct Gathered {
+    selection: Selection,
+    /// Where in the selection a field stands.
+    places: HashMap<(Action, Arc<str>), usize>,
+    /// Which answers a field has.
+    answers: HashSet<(usize, Arc<str>)>,
+    /// How many selections there were, in all requests of a batch.
+    count: usize,
+}
+
+impl Gathered {
+    fn nothing() -> Self {
+        let selection = Selection { action: Action::GraphqlQuery, fields: Vec::new(), depth: 0, cost: 0 };
+        Self { selection, places: HashMap::new(), answers: HashSet::new(), count: 0 }
+    }
+
+    /// Counts a selection.
+    const fn count(&mut self) -> Result<(), GraphqlError> {
+        self.count += 1;
+        if self.count > MOST_SELECTIONS { Err(GraphqlError::TooLarge) } else { Ok(()) }
     }
 
     /// Notes a field; `answer` are the names in the answer that lead to it.
     fn note(&mut self, path: &str, action: Action, answer: Option<&[Arc<str>]>) -> Result<(), GraphqlError> {
         let answer = answer.map(answer_path).transpose()?;
-        let place = self.fields.iter().position(|field| field.action == action && &*field.path == path);
-        if let Some(known) = place.and_then(|place| self.fields.get_mut(place)) {
-            if let Some(answer) = answer.filter(|answer| !known.answers.contains(answer)) {
-                known.answers.push(answer);
+        let path: Arc<str> = path.into();
+        let fields = &mut self.selection.fields;
+        let place = *self.places.entry((action, Arc::clone(&path))).or_insert(fields.len());
+        if place == fields.len() {
+            if place >= MOST_FIELDS {
+                return Err(GraphqlError::TooLarge);
             }
-            return Ok(());
+            fields.push(SelectedField { path, action, answers: Vec::new() });
         }
-        if self.fields.len() >= MOST_FIELDS {
-            return Err(GraphqlError::TooLarge);
+        if let (Some(field), Some(answer)) = (fields.get_mut(place), answer)
+            && self.answers.insert((place, Arc::clone(answer.text())))
+        {
+            field.answers.push(answer);
         }
-        self.fields.push(SelectedField { path: path.into(), action, answers: answer.into_iter().collect() });
         Ok(())
+    }
+
+    /// The whole of it.
+    fn selection(mut self) -> Selection {
+        // Each field stands behind those that lead to it; batches and aliases may have mixed the actions.
+        self.selection.fields.sort_by_key(|field| std::cmp::Reverse(gravity(field.action)));
+        self.selection
     }
 }
 

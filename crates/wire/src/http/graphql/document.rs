@@ -4,22 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use apollo_parser::Parser;
-use apollo_parser::cst::{self, CstNode, Definition};
+use apollo_parser::cst::{self, Definition};
 use kernel::operation::Action;
 use serde_json::{Map, Value};
 
+use super::cost::Limits;
 use super::request::Answer;
-use super::{DEEPEST_DOCUMENT, GraphqlError, MOST_SELECTIONS, MOST_TOKENS, Selection, gravity};
-
-/// Arguments that say how long a list may be.
-const LIMITS: [&str; 8] = ["first", "last", "limit", "take", "size", "count", "pageSize", "perPage"];
+use super::{DEEPEST_DOCUMENT, DEEPEST_SELECTION, Gathered, GraphqlError, MOST_TOKENS, gravity};
 
 /// Adds what a document selects.
 pub(super) fn select(
     text: &str,
     name: Option<&str>,
     variables: &Map<String, Value>,
-    into: &mut Selection,
+    into: &mut Gathered,
 ) -> Result<(), GraphqlError> {
     if nesting(text) > DEEPEST_DOCUMENT {
         return Err(GraphqlError::TooLarge);
@@ -29,14 +27,13 @@ pub(super) fn select(
         let limited = tree.errors().any(apollo_parser::Error::is_limit);
         return Err(if limited { GraphqlError::TooLarge } else { GraphqlError::Malformed });
     }
-    let mut walk = Walk { fragments: HashMap::new(), variables, spread: Vec::new(), selections: 0, into };
-    let mut operations = Vec::new();
+    let (mut fragments, mut operations) = (HashMap::new(), Vec::new());
     for definition in tree.document().definitions() {
         match definition {
             Definition::OperationDefinition(operation) => operations.push(operation),
             Definition::FragmentDefinition(fragment) => {
                 let name = fragment.fragment_name().and_then(|name| name.name()).ok_or(GraphqlError::Malformed)?;
-                if walk.fragments.insert(name.text().to_string(), fragment).is_some() {
+                if fragments.insert(name.text().to_string(), fragment).is_some() {
                     return Err(GraphqlError::Fragment);
                 }
             }
@@ -50,8 +47,8 @@ pub(super) fn select(
         Some(_) | None => Action::GraphqlQuery,
     };
     refuse_incremental(operation.directives())?;
-    if gravity(action) > gravity(walk.into.action) {
-        walk.into.action = action;
+    if gravity(action) > gravity(into.selection.action) {
+        into.selection.action = action;
     }
     let root = match action {
         Action::GraphqlMutate => "Mutation",
@@ -59,7 +56,9 @@ pub(super) fn select(
         _ => "Query",
     };
     let set = operation.selection_set().ok_or(GraphqlError::Malformed)?;
-    walk.selections(&set, &Place { path: root.to_owned(), answer: Vec::new(), action, depth: 0, each: 1, named: true })
+    let mut walk = Walk { fragments, limits: Limits::of(&operation, variables), spread: Vec::new(), into };
+    let root = Place { path: root.to_owned(), answer: Vec::new(), action, depth: 0, nested: 0, each: 1, named: true };
+    walk.selections(&set, &root)
 }
 
 /// The one operation that is meant.
@@ -144,6 +143,8 @@ struct Place {
     answer: Answer,
     action: Action,
     depth: usize,
+    /// In how many selection sets, those of fragments among them.
+    nested: usize,
     /// How often it is selected, by the limits of the lists around it.
     each: u64,
     /// Whether its fields are operations of their own; those of introspection are not.
@@ -152,23 +153,20 @@ struct Place {
 
 struct Walk<'w> {
     fragments: HashMap<String, cst::FragmentDefinition>,
-    variables: &'w Map<String, Value>,
+    limits: Limits<'w>,
     spread: Vec<String>,
-    selections: usize,
-    into: &'w mut Selection,
+    into: &'w mut Gathered,
 }
 
 impl Walk<'_> {
-    /// Recursion is bounded by `depth` and by the fragments that are open, each once.
+    /// Recursion is bounded by `nested`: each fragment may nest as deep as a text may, and fragments lead to fragments.
     fn selections(&mut self, set: &cst::SelectionSet, place: &Place) -> Result<(), GraphqlError> {
-        if place.depth + self.spread.len() > DEEPEST_DOCUMENT {
+        if place.depth + self.spread.len() > DEEPEST_DOCUMENT || place.nested > DEEPEST_SELECTION {
             return Err(GraphqlError::TooLarge);
         }
+        let within = || Place { nested: place.nested + 1, ..place.clone() };
         for selection in set.selections() {
-            self.selections += 1;
-            if self.selections > MOST_SELECTIONS {
-                return Err(GraphqlError::TooLarge);
-            }
+            self.into.count()?;
             match selection {
                 cst::Selection::Field(field) => self.field(&field, place)?,
                 cst::Selection::FragmentSpread(spread) => {
@@ -182,13 +180,13 @@ impl Walk<'_> {
                     refuse_incremental(fragment.directives())?;
                     let set = fragment.selection_set().ok_or(GraphqlError::Malformed)?;
                     self.spread.push(name);
-                    self.selections(&set, place)?;
+                    self.selections(&set, &within())?;
                     self.spread.pop();
                 }
                 cst::Selection::InlineFragment(fragment) => {
                     refuse_incremental(fragment.directives())?;
                     let set = fragment.selection_set().ok_or(GraphqlError::Malformed)?;
-                    self.selections(&set, &Place { depth: place.depth, ..place.clone() })?;
+                    self.selections(&set, &within())?;
                 }
             }
         }
@@ -199,8 +197,9 @@ impl Walk<'_> {
         refuse_incremental(field.directives())?;
         let name = field.name().ok_or(GraphqlError::Malformed)?.text().to_string();
         let depth = place.depth + 1;
-        self.into.cost = self.into.cost.saturating_add(place.each);
-        self.into.depth = self.into.depth.max(u32::try_from(depth).unwrap_or(u32::MAX));
+        let selection = &mut self.into.selection;
+        selection.cost = selection.cost.saturating_add(place.each);
+        selection.depth = selection.depth.max(u32::try_from(depth).unwrap_or(u32::MAX));
         if name == "__typename" {
             return Ok(());
         }
@@ -223,26 +222,7 @@ impl Walk<'_> {
         let Some(set) = set else { return Ok(()) };
         let action = if place.action == Action::GraphqlMutate { Action::GraphqlQuery } else { place.action };
         let named = place.named && !name.starts_with("__");
-        let each = place.each.saturating_mul(self.limit(field));
-        self.selections(&set, &Place { path, answer, action, depth, each, named })
-    }
-
-    /// How long the list of a field may be, if an argument says so.
-    fn limit(&self, field: &cst::Field) -> u64 {
-        let arguments = field.arguments().into_iter().flat_map(|arguments| arguments.arguments());
-        let limits = arguments.filter_map(|argument| {
-            let name = argument.name()?.text().to_string();
-            if !LIMITS.contains(&name.as_str()) {
-                return None;
-            }
-            match argument.value()? {
-                cst::Value::IntValue(value) => value.syntax().text().to_string().trim().parse::<u64>().ok(),
-                cst::Value::Variable(variable) => {
-                    self.variables.get(variable.name()?.text().as_str()).and_then(Value::as_u64)
-                }
-                _ => None,
-            }
-        });
-        limits.max().unwrap_or(1).max(1)
+        let each = place.each.saturating_mul(self.limits.of_field(field));
+        self.selections(&set, &Place { path, answer, action, depth, nested: place.nested + 1, each, named })
     }
 }

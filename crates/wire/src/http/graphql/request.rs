@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::body;
-use super::{GraphqlError, LARGEST_BATCH, LONGEST_DOCUMENT, Selection, document, gravity};
+use super::{Gathered, GraphqlError, LARGEST_BATCH, LONGEST_DOCUMENT, Selection, document, gravity};
 
 /// One request. A member that is not of these could name another document.
 #[derive(Debug, Deserialize)]
@@ -75,7 +75,7 @@ fn select(requests: Vec<Request>) -> Result<Selection, GraphqlError> {
     if requests.len() > LARGEST_BATCH {
         return Err(GraphqlError::TooLarge);
     }
-    let mut all = Selection::empty();
+    let mut all = Gathered::nothing();
     for request in requests {
         if request.extensions.is_some_and(|extensions| extensions.contains_key("persistedQuery")) {
             return Err(GraphqlError::Unsupported);
@@ -87,9 +87,7 @@ fn select(requests: Vec<Request>) -> Result<Selection, GraphqlError> {
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
         document::select(&query, name, &request.variables.unwrap_or_default(), &mut all)?;
     }
-    // Each field stands behind those that lead to it; batches and aliases may have mixed the actions.
-    all.fields.sort_by_key(|field| std::cmp::Reverse(gravity(field.action)));
-    Ok(all)
+    Ok(all.selection())
 }
 
 /// Names of the answer, from its data.

@@ -1,6 +1,6 @@
 //! What documents select, by hazard HT09, and which are refused.
 
-use super::{GraphqlError, LARGEST_BATCH, Selection, quoting_paths, read, read_query};
+use super::{DEEPEST_DOCUMENT, GraphqlError, LARGEST_BATCH, Selection, quoting_paths, read, read_query};
 
 fn told(selection: &Selection) -> String {
     let fields = selection.fields.iter().map(|field| {
@@ -46,6 +46,19 @@ fn documents_select_fields() {
         (
             "{ customers(first: 100) { orders(limit: 10) { id } } }",
             "query d3 c1101: query Query.customers [customers], query Query.customers.orders [customers.orders], query Query.customers.orders.id [customers.orders.id]",
+        ),
+        // What a server would take where the request says nothing, or says it inside of something.
+        (
+            "query Q($n: Int = 1000) { customers(first: $n) { id } }",
+            "query d2 c1001: query Query.customers [customers], query Query.customers.id [customers.id]",
+        ),
+        (
+            "{ customers(page: { size: 50, after: [{ first: 7 }] }) { id } }",
+            "query d2 c51: query Query.customers [customers], query Query.customers.id [customers.id]",
+        ),
+        (
+            "{ customers(first: -1) { id } }",
+            "query d2 c18446744073709551615: query Query.customers [customers], query Query.customers.id [customers.id]",
         ),
         // Mutations: what they change, and what they answer.
         (
@@ -169,4 +182,33 @@ fn envelopes() {
         assert_eq!(read_query(pairs.iter().copied()).map(|selection| told(&selection)), expect, "{pairs:?}");
     }
     assert_eq!(quoting_paths().len(), 3);
+}
+
+/// Fragments in fragments, each with as many inline fragments around the next as the text may nest.
+#[test]
+fn fragments_that_lead_on_are_bounded_together() {
+    let open = "...{".repeat(DEEPEST_DOCUMENT - 2);
+    let close = "}".repeat(DEEPEST_DOCUMENT - 2);
+    let chain = |length: usize| {
+        let mut document = String::from("{ ...F0 }");
+        for place in 0..length {
+            document.push_str(&format!(" fragment F{place} on T {{ {open} ...F{} {close} }}", place + 1));
+        }
+        document + &format!(" fragment F{length} on T {{ email }}")
+    };
+    assert_eq!(post(&chain(0)), Ok("query d1 c1: query Query.email [email]".to_owned()));
+    assert_eq!(post(&chain(50)), Err(GraphqlError::TooLarge));
+}
+
+/// The requests of a batch share one allowance, and what they select is found without a walk over what was found before.
+#[test]
+fn batches_are_bounded_together() {
+    let request = |place: usize| {
+        let fields: String = (0..90).map(|field| format!("a{field}: b ")).collect();
+        let spreads: String = (0..100).map(|spread| format!("r{place}x{spread}: q {{ ...F }} ")).collect();
+        format!(r#"{{"query":"{{ {spreads} }} fragment F on T {{ {fields} }}"}}"#)
+    };
+    let batch = |length: usize| format!("[{}]", (0..length).map(request).collect::<Vec<_>>().join(","));
+    assert!(read(Some("application/json"), batch(1).as_bytes()).is_ok());
+    assert_eq!(read(Some("application/json"), batch(8).as_bytes()), Err(GraphqlError::TooLarge));
 }
