@@ -1,6 +1,8 @@
 //! The golden matrix of the starter pack: workload × action × resource × circumstances → verdict, policy, remedy. What it
 //! says is reviewed as a diff of `policies/starter/decisions.golden`.
 
+mod http;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
