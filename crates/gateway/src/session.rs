@@ -2,11 +2,11 @@
 //!
 //! A protocol's `serve` sees a [`Session`] and nothing behind it: not the store, not the configuration, not the listener.
 
+mod approval;
+
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use kernel::approval::{Asked, Grant};
 use kernel::audit::{AppendError, Entered, Event, Pending};
 use kernel::circumstances::{Circumstances, next_step};
 use kernel::facts::Facts;
@@ -14,9 +14,7 @@ use kernel::id::{ApprovalId, DecisionId, SessionId};
 use kernel::judge::{Memo, judge, judge_preparation, refuse};
 use kernel::operation::{Action, Operation};
 use kernel::policy::{Disclosure, Snapshot};
-use kernel::ports::{
-    Answer, ApprovalDesk, AuditLog, Clock, Containment, DeskError, Detection, Snapshots, Spent, SpentTokens,
-};
+use kernel::ports::{ApprovalDesk, AuditLog, Clock, Containment, Detection, Snapshots, Spent, SpentTokens};
 use kernel::resource::{Resource, ResourceKind};
 use kernel::risk::{Fading, Level, RiskReason};
 use kernel::task::Left;
@@ -540,45 +538,10 @@ impl Session {
         (self.around.session.rows_read, self.around.session.bytes_read)
     }
 
-    /// Opens a request for approval, or joins an open one.
-    pub async fn ask(&self, ask: &Ask, summary: String) -> Result<ApprovalId, DeskError> {
-        let snapshot = self.parts.snapshots.current();
-        let workload = snapshot.workload(self.who.workload()).ok_or(DeskError::Unavailable)?;
-        let asked = Asked {
-            decision: ask.subject().decision(),
-            session: Some(self.id),
-            workload: self.who.workload().clone(),
-            owner: workload.owner.clone(),
-            started_by: None,
-            upstream: self.upstream.clone(),
-            digest: kernel::approval::hex(&ask.digest()),
-            summary,
-            text: ask.text().to_string(),
-            template: ask.template().to_string(),
-            terms: (**ask.approval()).clone(),
-            reason: None,
-            at: self.around.now,
-        };
-        self.parts.desk.ask(asked).await
-    }
-
     /// Enters what was found in values of a column without a class: kinds and counts.
     pub fn note_detection(&mut self, found: &Detection) {
         let event = Event::Detected { session: self.id, workload: self.who.workload(), found };
         self.pending.note(event, self.parts.clock.now());
-    }
-
-    /// The desk, to wait at.
-    pub fn desk(&self) -> Arc<dyn ApprovalDesk> {
-        Arc::clone(&self.parts.desk)
-    }
-
-    /// Takes a use of an approval that is granted already.
-    pub async fn grant_at_hand(&self, approval: ApprovalId) -> Result<Option<Grant>, DeskError> {
-        match self.parts.desk.wait(approval, Duration::ZERO).await? {
-            Answer::Granted(grant) => Ok(Some(grant)),
-            Answer::Ended(_) | Answer::StillWaiting => Ok(None),
-        }
     }
 
     /// Enters the end of the session.

@@ -1,5 +1,5 @@
 //! May this workload go there? A session begins, the destination is judged as a resource, and the receipt stands in the log
-//! before the name is even looked up: a name is a message, too.
+//! before the name is even looked up: a name is a message, too. Then it is dialled.
 
 use std::sync::Arc;
 
@@ -8,15 +8,18 @@ use kernel::facts::{Facts, HttpFacts};
 use kernel::operation::{Action, Operation};
 use kernel::resource::{Resource, ResourceKind};
 use kernel::verdict::{Ask, Content, Deny, Receipt, Undecidable, Verdict};
+use tokio::io::AsyncWrite;
 use tokio::sync::OwnedSemaphorePermit;
 use wire::http::refuse::{Refusal, Waiting};
-use wire::refusal::{self, Desk};
+use wire::refusal::Desk;
 
 use super::head::Destination;
 use super::login::Unproved;
 use super::{Client, EgressGateway, PROTOCOL};
 use crate::session::{BeginError, Session};
+use crate::sessions::Cut;
 use crate::upstream::address::{Pinned, ReachError};
+use crate::upstream::dial::Stream;
 
 /// A session that may go on.
 pub(super) struct Begun {
@@ -24,6 +27,14 @@ pub(super) struct Begun {
     /// That the workload may connect stands in the log.
     _right: Receipt,
     _place: OwnedSemaphorePermit,
+}
+
+impl Begun {
+    /// Ends the session. What cut it, if anything did, is why.
+    pub(super) async fn end(self, why: &'static str) {
+        let why = self.session.live().is_cut().map_or(why, Cut::as_str);
+        self.session.end(why).await;
+    }
 }
 
 /// Why it goes no further.
@@ -49,8 +60,36 @@ pub(super) struct Question<'q> {
 }
 
 impl EgressGateway {
+    /// Begins a session, judges a destination and dials it. What goes no further is said to the client, and has ended.
+    pub(super) async fn admit(
+        &self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        client: &Client,
+        question: &Question<'_>,
+    ) -> Option<(Begun, Stream, Receipt)> {
+        let mut begun = match self.begin(client).await {
+            Ok(begun) => begun,
+            Err(stopped) => {
+                self.stop(stream, client, stopped).await;
+                return None;
+            }
+        };
+        let opened = match self.decide(&mut begun, question).await {
+            Ok(receipt) => self.open(&mut begun, question.to, receipt).await,
+            Err(stopped) => Err(stopped),
+        };
+        match opened {
+            Ok((upstream, receipt)) => Some((begun, upstream, receipt)),
+            Err(stopped) => {
+                self.stop(stream, client, stopped).await;
+                begun.end("refused").await;
+                None
+            }
+        }
+    }
+
     /// Begins a session: connecting is judged and entered like everything else.
-    pub(super) async fn begin(&self, client: &mut Client) -> Result<Begun, Stopped> {
+    async fn begin(&self, client: &Client) -> Result<Begun, Stopped> {
         let url = &self.parts.public_url;
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let line = format!("the egress has as many sessions as it may [{}]", client.arrival.id);
@@ -73,7 +112,7 @@ impl EgressGateway {
     }
 
     /// Judges a destination, and enters the verdict.
-    pub(super) async fn decide(&self, begun: &mut Begun, question: &Question<'_>) -> Result<Receipt, Stopped> {
+    async fn decide(&self, begun: &mut Begun, question: &Question<'_>) -> Result<Receipt, Stopped> {
         let session = &mut begun.session;
         let text = format!("{} {}", question.verb, question.to.named());
         let content =
@@ -118,14 +157,9 @@ impl EgressGateway {
     /// Opens a request for approval, or takes a use of one that was granted. Nothing is held: a client of a proxy shows
     /// nothing while it waits.
     async fn ask(&self, session: &mut Session, ask: Ask) -> Result<Option<kernel::verdict::Permit>, Stopped> {
-        let what = refusal::what(ask.subject().deciding_operation());
-        let approval = match session.ask(&ask, what).await {
+        let approval = match session.ask(&ask).await {
             Ok(approval) => approval,
-            Err(error) => {
-                tracing::warn!(session = %session.id(), %error, "an approval could not be asked for");
-                let deny = session.refuse(Undecidable::DeskUnavailable, ask.template());
-                return Err(self.deny(session, deny).await);
-            }
+            Err(deny) => return Err(self.deny(session, deny).await),
         };
         let ask = match session.grant_at_hand(approval).await {
             Ok(Some(grant)) => match ask.granted(grant) {
@@ -159,8 +193,17 @@ impl EgressGateway {
         }
     }
 
+    /// Dials a destination that was judged.
+    async fn open(&self, begun: &mut Begun, to: &Destination, receipt: Receipt) -> Result<(Stream, Receipt), Stopped> {
+        let pinned = self.find(begun, to, &receipt).await?;
+        self.dialler.connect_pinned(&pinned, super::CONNECT).await.map(|stream| (stream, receipt)).map_err(|error| {
+            tracing::info!(session = %begun.session.id(), %error, "a destination cannot be reached");
+            Refusal::upstream_failed(None, &self.parts.public_url).into()
+        })
+    }
+
     /// Finds the addresses of a destination that may be, and checks them.
-    pub(super) async fn find(&self, begun: &mut Begun, to: &Destination, why: &Receipt) -> Result<Pinned, Stopped> {
+    async fn find(&self, begun: &mut Begun, to: &Destination, why: &Receipt) -> Result<Pinned, Stopped> {
         let found = self.reach.resolve(&self.dialler, &to.host, to.port, super::CONNECT).await;
         match found {
             Ok(pinned) => Ok(pinned),

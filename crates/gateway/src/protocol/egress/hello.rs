@@ -1,10 +1,12 @@
-//! The first message of TLS, looked at without taking part: which server the client wants. The bytes are kept, to be passed
-//! on as they are.
+//! The first message of TLS, looked at without taking part: which server the client wants. Its bytes are kept, to be passed
+//! on as they are, and what rustls made of them, to go on with the handshake.
 //!
 //! rustls reads it, so that there is no second parser of TLS. A client that hides the name (ECH) shows the name of the one who
 //! is to open it, and it is that one to whom it is sent.
 
-use rustls::server::Acceptor;
+use std::fmt;
+
+use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::upstream::address::Host;
@@ -13,12 +15,19 @@ use crate::upstream::address::Host;
 const LONGEST: usize = 32 * 1024;
 
 /// What a client has begun with.
-#[derive(Debug)]
 pub(super) struct Hello {
     /// The server that it wants; none if it names none.
     pub(super) server: Option<String>,
     /// Every byte that was read.
     pub(super) bytes: Vec<u8>,
+    /// The beginning of a handshake that has taken every one of them.
+    pub(super) accepted: Accepted,
+}
+
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello").field("server", &self.server).finish_non_exhaustive()
+    }
 }
 
 /// Why there is no first message of TLS.
@@ -45,14 +54,14 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Hello,
         let mut fresh = bytes.get(before..).unwrap_or_default();
         while !fresh.is_empty() {
             acceptor.read_tls(&mut fresh).map_err(|_full| NoHello::NotTls)?;
-            match acceptor.accept() {
-                Ok(Some(accepted)) => {
-                    let server = accepted.client_hello().server_name().map(str::to_ascii_lowercase);
-                    return Ok(Hello { server, bytes });
-                }
-                Ok(None) => {}
-                Err((_error, _alert)) => return Err(NoHello::NotTls),
+        }
+        match acceptor.accept() {
+            Ok(Some(accepted)) => {
+                let server = accepted.client_hello().server_name().map(str::to_ascii_lowercase);
+                return Ok(Hello { server, bytes, accepted });
             }
+            Ok(None) => {}
+            Err((_error, _alert)) => return Err(NoHello::NotTls),
         }
     }
 }

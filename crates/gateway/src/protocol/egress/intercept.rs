@@ -4,16 +4,12 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::StartHandshake;
 
 use super::head::Destination;
 use super::hello::{self, NoHello};
-use super::moved::Rewound;
-use super::{Client, EgressGateway, GREETING, Interception, say};
+use super::{Client, EgressGateway, GREETING, Interception, UNRECOGNIZED_NAME, say};
 use crate::protocol::http::Given;
-
-/// A fatal alert, `unrecognized_name`, in a record of TLS.
-const UNRECOGNIZED_NAME: &[u8] = &[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x70];
 
 impl EgressGateway {
     /// Ends TLS, and gives the requests to those who know the upstream. They begin the session, and judge.
@@ -47,7 +43,7 @@ impl EgressGateway {
                 return;
             }
         };
-        let handshake = TlsAcceptor::from(config).accept(Rewound::new(hello.bytes, stream));
+        let handshake = StartHandshake::from_parts(hello.accepted, stream).into_stream(config);
         let Ok(Ok(stream)) = tokio::time::timeout(GREETING, handshake).await else {
             // Most often a client that does not trust the authority.
             tracing::info!(session = %client.arrival.id, host, "a client did not take the egress's certificate");

@@ -29,7 +29,6 @@ use tokio_rustls::TlsAcceptor;
 use wire::http::Violation;
 use wire::http::refuse::{Form, Refusal};
 
-use self::head::Asked;
 use self::moved::Idle;
 use crate::login::logins::Logins;
 use crate::protocol::http::HttpGateway;
@@ -46,6 +45,8 @@ pub(crate) const PROTOCOL: &str = "egress";
 const GREETING: Duration = Duration::from_secs(10);
 /// How long opening a connection to a destination may take.
 const CONNECT: Duration = Duration::from_secs(10);
+/// A fatal alert, `unrecognized_name`, in a record of TLS.
+const UNRECOGNIZED_NAME: &[u8] = &[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x70];
 /// How long the last words to a client may take.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -132,20 +133,23 @@ impl EgressGateway {
         };
         let client = Client { peer, arrival, proved };
         match asked.wanted() {
-            Ok(head::Wanted::Tunnel(to)) => self.connect(stream, client, asked, to).await,
+            Ok(head::Wanted::Tunnel(to)) => {
+                drop(asked);
+                self.connect(stream, client, to).await;
+            }
             Ok(head::Wanted::Request(to)) => self.pass_on(stream, client, asked, to).await,
             Err(violation) => self.malformed(&mut stream, violation).await,
         }
     }
 
     /// A tunnel, or a look into it.
-    async fn connect<S>(&self, stream: S, client: Client, asked: Asked, to: head::Destination)
+    async fn connect<S>(&self, stream: S, client: Client, to: head::Destination)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         match self.interception.as_ref().filter(|through| to.port == 443 && through.http.names(&to.host.to_string())) {
             Some(through) => self.intercept(stream, client, to, through).await,
-            None => self.tunnel(stream, client, asked, to).await,
+            None => self.tunnel(stream, client, to).await,
         }
     }
 

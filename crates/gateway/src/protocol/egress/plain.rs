@@ -25,12 +25,11 @@ use super::moved::{Counted, Rewound};
 use super::tunnel::cut;
 use super::{Client, EgressGateway};
 use crate::protocol::http::Given;
-use crate::sessions::Cut;
 use crate::upstream::dial::Stream;
 
 impl EgressGateway {
     /// Passes a request on, if policy lets it be.
-    pub(super) async fn pass_on<S>(&self, mut stream: S, mut client: Client, asked: Asked, to: Destination)
+    pub(super) async fn pass_on<S>(&self, mut stream: S, client: Client, asked: Asked, to: Destination)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -52,38 +51,21 @@ impl EgressGateway {
             Ok(head) => head,
             Err(violation) => return self.malformed(&mut stream, violation).await,
         };
-        let mut begun = match self.begin(&mut client).await {
-            Ok(begun) => begun,
-            Err(stopped) => return self.stop(&mut stream, &client, stopped).await,
-        };
         let question = Question { to: &to, verb: verb(&head), path: head.path.as_str() };
-        let opened = match self.decide(&mut begun, &question).await {
-            Ok(receipt) => self.open(&mut begun, &to, receipt).await,
-            Err(stopped) => Err(stopped),
+        let Some((mut begun, upstream, receipt)) = self.admit(&mut stream, &client, &question).await else { return };
+        let moved = self.idle.watch(receipt.terms().limits.bytes);
+        let decision = receipt.decision().to_string();
+        drop(receipt);
+        let stream = Rewound::new(asked.bytes, stream);
+        let upstream = Counted::new(upstream, Arc::clone(&moved));
+        let why = tokio::select! {
+            biased;
+            why = cut(begun.session.live()) => why,
+            () = moved.idle() => "idle",
+            why = exchange(stream, upstream, &head, &asked.parts, &to, &decision) => why,
         };
-        let why = match opened {
-            Err(stopped) => {
-                self.stop(&mut stream, &client, stopped).await;
-                "refused"
-            }
-            Ok((upstream, receipt)) => {
-                let moved = self.idle.watch(receipt.terms().limits.bytes);
-                let decision = receipt.decision().to_string();
-                drop(receipt);
-                let stream = Rewound::new(asked.bytes, stream);
-                let upstream = Counted::new(upstream, Arc::clone(&moved));
-                let why = tokio::select! {
-                    biased;
-                    why = cut(begun.session.live()) => why,
-                    () = moved.idle() => "idle",
-                    why = exchange(stream, upstream, &head, &asked.parts, &to, &decision) => why,
-                };
-                begun.session.count_rows(0, moved.received());
-                why
-            }
-        };
-        let why = begun.session.live().is_cut().map_or(why, Cut::as_str);
-        begun.session.end(why).await;
+        begun.session.count_rows(0, moved.received());
+        begun.end(why).await;
     }
 }
 

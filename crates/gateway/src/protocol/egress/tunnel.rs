@@ -7,11 +7,11 @@ use std::time::Duration;
 use kernel::verdict::{Receipt, Undecidable};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::decide::{Begun, Question, Stopped};
-use super::head::{Asked, Destination};
+use super::decide::{Begun, Question};
+use super::head::Destination;
 use super::hello::{self, NoHello};
 use super::moved::{Counted, Moved};
-use super::{CONNECT, Client, EgressGateway, GREETING, say};
+use super::{Client, EgressGateway, GREETING, UNRECOGNIZED_NAME, say};
 use crate::sessions::{Cut, Live};
 use crate::upstream::dial::Stream;
 
@@ -19,49 +19,17 @@ use crate::upstream::dial::Stream;
 const CHUNK: usize = 16 * 1024;
 /// How long a tunnel may go on when the gateway shuts down.
 const DRAIN: Duration = Duration::from_secs(5);
-/// A fatal alert, `unrecognized_name`, in a record of TLS.
-const UNRECOGNIZED_NAME: &[u8] = &[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x70];
 
 impl EgressGateway {
     /// Opens a tunnel, if policy lets it be, and passes bytes until it ends.
-    pub(super) async fn tunnel<S>(&self, mut stream: S, mut client: Client, asked: Asked, to: Destination)
+    pub(super) async fn tunnel<S>(&self, mut stream: S, client: Client, to: Destination)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        drop(asked);
-        let mut begun = match self.begin(&mut client).await {
-            Ok(begun) => begun,
-            Err(stopped) => return self.stop(&mut stream, &client, stopped).await,
-        };
         let question = Question { to: &to, verb: "CONNECT", path: "" };
-        let opened = match self.decide(&mut begun, &question).await {
-            Ok(receipt) => self.open(&mut begun, &to, receipt).await,
-            Err(stopped) => Err(stopped),
-        };
-        let why = match opened {
-            Err(stopped) => {
-                self.stop(&mut stream, &client, stopped).await;
-                "refused"
-            }
-            Ok((upstream, receipt)) => self.relay(&mut stream, upstream, receipt, &mut begun, &to).await,
-        };
-        let why = begun.session.live().is_cut().map_or(why, Cut::as_str);
-        begun.session.end(why).await;
-    }
-
-    /// Dials a destination that was judged.
-    pub(super) async fn open(
-        &self,
-        begun: &mut Begun,
-        to: &Destination,
-        receipt: Receipt,
-    ) -> Result<(Stream, Receipt), Stopped> {
-        let pinned = self.find(begun, to, &receipt).await?;
-        self.dialler.connect_pinned(&pinned, CONNECT).await.map(|stream| (stream, receipt)).map_err(|error| {
-            tracing::info!(session = %begun.session.id(), %error, "a destination cannot be reached");
-            let url = &self.parts.public_url;
-            wire::http::refuse::Refusal::upstream_failed(None, url).into()
-        })
+        let Some((mut begun, upstream, receipt)) = self.admit(&mut stream, &client, &question).await else { return };
+        let why = self.relay(&mut stream, upstream, receipt, &mut begun, &to).await;
+        begun.end(why).await;
     }
 
     async fn relay<S>(

@@ -13,7 +13,6 @@ use kernel::policy::Snapshot;
 use kernel::ports::Answer;
 use kernel::verdict::{Ask, Content, Receipt, Undecidable, Verdict};
 use wire::http::refuse::{Refusal, Waiting};
-use wire::refusal;
 
 use super::exchange::{Asked, Body, enter_permit, read_body, stale, unread};
 use super::refuse::{self, Answered, desk};
@@ -51,14 +50,9 @@ pub(super) async fn hold(asked: &mut Asked<'_>) -> Result<Option<Receipt>, Answe
         Some(Verdict::Deny(deny)) => return Err(refuse::enter_denial(caller, session, accepts, deny).await),
         None => return stale(caller, &slot, session, accepts).map_or(Ok(None), Err),
     };
-    let what = refusal::what(ask.subject().deciding_operation());
-    let approval = match session.ask(&ask, what).await {
+    let approval = match session.ask(&ask).await {
         Ok(approval) => approval,
-        Err(error) => {
-            tracing::warn!(session = %session.id(), %error, "an approval could not be asked for");
-            let deny = session.refuse(Undecidable::DeskUnavailable, ask.template());
-            return Err(refuse::enter_denial(caller, session, accepts, deny).await);
-        }
+        Err(deny) => return Err(refuse::enter_denial(caller, session, accepts, deny).await),
     };
     // An approval that was given before, for this very content.
     if let Ok(Some(grant)) = session.grant_at_hand(approval).await {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kernel::approval::ApprovalState;
 use kernel::id::ApprovalId;
 use kernel::ports::Answer;
-use kernel::verdict::{Ask, Undecidable};
+use kernel::verdict::Ask;
 use wire::postgres::message::TransactionStatus;
 use wire::postgres::refuse::{Severity, Sqlstate};
 use wire::refusal::{self, Desk, Refused};
@@ -31,12 +31,9 @@ impl Conversation<'_> {
     /// Holds the request that the client's next message makes. With a grant, the message is looked at again, and judged
     /// again: policy, risk or the catalogue may have changed since it was asked. Otherwise it is refused.
     pub(super) async fn hold(&mut self, place: Place, ask: Ask) -> Result<(), End> {
-        let what = refusal::what(ask.subject().deciding_operation());
-        let approval = match self.session.ask(&ask, what).await {
+        let approval = match self.session.ask(&ask).await {
             Ok(approval) => approval,
-            Err(error) => {
-                tracing::warn!(session = %self.session.id(), %error, "an approval could not be asked for");
-                let deny = self.session.refuse(Undecidable::DeskUnavailable, ask.template());
+            Err(deny) => {
                 self.drop_head();
                 return self.refuse(place, deny).await;
             }
