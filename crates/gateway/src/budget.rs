@@ -30,19 +30,24 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// Takes what a request draws from a budget. False if so much is not left; nothing is taken then.
-    pub fn take(&self, budget: &Budget, workload: &Name, resource: &Resource, now: Timestamp) -> bool {
+    /// Takes what a request draws from a budget.
+    ///
+    /// # Errors
+    /// So much is not left, and nothing is taken.
+    pub fn take(&self, budget: &Budget, workload: &Name, resource: &Resource, now: Timestamp) -> Result<(), UsedUp> {
         let Budget { rate, drawn, by, operation: _ } = budget;
         let field = drawn.as_ref().map(|drawn| drawn.field.clone());
+        let length = Duration::from_secs(rate.window_s.into());
+        // What is more than the whole budget never fits, however long one waits.
+        let fits_ever = budget.draws() <= rate.count;
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (by.policy.clone(), field, workload.clone(), resource.clone());
         if windows.len() >= MOST && !windows.contains_key(&key) {
             windows.retain(|_, window| !window.has_ended(now));
             if windows.len() >= MOST {
-                return false;
+                return Err(UsedUp { frees_in: fits_ever.then_some(length) });
             }
         }
-        let length = Duration::from_secs(rate.window_s.into());
         let window = windows.entry(key).or_insert(Window { began: now, length, used: 0 });
         window.length = length;
         if window.has_ended(now) {
@@ -51,16 +56,29 @@ impl Budgets {
         match window.used.checked_add(budget.draws()).filter(|used| *used <= rate.count) {
             Some(used) => {
                 window.used = used;
-                true
+                Ok(())
             }
-            None => false,
+            None => Err(UsedUp { frees_in: fits_ever.then(|| window.left(now)) }),
         }
     }
+}
+
+/// A budget has no room for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the budget is used up")]
+pub struct UsedUp {
+    /// When it has room for the same request; none if it is larger than the whole budget.
+    pub frees_in: Option<Duration>,
 }
 
 impl Window {
     fn has_ended(&self, now: Timestamp) -> bool {
         now.since(self.began) >= self.length
+    }
+
+    /// How long until it ends.
+    fn left(&self, now: Timestamp) -> Duration {
+        self.length.saturating_sub(now.since(self.began))
     }
 }
 

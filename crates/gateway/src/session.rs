@@ -346,16 +346,16 @@ impl Session {
             return Verdict::Permit(permit);
         }
         let terms = Arc::clone(permit.terms());
-        let exhausted = terms.budgets.iter().find(|budget| {
-            let operation = permit.subject().operations().get(budget.operation);
-            let left = operation.is_some_and(|operation| {
-                let (budgets, now) = (&self.parts.budgets, self.around.now);
-                budgets.take(budget, self.who.workload(), &operation.resource, now)
-            });
-            !left
+        let exhausted = terms.budgets.iter().find_map(|budget| {
+            let Some(operation) = permit.subject().operations().get(budget.operation) else {
+                return Some((budget, None));
+            };
+            let (budgets, now) = (&self.parts.budgets, self.around.now);
+            let taken = budgets.take(budget, self.who.workload(), &operation.resource, now);
+            taken.err().map(|used_up| (budget, used_up.frees_in))
         });
         match exhausted {
-            Some(budget) => Verdict::Deny(permit.over_budget(budget)),
+            Some((budget, frees_in)) => Verdict::Deny(permit.over_budget(budget, frees_in)),
             None => Verdict::Permit(permit),
         }
     }

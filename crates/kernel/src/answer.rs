@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::approval::{Grant, GrantMismatch};
 use crate::audit::{About, Answered, Batch, Entry, Event, VerdictSummary, decision_body};
@@ -76,6 +77,7 @@ pub struct Answer {
     provenance: Option<Arc<Provenance>>,
     evaluation: Evaluation,
     grant: Option<(GrantId, ApprovalId)>,
+    frees_in: Option<Duration>,
 }
 
 /// Answers by the evaluation beneath `judge`, under the same bounds of a task.
@@ -112,7 +114,7 @@ fn of(question: Question, around: &Circumstances, evaluation: Evaluation) -> Ans
         stale: Arc::clone(&around.stale),
     };
     let provenance = around.provenance.clone();
-    Answer { question, at: around.now, around: stated, provenance, evaluation, grant: None }
+    Answer { question, at: around.now, around: stated, provenance, evaluation, grant: None, frees_in: None }
 }
 
 fn denied(evaluation: &mut Evaluation, reason: DenyReason) {
@@ -124,6 +126,11 @@ fn denied(evaluation: &mut Evaluation, reason: DenyReason) {
 }
 
 impl Answer {
+    /// When the budget that is used up has room for the same again; none where it never has, and for every other reason.
+    pub fn frees_in(&self) -> Option<Duration> {
+        self.frees_in
+    }
+
     /// What was asked.
     pub fn question(&self) -> &Question {
         &self.question
@@ -139,9 +146,11 @@ impl Answer {
         self.grant.map(|(_, approval)| approval)
     }
 
-    /// Turns into a denial because a budget of its terms is used up.
+    /// Turns into a denial because a budget of its terms is used up, which has room for it in `frees_in`; none if it never
+    /// has.
     #[must_use]
-    pub fn over_budget(mut self, budget: &Budget) -> Self {
+    pub fn over_budget(mut self, budget: &Budget, frees_in: Option<Duration>) -> Self {
+        self.frees_in = frees_in;
         self.evaluation.operation = budget.operation;
         denied(&mut self.evaluation, DenyReason::OverBudget(budget.by.clone()));
         self

@@ -133,7 +133,7 @@ fn deny(snapshot: &Snapshot, who: &Authenticated, request: Request, reason: Deny
         &request.content.template,
     );
     let (subject, content) = subject(snapshot, who, request, 0, body);
-    Deny { subject, reason, template: content.template }
+    Deny { subject, reason, template: content.template, frees_in: None }
 }
 
 fn subject(
@@ -183,7 +183,9 @@ fn verdict(
         Finding::Ask { approval, deciding } => {
             Verdict::Ask(Ask { subject, terms, content, approval: approval.clone(), deciding: deciding.clone() })
         }
-        Finding::Deny(reason) => Verdict::Deny(Deny { subject, reason: reason.clone(), template: content.template }),
+        Finding::Deny(reason) => {
+            Verdict::Deny(Deny { subject, reason: reason.clone(), template: content.template, frees_in: None })
+        }
     }
 }
 

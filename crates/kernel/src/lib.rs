@@ -11,6 +11,7 @@ pub mod circumstances;
 pub mod facts;
 pub mod id;
 pub mod judge;
+pub mod kept;
 pub mod operation;
 pub mod policy;
 pub mod ports;

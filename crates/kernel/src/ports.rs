@@ -9,6 +9,8 @@ use std::time::Duration;
 use crate::approval::{Approval, Asked, Grant};
 use crate::audit::{AppendError, Batch, LeafIndex};
 use crate::id::{ApprovalId, SessionId, TaskId};
+use crate::kept::{KeptRequest, KeptStep, NewKept};
+use crate::secret::Secret;
 use crate::time::Timestamp;
 use crate::verdict::Deciding;
 use crate::workload::Name;
@@ -71,6 +73,54 @@ pub trait ApprovalDesk: Send + Sync {
 
     /// The requester cancels.
     fn withdraw(&self, id: ApprovalId) -> PortFuture<'_, Result<(), DeskError>>;
+}
+
+/// A request is not kept, or a step of one is not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeepError {
+    /// The store behind it, or the audit log, does not answer.
+    #[error("the store of kept requests cannot be reached")]
+    Unavailable,
+    /// As many are kept as may be.
+    #[error("the upstream has as many requests kept as it may")]
+    Full,
+}
+
+/// Keeps requests until people have answered, and what became of them. What they hold stands nowhere in clear; every step has
+/// its entry in the audit log before it counts.
+pub trait KeptRequests: Send + Sync {
+    /// Keeps a request, durably. One that waits for this approval already stays as it is.
+    fn keep<'a>(&'a self, request: NewKept<'a>) -> PortFuture<'a, Result<(), KeepError>>;
+
+    /// The request that waits, or waited, for this approval.
+    fn find(&self, approval: ApprovalId) -> PortFuture<'_, Result<Option<KeptRequest>, KeepError>>;
+
+    /// Those that wait, after a start. What was being sent when the process ended becomes unknown.
+    fn recover(&self) -> PortFuture<'_, Result<Vec<ApprovalId>, KeepError>>;
+
+    /// What was kept; none if it was sent, ended or was erased.
+    fn request(&self, approval: ApprovalId) -> PortFuture<'_, Result<Option<Secret<Vec<u8>>>, KeepError>>;
+
+    /// The answer; none if there is none or it was erased.
+    fn answer(&self, approval: ApprovalId) -> PortFuture<'_, Result<Option<Secret<Vec<u8>>>, KeepError>>;
+
+    /// Takes a step, durably, unless the request stands elsewhere than the step begins: was it taken? Of two who try, one
+    /// does. A request that is no longer under way is erased, but for its answer.
+    fn step<'a>(
+        &'a self,
+        approval: ApprovalId,
+        session: Option<SessionId>,
+        step: KeptStep<'a>,
+    ) -> PortFuture<'a, Result<bool, KeepError>>;
+
+    /// Enters that its workload was given the answer.
+    fn fetched(&self, approval: ApprovalId, session: SessionId) -> PortFuture<'_, Result<(), KeepError>>;
+
+    /// Forgets a request that is over, with its answer: was there one?
+    fn forget(&self, approval: ApprovalId, session: SessionId) -> PortFuture<'_, Result<bool, KeepError>>;
+
+    /// Forgets what is over and whose time is; how many.
+    fn sweep(&self) -> PortFuture<'_, Result<usize, KeepError>>;
 }
 
 /// What a live session shows to operators.

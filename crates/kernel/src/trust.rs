@@ -1,6 +1,7 @@
 //! Which attestation makes which workload. The gateway's login path proves an attestation; the rules here (`trust/rule.rs`)
 //! bind its claims to exactly one workload; the result is [`Authenticated`], which nothing else can make.
 
+mod resume;
 mod rule;
 
 use std::collections::BTreeMap;
@@ -9,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+pub use resume::NotResumed;
 pub use rule::{Claims, Difference, Sender, Terms, TrustRule};
 
 use crate::id::TaskId;
@@ -36,7 +38,7 @@ pub struct VerifiedAttestation {
 }
 
 /// What sort of proof was shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Evidence {
     /// A JWT signed by a configured issuer, for our audience.
@@ -289,7 +291,8 @@ impl OnceToken {
     }
 }
 
-/// A workload that has proved who it is. Can only be made from a [`VerifiedAttestation`] that a trust rule binds.
+/// A workload that has proved who it is. Can only be made from a [`VerifiedAttestation`] that a trust rule binds, or by
+/// counting one that was made so again: see [`Authenticated::resume`].
 #[derive(Clone, Debug)]
 pub struct Authenticated {
     workload: Name,

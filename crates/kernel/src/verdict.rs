@@ -8,6 +8,7 @@ mod budget;
 mod undecidable;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -308,10 +309,12 @@ impl Permit {
         Deny::instead(self.subject, DenyReason::CannotDecide(why), self.content.template)
     }
 
-    /// Turns into a denial because a budget of its terms is used up.
-    pub fn over_budget(mut self, budget: &Budget) -> Deny {
+    /// Turns into a denial because a budget of its terms is used up, which has room for it in `frees_in`; none if it never
+    /// has.
+    pub fn over_budget(mut self, budget: &Budget, frees_in: Option<Duration>) -> Deny {
         self.subject.deciding_operation = budget.operation;
-        Deny::instead(self.subject, DenyReason::OverBudget(budget.by.clone()), self.content.template)
+        let reason = DenyReason::OverBudget(budget.by.clone());
+        Deny { frees_in, ..Deny::instead(self.subject, reason, self.content.template) }
     }
 }
 
@@ -389,6 +392,7 @@ pub struct Deny {
     pub(crate) subject: Subject,
     pub(crate) reason: DenyReason,
     pub(crate) template: Arc<str>,
+    pub(crate) frees_in: Option<Duration>,
 }
 
 impl Deny {
@@ -405,7 +409,7 @@ impl Deny {
             &subject.operations,
             &template,
         );
-        Self { subject, reason, template }
+        Self { subject, reason, template, frees_in: None }
     }
 
     /// What it is about.
@@ -421,6 +425,12 @@ impl Deny {
     /// The statement with its constants replaced.
     pub fn template(&self) -> &Arc<str> {
         &self.template
+    }
+
+    /// When the budget that is used up has room for the same request again; none where it never has, and for every other
+    /// reason.
+    pub fn frees_in(&self) -> Option<Duration> {
+        self.frees_in
     }
 }
 

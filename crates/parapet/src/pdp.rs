@@ -119,7 +119,10 @@ fn point_parts(
         classify: Arc::new(move |asked, snapshot| {
             routes.understand(snapshot, told(asked)).map(understood).map_err(not_understood)
         }),
-        take_budget: Arc::new(move |asked| budgets.take(asked.budget, asked.workload, asked.resource, asked.now)),
+        take_budget: Arc::new(move |asked| {
+            let taken = budgets.take(asked.budget, asked.workload, asked.resource, asked.now);
+            taken.map_err(|used_up| used_up.frees_in)
+        }),
         kin: Arc::new(move |resource| kin(&finding, resource)),
         known: Arc::new(move |kind| known(&listing, kind)),
     })

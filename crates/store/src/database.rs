@@ -13,7 +13,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{ConnectOptions, SqlSafeStr, SqliteTransaction};
 
 /// The migrations in order. One that was released never changes.
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "desk and standings", include_str!("../migrations/0001_desk_and_standings.sql")),
     (2, "tokens", include_str!("../migrations/0002_tokens.sql")),
     (3, "classes", include_str!("../migrations/0003_classes.sql")),
@@ -21,6 +21,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (5, "tasks", include_str!("../migrations/0005_tasks.sql")),
     (6, "copied labels", include_str!("../migrations/0006_copied_labels.sql")),
     (7, "incidents", include_str!("../migrations/0007_incidents.sql")),
+    (8, "kept requests", include_str!("../migrations/0008_kept_requests.sql")),
 ];
 
 /// Why the database cannot be opened.
@@ -75,6 +76,11 @@ impl Database {
         self.write.begin_with("BEGIN IMMEDIATE").await
     }
 
+    /// Empties the write-ahead log, and with it what was erased.
+    pub(crate) async fn settle(&self) -> sqlx::Result<()> {
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.write).await.map(drop)
+    }
+
     /// For reading.
     pub(crate) fn read(&self) -> &SqlitePool {
         &self.read
@@ -100,6 +106,8 @@ fn options() -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(5))
         .foreign_keys(true)
+        // What is deleted is overwritten.
+        .pragma("secure_delete", "on")
         .disable_statement_logging()
 }
 

@@ -8,6 +8,7 @@ pub mod classes;
 pub mod copied;
 pub mod database;
 pub mod incidents;
+pub mod kept;
 pub mod log;
 pub mod memory;
 pub mod outgoing;

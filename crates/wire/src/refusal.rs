@@ -73,6 +73,10 @@ pub fn denied(deny: &Deny, workload: Option<&Workload>, desk: Desk<'_>) -> Refus
         DenyReason::OutsideTask { task, bound } => Some(format!("outside the task {task}: {}", bound.as_str())),
         _ => None,
     };
+    let wait = match deny.frees_in() {
+        Some(time) => format!("wait {} s, or ask less often", time.as_millis().div_ceil(1000)),
+        None => "ask for less: it is more than the whole budget".to_owned(),
+    };
     let (own_reason, own_hint) = match deny.reason() {
         DenyReason::CannotDecide(why) => (Some(why.explanation()), Some(why.hint())),
         DenyReason::Standing => (Some("the workload is quarantined, retired or expired"), None),
@@ -80,10 +84,9 @@ pub fn denied(deny: &Deny, workload: Option<&Workload>, desk: Desk<'_>) -> Refus
         DenyReason::OutsideTask { .. } => {
             (outside.as_deref(), Some("ask for a token whose task allows it, if policy does"))
         }
-        DenyReason::OverBudget(_) => (
-            Some("the workload has asked this as often as the policy lets it in a time"),
-            Some("wait, or ask less often"),
-        ),
+        DenyReason::OverBudget(_) => {
+            (Some("the workload has asked this as often as the policy lets it in a time"), Some(wait.as_str()))
+        }
         DenyReason::Policy(_) | DenyReason::Quarantine(_) | DenyReason::NotApproved(_) => (None, None),
     };
     let at = deny.subject().deciding_operation().and_then(|operation| operation.span).map(|(start, _)| start);

@@ -8,6 +8,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -190,7 +191,8 @@ fn reply(point: &Point, decided: &Decided, told: Disclosure, who: Identified) ->
         (None, "ask") => (StatusCode::FORBIDDEN, "approval-required", "Approval required"),
         _ => (StatusCode::FORBIDDEN, "denied", "Blocked by policy"),
     };
-    let retry_after = matches!(evaluation.reason, Some(DenyReason::OverBudget(_))).then_some(60);
+    let seconds = |time: Duration| u32::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
+    let retry_after = decided.answer.frees_in().map(seconds);
     let problem = Some(problem(point, decided, told, status, word, title));
     Reply { status, decision, workload: None, retry_after, problem }
 }

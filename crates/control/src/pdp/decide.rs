@@ -111,16 +111,14 @@ pub(super) async fn decide(
 
 fn within_budgets(point: &Point, answer: Answer, around: &Circumstances) -> Answer {
     let question = answer.question();
-    let spent = answer.evaluation().terms.budgets.iter().find(|budget| {
-        let operation = question.operations.get(budget.operation);
-        let left = operation.is_some_and(|operation| {
-            let (workload, resource) = (&question.workload, &*operation.resource);
-            (point.parts.take_budget)(&BudgetAsked { budget, workload, resource, now: around.now })
-        });
-        !left
+    let spent = answer.evaluation().terms.budgets.iter().find_map(|budget| {
+        let Some(operation) = question.operations.get(budget.operation) else { return Some((budget.clone(), None)) };
+        let (workload, resource) = (&question.workload, &*operation.resource);
+        let taken = (point.parts.take_budget)(&BudgetAsked { budget, workload, resource, now: around.now });
+        taken.err().map(|frees_in| (budget.clone(), frees_in))
     });
-    match spent.cloned() {
-        Some(budget) => answer.over_budget(&budget),
+    match spent {
+        Some((budget, frees_in)) => answer.over_budget(&budget, frees_in),
         None => answer,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kernel::operation::{Action, Operation};
 use kernel::policy::Snapshot;
@@ -154,8 +155,9 @@ pub struct BudgetAsked<'a> {
     pub now: Timestamp,
 }
 
-/// Takes from a budget that the gateway's sessions draw on too; false if too little is left.
-pub type TakeBudget = Arc<dyn Fn(&BudgetAsked<'_>) -> bool + Send + Sync>;
+/// Takes from a budget that the gateway's sessions draw on too. An error if too little is left: when there is room again, if
+/// ever.
+pub type TakeBudget = Arc<dyn Fn(&BudgetAsked<'_>) -> Result<(), Option<Duration>> + Send + Sync>;
 
 /// What a table or a column shares its classes with, such as partitions. An error where it is not there, or that is not known
 /// now.

@@ -253,7 +253,7 @@ async fn house() -> House {
         take_budget: Arc::new(move |asked| {
             let mut taken = taken.lock().unwrap();
             *taken += 1;
-            *taken <= asked.budget.rate.count
+            if *taken <= asked.budget.rate.count { Ok(()) } else { Err(Some(Duration::from_millis(41_001))) }
         }),
         kin: Arc::new(|resource| match resource.path.iter().any(|name| &**name == "missing") {
             true => Err(Undecidable::UnknownRelation),

@@ -30,7 +30,7 @@ fn sums_are_used_up_by_what_is_drawn() {
         let drawn = Some(Drawn { field: field.into(), amount });
         let budget = Budget { operation: 0, rate, drawn, by: by("p") };
         let took = budgets.take(&budget, &"bot".parse().unwrap(), &endpoint, Timestamp::from_millis(at));
-        assert_eq!(took, left, "{at} {field} {amount}");
+        assert_eq!(took.is_ok(), left, "{at} {field} {amount}");
     }
 }
 
@@ -54,6 +54,30 @@ fn budgets_are_used_up_by_workload_and_resource() {
     ] {
         let budget = Budget { operation: 0, rate, drawn: None, by: by(policy) };
         let took = budgets.take(&budget, &workload.parse().unwrap(), &column(name), Timestamp::from_millis(at));
-        assert_eq!(took, left, "{at} {policy} {workload} {name}");
+        assert_eq!(took.is_ok(), left, "{at} {policy} {workload} {name}");
+    }
+}
+
+#[test]
+fn who_is_refused_is_told_when_there_is_room() {
+    let budgets = Budgets::default();
+    let endpoint = Resource::new(ResourceKind::Endpoint, &"payments".parse().unwrap(), ["/v1/refunds"]);
+    let rate = Rate { count: 100, window_s: 60 };
+    for (at, amount, expected) in [
+        (10_000, 90, Ok(())),
+        (10_001, 11, Err(Some(59_999))),
+        (69_000, 11, Err(Some(1_000))),
+        (69_999, 11, Err(Some(1))),
+        // More than there ever is.
+        (69_999, 101, Err(None)),
+        (70_000, 11, Ok(())),
+        // A clock that went back: the window is no longer than it is.
+        (0, 100, Err(Some(60_000))),
+    ] {
+        let drawn = Some(Drawn { field: "amount".into(), amount });
+        let budget = Budget { operation: 0, rate, drawn, by: by("p") };
+        let took = budgets.take(&budget, &"bot".parse().unwrap(), &endpoint, Timestamp::from_millis(at));
+        let took = took.map_err(|used_up| used_up.frees_in.map(|time| time.as_millis()));
+        assert_eq!(took, expected, "{at} {amount}");
     }
 }

@@ -105,6 +105,8 @@ pub enum Event<'a> {
         /// Their words.
         reason: Option<&'a str>,
     },
+    /// A request that the gateway keeps took a step.
+    Kept(Kept<'a>),
     /// Values of a column that carries no class look sensitive.
     Detected {
         /// The session whose result it was.
@@ -132,6 +134,36 @@ pub enum Event<'a> {
         /// SHA-256 of what was read, in hexadecimal.
         digest: &'a str,
     },
+}
+
+/// What became of a request that the gateway keeps until people have answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a> {
+    /// The approval that it waits for.
+    pub approval: ApprovalId,
+    /// Who asked.
+    pub workload: &'a Name,
+    /// Whom it is for.
+    pub upstream: &'a Name,
+    /// Where it stands, or what was done with it.
+    pub state: &'a str,
+    /// The session that asks, sends or fetches, where one does.
+    pub session: Option<SessionId>,
+    /// The decision under which it was sent or denied.
+    pub decision: Option<DecisionId>,
+    /// The status of the upstream's answer.
+    pub status: Option<u16>,
+}
+
+fn kept(out: &mut Vec<u8>, kept: &Kept<'_>) -> Result<(), serde_json::Error> {
+    member(out, "kind", "kept_request")?;
+    member(out, "approval", &kept.approval)?;
+    member(out, "workload", kept.workload)?;
+    member(out, "upstream", kept.upstream)?;
+    member(out, "state", kept.state)?;
+    optional(out, "session", kept.session.as_ref())?;
+    optional(out, "decision", kept.decision.as_ref())?;
+    optional(out, "status", kept.status.as_ref())
 }
 
 /// An answer about a workload that somebody else names. Its entry is that of a decision, with `asked_by` after the session.
@@ -323,6 +355,7 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<Option<(usize,
             content = by.zip(*reason).map(|(by, _)| (out.len() + 1, ContentOf::Person(by.clone())));
             member(out, "reason", reason)?;
         }
+        Event::Kept(step) => kept(out, step)?,
         Event::Detected { session, workload, found } => detected(out, session, workload, found)?,
         Event::Admin { by, action, object, reason } => {
             member(out, "kind", "admin")?;
@@ -364,6 +397,11 @@ fn detected(
     member(out, "class", found.class)?;
     member(out, "hits", &found.hits)?;
     member(out, "samples", &found.samples)
+}
+
+/// A member that is left out where there is nothing to say.
+fn optional<T: Serialize>(out: &mut Vec<u8>, name: &str, value: Option<&T>) -> Result<(), serde_json::Error> {
+    value.map_or(Ok(()), |value| member(out, name, value))
 }
 
 pub(super) fn member<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T) -> Result<(), serde_json::Error> {

@@ -24,7 +24,7 @@ pub use chain::{ChainHash, leaf_hash, next_chain_hash};
 pub use checkpoint::{Checkpoint, ProofError, ProofFile, decimal, hash_text, parse_hash};
 pub use content::{Committed, ContentOf, commit, commitment, restore};
 pub use enter::Entered;
-pub use entry::{Answered, Entry, Event, Exchange};
+pub use entry::{Answered, Entry, Event, Exchange, Kept};
 pub use export::{EXPORT_SCHEMA, ExportFault, ExportHeader, ExportProved, ExportVerifier};
 pub use like::{expand, full_permit, like, unexpanded};
 pub use note::{InvalidKey, KeyUse, Note, NoteError, Signature, Signed, SignerKey, VerifierKey, parse_signatures};

@@ -34,6 +34,7 @@ mod witness;
 pub use append::{DiskLog, Durability, LogOptions};
 pub use contents::{ContentReader, Shred};
 pub use envelope::{EnvelopeError, MasterKey};
+pub(crate) use envelope::{open, random_key, seal};
 pub use filter::{Filter, Order, parse_time};
 pub use head::Head;
 pub use keys::{KeyView, KeysError, SigningKeys, public_keys};

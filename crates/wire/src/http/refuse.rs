@@ -25,8 +25,8 @@ pub const MASKED: HeaderName = HeaderName::from_static("parapet-masked");
 /// The header that says at what an answer was cut.
 pub const LIMITED: HeaderName = HeaderName::from_static("parapet-limited");
 
-/// What a budget that is used up asks the client to wait, where nothing better is known: seconds.
-pub const DEFAULT_RETRY_AFTER: u32 = 30;
+/// When to look again at a request that waits for people: seconds.
+const LOOK_AGAIN: u32 = 10;
 
 /// Why a request does not get its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +39,14 @@ pub enum Kind {
     ApprovalRequired,
     /// People must approve, and the gateway carries it out when they have: only after `Prefer: respond-async`.
     Accepted,
+    /// No request is kept there, or it is another workload's.
+    NoSuchRequest,
+    /// A kept request was not carried out, and will not be.
+    NotCarriedOut,
+    /// A kept request was being carried out when the gateway or the connection stopped.
+    OutcomeUnknown,
+    /// A kept request was carried out, and its answer is not kept.
+    AnswerLost,
     /// The grant is for other content.
     GrantMismatch,
     /// A budget is used up.
@@ -69,7 +77,7 @@ impl Kind {
         self.words().status
     }
 
-    /// May the same request be sent again and get another answer?
+    /// May the same request be sent again and get another answer, once its time has come?
     pub const fn is_retryable(self) -> bool {
         matches!(self, Self::OverBudget)
     }
@@ -80,6 +88,10 @@ impl Kind {
             Self::Quarantined => (403, "quarantined", "The workload may not act", grpc::PERMISSION_DENIED),
             Self::ApprovalRequired => (403, "approval-required", "Approval is required", grpc::FAILED_PRECONDITION),
             Self::Accepted => (202, "approval-required", "Waits for approval", grpc::FAILED_PRECONDITION),
+            Self::NoSuchRequest => (404, "no-such-request", "No request is kept here", grpc::FAILED_PRECONDITION),
+            Self::NotCarriedOut => (410, "not-carried-out", "Was not carried out", grpc::FAILED_PRECONDITION),
+            Self::OutcomeUnknown => (410, "outcome-unknown", "May have been carried out", grpc::FAILED_PRECONDITION),
+            Self::AnswerLost => (410, "answer-lost", "Was carried out, without an answer", grpc::FAILED_PRECONDITION),
             Self::GrantMismatch => {
                 (412, "grant-mismatch", "What was approved is not what was sent", grpc::FAILED_PRECONDITION)
             }
@@ -110,7 +122,7 @@ impl Kind {
             | Undecidable::NotUtf8 => Self::Malformed(400),
             Undecidable::Method => Self::Malformed(405),
             Undecidable::TooLarge => Self::Malformed(413),
-            Undecidable::UnknownEndpoint | Undecidable::ForbiddenAddress => Self::Denied,
+            Undecidable::UnknownEndpoint | Undecidable::ForbiddenAddress | Undecidable::MaskedValue => Self::Denied,
             _ => Self::CannotDecide,
         }
     }
@@ -137,6 +149,17 @@ pub struct Waiting {
     pub expires: Option<Timestamp>,
 }
 
+/// What is said of a request that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said<'a> {
+    /// The message line.
+    pub line: &'a str,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// What to do next.
+    pub next: Option<&'a str>,
+}
+
 /// A refusal, before it has a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -148,6 +171,8 @@ pub struct Refusal {
     code: Option<&'static str>,
     /// Seconds.
     retry_after: Option<u32>,
+    /// Where a kept request is looked after.
+    kept_at: Option<String>,
     /// The connection ends behind the answer.
     close: bool,
     url: String,
@@ -192,7 +217,7 @@ pub struct Reply {
 }
 
 impl Refusal {
-    /// A denial. A budget that is used up asks for [`DEFAULT_RETRY_AFTER`]; see [`Refusal::retry_after`].
+    /// A denial. A budget that is used up says when it has room again.
     pub fn denied(deny: &Deny, workload: Option<&Workload>, desk: Desk<'_>) -> Self {
         let (kind, code) = match deny.reason() {
             DenyReason::Policy(_)
@@ -209,7 +234,10 @@ impl Refusal {
             decision: Some(deny.subject().decision()),
             waiting: None,
             code: code.filter(|_| desk.disclosure != Disclosure::Id),
-            retry_after: (kind == Kind::OverBudget).then_some(DEFAULT_RETRY_AFTER),
+            retry_after: deny
+                .frees_in()
+                .map(|time| u32::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)),
+            kept_at: None,
             close: false,
             url: desk.url.to_owned(),
         }
@@ -224,6 +252,7 @@ impl Refusal {
             waiting: (desk.disclosure != Disclosure::Id).then_some(waiting),
             code: None,
             retry_after: None,
+            kept_at: None,
             close: false,
             url: desk.url.to_owned(),
         }
@@ -244,7 +273,17 @@ impl Refusal {
         let close = matches!(violation.hazard(), "HT01" | "HT03" | "HT05") || violation == Violation::EarlyBytes;
         let kind = Kind::Malformed(violation.status());
         let code = Some(code);
-        Self { kind, refused, decision, waiting: None, code, retry_after: None, close, url: url.to_owned() }
+        Self {
+            kind,
+            refused,
+            decision,
+            waiting: None,
+            code,
+            retry_after: None,
+            kept_at: None,
+            close,
+            url: url.to_owned(),
+        }
     }
 
     /// Nobody has proved who they are. Says nothing else: whether the token, the trust rule or the upstream was wrong is in
@@ -289,6 +328,7 @@ impl Refusal {
             waiting: None,
             code: None,
             retry_after: None,
+            kept_at: None,
             close: false,
             url: url.to_owned(),
         }
@@ -301,18 +341,35 @@ impl Refusal {
         self
     }
 
-    /// The gateway keeps the request and carries it out once it is approved: 202. Only if the caller preferred
-    /// `respond-async` and the upstream's configuration allows it.
+    /// The gateway keeps the request and carries it out once it is approved: 202, with the path where it is looked after.
+    /// Only if the caller preferred `respond-async` and the upstream's configuration allows it.
     #[must_use]
-    pub fn as_accepted(mut self) -> Self {
+    pub fn as_accepted(mut self, kept_at: String) -> Self {
         if self.kind == Kind::ApprovalRequired {
             self.kind = Kind::Accepted;
-            self.retry_after = Some(DEFAULT_RETRY_AFTER);
+            self.retry_after = Some(LOOK_AGAIN);
+            self.refused.next =
+                self.refused.next.map(|_| format!("once it is approved it is carried out: GET {kept_at}"));
+            self.kept_at = Some(kept_at);
         }
         self
     }
 
-    /// When a budget has room again, in seconds. No other refusal says so, because clients retry where it stands.
+    /// What is said of a request that is kept, by its kind: a line, what to do next, and the decision under which it was sent
+    /// or denied. One that is under way ([`Kind::Accepted`]) is to be looked at again at `kept_at`.
+    pub fn kept(kind: Kind, said: Said<'_>, decision: Option<DecisionId>, kept_at: &str, url: &str) -> Self {
+        let mut refusal = Self::plain(kind, said.line, decision, url);
+        refusal.refused.reason = said.reason.map(str::to_owned);
+        refusal.refused.next = said.next.map(str::to_owned);
+        if kind == Kind::Accepted {
+            refusal.retry_after = Some(LOOK_AGAIN);
+            refusal.kept_at = Some(kept_at.to_owned());
+        }
+        refusal
+    }
+
+    /// When to come again, in seconds: when a budget has room, or to look after a kept request. No other refusal says so,
+    /// because clients retry where it stands.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         if matches!(self.kind, Kind::OverBudget | Kind::Accepted) {
@@ -360,8 +417,8 @@ impl Refusal {
             405 => set(header::ALLOW, "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE"),
             202 => {
                 set(HeaderName::from_static("preference-applied"), "respond-async");
-                if let Some(waiting) = &self.waiting {
-                    set(header::LOCATION, &self.poll(waiting));
+                if let Some(place) = &self.kept_at {
+                    set(header::LOCATION, place);
                 }
             }
             _ => {}

@@ -26,6 +26,7 @@ fn refusal(kind: Kind) -> Refusal {
         waiting,
         code: None,
         retry_after: None,
+        kept_at: None,
         close: false,
         url: "https://parapet.example".to_owned(),
     }
@@ -43,6 +44,10 @@ fn each_situation_has_its_status() {
         (Kind::Quarantined, 403, "7"),
         (Kind::ApprovalRequired, 403, "9"),
         (Kind::Accepted, 202, "9"),
+        (Kind::NoSuchRequest, 404, "9"),
+        (Kind::NotCarriedOut, 410, "9"),
+        (Kind::OutcomeUnknown, 410, "9"),
+        (Kind::AnswerLost, 410, "9"),
         (Kind::GrantMismatch, 412, "9"),
         (Kind::OverBudget, 429, "8"),
         (Kind::CannotDecide, 503, "13"),
@@ -194,12 +199,13 @@ fn an_answer_says_what_was_masked() {
 
 #[test]
 fn waiting_for_people_is_202_only_when_it_is_asked_for() {
-    let accepted = refusal(Kind::ApprovalRequired).as_accepted();
+    let kept_at = "/.parapet/requests/payments/apr_x".to_owned();
+    let accepted = refusal(Kind::ApprovalRequired).as_accepted(kept_at.clone());
     let reply = accepted.reply(Form::Problem);
     assert_eq!(reply.status, 202);
-    assert!(text(&reply.headers, "location").unwrap().starts_with("https://parapet.example/v1/approvals/apr_"));
+    assert_eq!(text(&reply.headers, "location"), Some(kept_at.clone()));
     assert_eq!(text(&reply.headers, "preference-applied").as_deref(), Some("respond-async"));
     assert!(reply.headers.contains_key("retry-after"));
-    assert_eq!(refusal(Kind::Denied).as_accepted().kind(), Kind::Denied);
+    assert_eq!(refusal(Kind::Denied).as_accepted(kept_at).kind(), Kind::Denied);
     assert_eq!(refusal(Kind::ApprovalRequired).as_grant_mismatch().reply(Form::Problem).status, 412);
 }

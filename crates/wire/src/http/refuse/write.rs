@@ -63,7 +63,7 @@ pub(super) fn problem(refusal: &Refusal, words: &Words) -> Vec<u8> {
         reason: refusal.refused.reason.as_deref(),
         hint: refusal.refused.next.as_deref(),
         code: refusal.code,
-        retryable: refusal.kind.is_retryable(),
+        retryable: refusal.kind.is_retryable() && refusal.retry_after.is_some(),
         approval,
     };
     // Texts and numbers alone: this cannot fail, and a refusal without words is one still.
