@@ -21,7 +21,7 @@ use kernel::task::Left;
 use kernel::threats::Threats;
 use kernel::time::Timestamp;
 use kernel::trust::{Authenticated, IdentityRefusal, OnceToken, VerifiedAttestation};
-use kernel::verdict::{Ask, Content, Deciding, Deny, DenyReason, Permit, Receipt, Request, Undecidable, Verdict};
+use kernel::verdict::{Ask, Content, Deciding, Deny, DenyReason, Permit, Receipt, Request, Terms, Undecidable, Verdict};
 use kernel::workload::Name;
 
 use crate::budget::Budgets;
@@ -521,6 +521,28 @@ impl Session {
             Verdict::Deny(deny) => Some(deny),
             // What was permitted or granted goes on; this was no new decision, so it is not entered.
             Verdict::Permit(_) | Verdict::Ask(_) => None,
+        }
+    }
+
+    /// Under which terms policy lets what runs without an end go on now; none where people granted it, which holds.
+    ///
+    /// # Errors
+    /// The denial, if policy denies it now.
+    pub fn terms_now(
+        &mut self,
+        operations: Arc<[Operation]>,
+        shape: u128,
+        content: Content,
+    ) -> Result<Option<Arc<Terms>>, Deny> {
+        self.next_step = next_step(self.around.session.rows_read);
+        let snapshot = self.parts.snapshots.current();
+        let request = self.request(&snapshot, operations, shape, content);
+        // Its own use was taken when it began.
+        self.around.left.uses = None;
+        match judge(&snapshot, &mut self.memo, &self.who, request, &self.around) {
+            Verdict::Permit(permit) => Ok(Some(Arc::clone(permit.terms()))),
+            Verdict::Ask(_) => Ok(None),
+            Verdict::Deny(deny) => Err(deny),
         }
     }
 

@@ -84,6 +84,8 @@ fn upstream(
         limits: HttpLimits {
             connect: CONNECT,
             answer: entry.answer,
+            message: entry.max_message as u64,
+            idle: entry.idle,
             body: entry.max_body,
             hold: entry.hold,
             sessions: entry.max_sessions as usize,

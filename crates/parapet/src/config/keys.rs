@@ -84,7 +84,6 @@ pub(crate) const OF_PROTOCOL: [(&str, &[&str]); 2] = [
             "channel_binding",
             "classes",
             "label_providers",
-            "max_message",
         ],
     ),
     (
@@ -100,6 +99,7 @@ pub(crate) const OF_PROTOCOL: [(&str, &[&str]); 2] = [
             "store",
             "max_body",
             "answer_timeout",
+            "idle_timeout",
             "endpoints",
             "fields",
             "credential",

@@ -8,6 +8,8 @@
 //! **Values.** A text stays a text, a number a number (docs/reference/masks.md). One longer than [`LONGEST_VALUE`] is redacted
 //! without being kept, so memory is bounded whatever comes. **Forms**: one document or many (`Json`, `Lines`), and server-sent events.
 //!
+//! **The way back.** The same places are searched in what a client sends for values that a mask made ([`JsonSeeker`]).
+//!
 //! What is not JSON stops the answer: a reader more lenient than this one could see what was not masked. `machine.rs` reads,
 //! `places.rs` finds, `replace.rs` writes, `inspect.rs` runs the detectors, `events.rs` takes events apart.
 
@@ -16,7 +18,6 @@ mod inspect;
 mod machine;
 mod places;
 mod replace;
-mod utf8;
 
 use std::sync::Arc;
 
@@ -189,6 +190,39 @@ impl JsonMasker {
             Inner::Documents(machine) => machine,
             Inner::Events(events) => events.machine(),
         }
+    }
+}
+
+/// Searches JSON for values that a mask made (hazards MK18), at the places of masks; what stands below such a place is searched
+/// whole. Nothing passes through it.
+#[derive(Debug)]
+pub struct JsonSeeker {
+    machine: Machine,
+    passed: Vec<u8>,
+}
+
+impl JsonSeeker {
+    /// For one body. Events are no form of a body.
+    pub fn new(masks: Masks, form: Form) -> Self {
+        Self { machine: Machine::seeking(masks, form == Form::Lines), passed: Vec::new() }
+    }
+
+    /// Takes the next bytes: was such a value among them, or before?
+    ///
+    /// # Errors
+    /// [`MaskError`] if it is no JSON.
+    pub fn feed(&mut self, input: &[u8]) -> Result<bool, MaskError> {
+        self.passed.clear();
+        self.machine.feed(input, &mut self.passed).map(|()| self.machine.has_found())
+    }
+
+    /// Ends the body: was there such a value?
+    ///
+    /// # Errors
+    /// [`MaskError`] if it ends within a document.
+    pub fn finish(&mut self) -> Result<bool, MaskError> {
+        self.passed.clear();
+        self.machine.finish(&mut self.passed).map(|()| self.machine.has_found())
     }
 }
 

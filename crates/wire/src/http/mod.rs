@@ -22,6 +22,7 @@ pub mod query;
 pub mod refuse;
 pub mod secret_store;
 pub mod understand;
+mod utf8;
 pub mod violation;
 pub mod websocket;
 

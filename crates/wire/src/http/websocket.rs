@@ -1,19 +1,24 @@
 //! WebSocket frames (RFC 6455), without IO: what passes after a declared upgrade, frame by frame.
 //!
 //! Every frame is checked before a byte of it passes: reserved bits and opcodes, masking by the side that must, shortest
-//! lengths, control frames, the order of fragments, UTF-8 of texts and reasons. What passes is what came; extensions are not
-//! negotiated through the gateway (`permessage-deflate` would hide what is said), so no reserved bit is ever right. A text can be copied,
-//! unmasked, for who looks at it.
+//! lengths, control frames, the order of fragments, UTF-8 of texts and reasons. Extensions are not negotiated through the
+//! gateway (`permessage-deflate` would hide what is said), so no reserved bit is ever right.
+//!
+//! A frame that has not come whole passes in fragments, as RFC 6455 (5.4) lets one who stands between: so what has left ends
+//! between two frames at any time, and a close can follow. Texts can have values replaced ([`Frames::masking`]) or be searched for
+//! what a mask made ([`Frames::seeking`]).
 
-mod text;
+mod close;
+mod write;
 
-use super::violation::Violation;
-use text::Text;
+use super::json_mask::{Form, JsonMasker, JsonSeeker, MaskError, Masks};
+use super::utf8::Utf8;
+use write::Head;
 
-/// The longest frame, in bytes, unless it is set otherwise.
-pub const LONGEST_FRAME: u64 = 16 << 20;
+pub use close::close;
+
 /// The longest message, in bytes, unless it is set otherwise.
-pub const LONGEST_MESSAGE: u64 = 64 << 20;
+pub const LONGEST_MESSAGE: u64 = 16 << 20;
 /// Two bytes, eight of length, four of mask.
 const LONGEST_HEAD: usize = 14;
 /// The longest control frame.
@@ -28,54 +33,86 @@ pub enum Side {
     Server,
 }
 
-/// Bounds of one direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FrameLimits {
-    /// The longest frame, in bytes.
-    pub frame: u64,
-    /// The longest message, in bytes.
-    pub message: u64,
-    /// How much of each text message is copied for inspection, in bytes; 0 for none.
-    pub copy: usize,
+/// Why a connection ends. Without data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameFault {
+    /// What RFC 6455 does not allow.
+    #[error("a frame of the websocket is malformed")]
+    Malformed,
+    /// A text or a reason that is no UTF-8.
+    #[error("a text of the websocket is not valid utf-8")]
+    NotUtf8,
+    /// A message beyond its bound.
+    #[error("a message of the websocket is too long")]
+    TooLong,
+    /// A message in which values must be replaced, and that cannot be read.
+    #[error("a message of the websocket must be masked and is not json")]
+    Unmaskable,
+    /// A message that brings back what a mask made (hazards MK18).
+    #[error("a message of the websocket holds a value that a mask made")]
+    MaskedValue,
 }
 
-impl Default for FrameLimits {
-    fn default() -> Self {
-        Self { frame: LONGEST_FRAME, message: LONGEST_MESSAGE, copy: 0 }
+impl FrameFault {
+    /// The code of the close that tells of it (RFC 6455, 7.4.1).
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Malformed => 1002,
+            Self::Unmaskable => 1003,
+            Self::NotUtf8 => 1007,
+            Self::MaskedValue => 1008,
+            Self::TooLong => 1009,
+        }
     }
 }
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opcode {
-    /// Goes on with the message.
+enum Opcode {
     Continuation,
-    /// Begins a text.
     Text,
-    /// Begins bytes.
     Binary,
-    /// Ends the connection.
     Close,
-    /// Asks for a pong.
     Ping,
-    /// Answers a ping, or says that the side is alive.
     Pong,
 }
 
-/// What a step over the bytes came upon.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// A text message has ended. Its content, as far as it is copied; `whole` if that is all of it.
-    Text {
-        /// The text, unmasked.
-        content: Vec<u8>,
-        /// Whether nothing was left out.
-        whole: bool,
-    },
-    /// A binary message has ended; so long was it, in bytes.
-    Binary(u64),
-    /// The side has closed: nothing may follow.
-    Close,
+impl Opcode {
+    const fn read(byte: u8) -> Option<Self> {
+        Some(match byte & 0x0F {
+            0 => Self::Continuation,
+            1 => Self::Text,
+            2 => Self::Binary,
+            8 => Self::Close,
+            9 => Self::Ping,
+            10 => Self::Pong,
+            _ => return None,
+        })
+    }
+
+    const fn number(self) -> u8 {
+        match self {
+            Self::Continuation => 0,
+            Self::Text => 1,
+            Self::Binary => 2,
+            Self::Close => 8,
+            Self::Ping => 9,
+            Self::Pong => 10,
+        }
+    }
+
+    const fn is_control(self) -> bool {
+        matches!(self, Self::Close | Self::Ping | Self::Pong)
+    }
+}
+
+/// What passed with one step over the bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Messages that have ended.
+    pub messages: u64,
+    /// Bytes of messages.
+    pub bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,109 +126,157 @@ struct Frame {
     at: u64,
 }
 
+impl Frame {
+    /// The mask of the payload that comes next, turned to where it stands.
+    fn turned(&self) -> Option<[u8; 4]> {
+        let mut mask = self.mask?;
+        mask.rotate_left((self.at % 4) as usize);
+        Some(mask)
+    }
+}
+
+/// What happens to the texts of a direction.
+#[derive(Debug)]
+enum Texts {
+    Pass,
+    /// Values in them are replaced. Whether bytes pass, in which nothing can be.
+    Mask(Masks, bool),
+    Seek(Masks),
+}
+
+/// The text that is being looked at.
+#[derive(Debug)]
+enum Looking {
+    No,
+    Mask(Box<JsonMasker>),
+    Seek(Box<JsonSeeker>),
+}
+
 /// Frames of one direction.
 #[derive(Debug)]
 pub struct Frames {
     side: Side,
-    limits: FrameLimits,
+    longest: u64,
+    texts: Texts,
     head: [u8; LONGEST_HEAD],
     head_length: usize,
     frame: Option<Frame>,
     /// The message that is open.
     message: Option<Opcode>,
     message_length: u64,
-    text: Text,
-    reason: Text,
-    copy: Vec<u8>,
+    /// A part of the message has left.
+    begun: bool,
+    utf8: Utf8,
+    looking: Looking,
+    /// The control frame that is being read, unmasked.
+    control: Vec<u8>,
+    plain: Vec<u8>,
+    masked: Vec<u8>,
     closed: bool,
 }
 
 impl Frames {
-    /// Frames from one side, from the first byte behind the upgrade.
-    pub fn new(side: Side, limits: FrameLimits) -> Self {
+    /// Frames from one side, from the first byte behind the upgrade; none of its messages may be longer than so many bytes.
+    pub fn new(side: Side, longest: u64) -> Self {
         Self {
             side,
-            limits,
+            longest,
+            texts: Texts::Pass,
             head: [0; LONGEST_HEAD],
             head_length: 0,
             frame: None,
             message: None,
             message_length: 0,
-            text: Text::default(),
-            reason: Text::default(),
-            copy: Vec::new(),
+            begun: false,
+            utf8: Utf8::default(),
+            looking: Looking::No,
+            control: Vec::new(),
+            plain: Vec::new(),
+            masked: Vec::new(),
             closed: false,
         }
     }
 
-    /// Whether the side has closed.
+    /// The same, with values in texts replaced. Texts must be JSON then; messages of bytes are refused unless `binary`.
+    #[must_use]
+    pub fn masking(self, masks: Masks, binary: bool) -> Self {
+        Self { texts: Texts::Mask(masks, binary), ..self }
+    }
+
+    /// The same, refusing a text of JSON that brings back what a mask made at the places of these masks.
+    #[must_use]
+    pub fn seeking(self, masks: Masks) -> Self {
+        Self { texts: Texts::Seek(masks), ..self }
+    }
+
+    /// Whether the side has closed: nothing may follow.
     pub const fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Whether no frame is open: what may be cut off here leaves no half.
-    pub const fn is_between(&self) -> bool {
-        self.frame.is_none() && self.head_length == 0
-    }
-
-    /// Looks at the next bytes. They may pass as they are if there is no error.
+    /// Takes the next bytes, and appends the frames that may leave.
     ///
     /// # Errors
-    /// [`Violation::Frame`] for what RFC 6455 does not allow, or what is beyond a bound.
-    pub fn feed(&mut self, input: &[u8], mut seen: impl FnMut(Seen)) -> Result<(), Violation> {
+    /// [`FrameFault`] if the connection must end. What was appended before may leave all the same.
+    pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<Passed, FrameFault> {
+        let mut passed = Passed::default();
         let mut rest = input;
         while !rest.is_empty() {
             if self.closed {
-                return Err(Violation::Frame);
+                return Err(FrameFault::Malformed);
             }
-            rest = match self.frame {
-                None => self.head(rest)?,
-                Some(frame) => {
-                    let length = usize::try_from(frame.left).unwrap_or(usize::MAX).min(rest.len());
-                    let (payload, after) = rest.split_at_checked(length).ok_or(Violation::Frame)?;
-                    self.payload(frame, payload)?;
-                    after
+            let frame = match self.frame {
+                Some(frame) => frame,
+                None => {
+                    let Some((frame, after)) = self.take_head(rest)? else { return Ok(passed) };
+                    self.begin(frame)?;
+                    rest = after;
+                    frame
                 }
             };
-            if let Some(frame) = self.frame.filter(|frame| frame.left == 0) {
-                self.frame = None;
-                self.end(frame, &mut seen)?;
+            let length = usize::try_from(frame.left).unwrap_or(usize::MAX).min(rest.len());
+            let (payload, after) = rest.split_at_checked(length).ok_or(FrameFault::Malformed)?;
+            if payload.is_empty() && frame.left > 0 {
+                self.frame = Some(frame);
+                break;
             }
+            rest = after;
+            let ends = frame.left == payload.len() as u64;
+            if frame.opcode.is_control() {
+                self.control(&frame, payload, ends, out)?;
+            } else {
+                self.data(&frame, payload, ends, out)?;
+                passed.bytes += payload.len() as u64;
+                passed.messages += u64::from(ends && frame.last);
+            }
+            let length = payload.len() as u64;
+            self.frame = (!ends).then_some(Frame { left: frame.left - length, at: frame.at + length, ..frame });
         }
-        Ok(())
+        Ok(passed)
     }
 
     /// Takes bytes of the head until it is whole.
-    fn head<'i>(&mut self, input: &'i [u8]) -> Result<&'i [u8], Violation> {
+    fn take_head<'i>(&mut self, input: &'i [u8]) -> Result<Option<(Frame, &'i [u8])>, FrameFault> {
         let mut rest = input;
         while let Some((byte, after)) = rest.split_first() {
-            *self.head.get_mut(self.head_length).ok_or(Violation::Frame)? = *byte;
+            *self.head.get_mut(self.head_length).ok_or(FrameFault::Malformed)? = *byte;
             self.head_length += 1;
             rest = after;
             if let Some(frame) = self.read_head()? {
                 self.head_length = 0;
-                self.begin(frame)?;
-                break;
+                return Ok(Some((frame, rest)));
             }
         }
-        Ok(rest)
+        Ok(None)
     }
 
     /// The frame that the head says, once it is whole.
-    fn read_head(&self) -> Result<Option<Frame>, Violation> {
+    fn read_head(&self) -> Result<Option<Frame>, FrameFault> {
         let [first, second, rest @ ..] = self.head.get(..self.head_length).unwrap_or_default() else { return Ok(None) };
-        let opcode = match first & 0x0F {
-            0 => Opcode::Continuation,
-            1 => Opcode::Text,
-            2 => Opcode::Binary,
-            8 => Opcode::Close,
-            9 => Opcode::Ping,
-            10 => Opcode::Pong,
-            _ => return Err(Violation::Frame),
-        };
+        let opcode = Opcode::read(*first).ok_or(FrameFault::Malformed)?;
         let masked = second & 0x80 != 0;
         if first & 0x70 != 0 || masked != (self.side == Side::Client) {
-            return Err(Violation::Frame);
+            return Err(FrameFault::Malformed);
         }
         let (left, rest) = match second & 0x7F {
             126 => match rest.split_first_chunk::<2>() {
@@ -211,7 +296,7 @@ impl Frames {
             _ => 0,
         };
         if left < least {
-            return Err(Violation::Frame);
+            return Err(FrameFault::Malformed);
         }
         let mask = match (masked, rest.first_chunk::<4>()) {
             (false, _) => None,
@@ -221,91 +306,118 @@ impl Frames {
         Ok(Some(Frame { opcode, last: first & 0x80 != 0, mask, left, at: 0 }))
     }
 
-    fn begin(&mut self, frame: Frame) -> Result<(), Violation> {
+    fn begin(&mut self, frame: Frame) -> Result<(), FrameFault> {
         let fits = match frame.opcode {
             Opcode::Close => frame.last && frame.left <= LONGEST_CONTROL && frame.left != 1,
             Opcode::Ping | Opcode::Pong => frame.last && frame.left <= LONGEST_CONTROL,
             Opcode::Continuation => self.message.is_some(),
             Opcode::Text | Opcode::Binary => self.message.is_none(),
         };
-        if !fits || frame.left > self.limits.frame {
-            return Err(Violation::Frame);
+        if !fits {
+            return Err(FrameFault::Malformed);
         }
-        match frame.opcode {
-            Opcode::Text | Opcode::Binary => {
-                self.message = Some(frame.opcode);
-                self.message_length = 0;
-                self.text = Text::default();
-                self.copy.clear();
-            }
-            Opcode::Close => self.reason = Text::default(),
-            Opcode::Continuation | Opcode::Ping | Opcode::Pong => {}
+        if frame.opcode.is_control() {
+            self.control.clear();
+            return Ok(());
         }
-        if matches!(frame.opcode, Opcode::Text | Opcode::Binary | Opcode::Continuation) {
-            self.message_length = self.message_length.saturating_add(frame.left);
-            if self.message_length > self.limits.message {
-                return Err(Violation::Frame);
-            }
+        if frame.opcode != Opcode::Continuation {
+            self.message = Some(frame.opcode);
+            self.message_length = 0;
+            self.begun = false;
+            self.utf8 = Utf8::default();
+            self.looking = match (&self.texts, frame.opcode) {
+                (Texts::Mask(_, false), Opcode::Binary) => return Err(FrameFault::Unmaskable),
+                (Texts::Mask(masks, _), Opcode::Text) => {
+                    Looking::Mask(Box::new(JsonMasker::new(masks.clone(), Form::Json)))
+                }
+                (Texts::Seek(masks), Opcode::Text) => {
+                    Looking::Seek(Box::new(JsonSeeker::new(masks.clone(), Form::Json)))
+                }
+                _ => Looking::No,
+            };
         }
-        self.frame = Some(frame);
+        self.message_length = self.message_length.saturating_add(frame.left);
+        if self.message_length > self.longest { Err(FrameFault::TooLong) } else { Ok(()) }
+    }
+
+    /// A control frame passes whole, once it has come whole.
+    fn control(&mut self, frame: &Frame, payload: &[u8], ends: bool, out: &mut Vec<u8>) -> Result<(), FrameFault> {
+        write::unmask(payload, frame.turned(), &mut self.control);
+        if !ends {
+            return Ok(());
+        }
+        if frame.opcode == Opcode::Close {
+            close::check(&self.control)?;
+            self.closed = true;
+        }
+        let head = Head { opcode: frame.opcode, last: true, length: self.control.len() as u64, mask: frame.mask };
+        head.write(out);
+        write::unmask(&self.control, frame.mask, out);
         Ok(())
     }
 
-    fn payload(&mut self, frame: Frame, payload: &[u8]) -> Result<(), Violation> {
-        let unmask = |(place, byte): (usize, &u8)| match frame.mask {
-            Some(mask) => {
-                let place = frame.at.wrapping_add(place as u64);
-                byte ^ mask.get((place % 4) as usize).copied().unwrap_or(0)
+    /// A part of a message, which is looked at before it passes.
+    fn data(&mut self, frame: &Frame, payload: &[u8], ends: bool, out: &mut Vec<u8>) -> Result<(), FrameFault> {
+        let last = frame.last && ends;
+        if self.message == Some(Opcode::Text) {
+            self.plain.clear();
+            write::unmask(payload, frame.turned(), &mut self.plain);
+            self.utf8.feed(&self.plain).map_err(|_invalid| FrameFault::NotUtf8)?;
+            if last && !self.utf8.is_whole() {
+                return Err(FrameFault::NotUtf8);
             }
-            None => *byte,
+        }
+        let mask = frame.turned();
+        let masked = match &mut self.looking {
+            Looking::No => None,
+            Looking::Mask(masker) => {
+                self.masked.clear();
+                let fed = masker.feed(&self.plain, &mut self.masked);
+                let fed = if last { fed.and_then(|()| masker.finish(&mut self.masked)) } else { fed };
+                fed.map_err(unmaskable)?;
+                Some(&self.masked)
+            }
+            Looking::Seek(seeker) => {
+                let mut found = seeker.feed(&self.plain);
+                if last && found == Ok(false) {
+                    found = seeker.finish();
+                }
+                match found {
+                    Ok(false) => {}
+                    Ok(true) => return Err(FrameFault::MaskedValue),
+                    // Whatever it is, it is no JSON in which a mask could stand.
+                    Err(_other) => self.looking = Looking::No,
+                }
+                None
+            }
         };
-        let data = matches!(frame.opcode, Opcode::Text | Opcode::Continuation);
-        if data && self.message == Some(Opcode::Text) {
-            let room = self.limits.copy.saturating_sub(self.copy.len());
-            for (place, byte) in payload.iter().enumerate().map(|(place, byte)| (place, unmask((place, byte)))) {
-                self.text.push(byte)?;
-                if place < room {
-                    self.copy.push(byte);
-                }
+        let opcode = if self.begun { Opcode::Continuation } else { self.message.unwrap_or(frame.opcode) };
+        match masked {
+            // What is held back until it is whole leaves later.
+            Some(masked) if masked.is_empty() && !last => {}
+            Some(masked) => {
+                Head { opcode, last, length: masked.len() as u64, mask: None }.write(out);
+                out.extend_from_slice(masked);
+                self.begun = true;
             }
-        } else if frame.opcode == Opcode::Close {
-            for (place, byte) in payload.iter().enumerate() {
-                let byte = unmask((place, byte));
-                match frame.at + place as u64 {
-                    place @ 0..2 => self.reason.code(place == 0, byte),
-                    _ => self.reason.push(byte)?,
-                }
+            None => {
+                Head { opcode, last, length: payload.len() as u64, mask }.write(out);
+                out.extend_from_slice(payload);
+                self.begun = true;
             }
         }
-        let length = payload.len() as u64;
-        self.frame = Some(Frame { left: frame.left - length, at: frame.at + length, ..frame });
+        if last {
+            self.message = None;
+            self.looking = Looking::No;
+        }
         Ok(())
     }
+}
 
-    fn end(&mut self, frame: Frame, seen: &mut impl FnMut(Seen)) -> Result<(), Violation> {
-        match frame.opcode {
-            Opcode::Ping | Opcode::Pong => {}
-            Opcode::Close => {
-                self.reason.end()?;
-                if frame.at > 0 && !self.reason.is_close_code() {
-                    return Err(Violation::Frame);
-                }
-                self.closed = true;
-                seen(Seen::Close);
-            }
-            Opcode::Text | Opcode::Binary | Opcode::Continuation if frame.last => {
-                if self.message.take() == Some(Opcode::Text) {
-                    self.text.end()?;
-                    let content = std::mem::take(&mut self.copy);
-                    let whole = content.len() as u64 == self.message_length;
-                    seen(Seen::Text { content, whole });
-                } else {
-                    seen(Seen::Binary(self.message_length));
-                }
-            }
-            Opcode::Text | Opcode::Binary | Opcode::Continuation => {}
-        }
-        Ok(())
+const fn unmaskable(error: MaskError) -> FrameFault {
+    match error {
+        MaskError::NotUtf8 => FrameFault::NotUtf8,
+        MaskError::Invalid | MaskError::TooDeep | MaskError::Truncated => FrameFault::Unmaskable,
     }
 }
 

@@ -2,13 +2,14 @@
 //! then forwarded. A refusal is an answer like any other, and keeps the connection where the protocol lets it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, COOKIE, HeaderMap, HeaderValue};
-use hyper::header::{LOCATION, UPGRADE, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_RANGE, COOKIE, HeaderMap, HeaderValue};
+use hyper::header::{LOCATION, SEC_WEBSOCKET_EXTENSIONS, UPGRADE, WWW_AUTHENTICATE};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
 use kernel::id::DecisionId;
@@ -30,9 +31,10 @@ use super::masking::{Findings, Masking};
 use super::refuse::{self, Answered};
 use super::sealed::seal;
 use super::slot::{Alike, Slot};
-use super::tunnel::tunnel;
+use super::tunnel::{Change, tunnel};
 use super::upload::{Pace, Unread, Upload, read_whole};
 use super::watch::Pulse;
+use super::written::Written;
 use super::{hold, login};
 use crate::session::Session;
 use crate::sessions::Cut;
@@ -70,6 +72,8 @@ pub(super) struct Asked<'c> {
     pub(super) cargo: Body,
     /// What the client says it was granted before: `Parapet-Approval`.
     pub(super) approval: Option<String>,
+    /// What must not come back in its body.
+    written: Option<Written>,
 }
 
 /// A body, before it is known whether it goes anywhere.
@@ -100,6 +104,7 @@ async fn ask(
     let approval = head.approval.take();
     let mut asked = understand(caller, slot, head, Body::Coming(body), approval, pulse).await?;
     for _ in 0..MOST_TURNS {
+        no_mask_comes_back(&asked).await?;
         let receipt = match judge(&asked).await? {
             Judged::Passes(receipt) => receipt,
             Judged::Waits => match hold::hold(&mut asked).await? {
@@ -180,7 +185,6 @@ async fn understand<'c>(
         drop(segments);
         return Err(refuse_request(caller, &slot, &head, Undecidable::UnknownEndpoint, "").await);
     };
-    drop(segments);
     let reads = caller.gateway.parts.snapshots.current().http_reads(&upstream.name);
     let wanted = Wanted::of(&matched, &reads);
     let covers_body = upstream.credential.as_ref().is_some_and(|credential| credential.needs_body_digest());
@@ -209,6 +213,15 @@ async fn understand<'c>(
             }
         },
     };
+    let written = Written::of(&upstream, &head, &matched, &segments, &classified.operations);
+    drop(segments);
+    // What is sent at once is searched before it is judged; the rest, as it leaves.
+    if written.is_some()
+        && head.content_length().is_some_and(|length| length <= upstream.limits.body as u64)
+        && let Err(why) = read_body(&mut cargo, &slot, pulse).await
+    {
+        return Err(unread(caller, &slot, &head, &classified.template, why).await);
+    }
     if classified.answers().next().is_some() {
         // Whether a value is masked is not known yet; what would keep it from being masked is not asked for (HT10, HT14).
         head.ask_for_the_whole();
@@ -216,14 +229,29 @@ async fn understand<'c>(
     }
     if head.upgrade.is_some() {
         // Compressed frames could not be looked at, and are refused; so they are not offered.
-        head.headers.remove(hyper::header::SEC_WEBSOCKET_EXTENSIONS);
+        head.headers.remove(SEC_WEBSOCKET_EXTENSIONS);
     }
     if upstream.cookies
         && let Some(cookies) = head.cookies.take()
     {
         head.headers.insert(COOKIE, cookies);
     }
-    Ok(Asked { caller, slot, head, pulse, classified, reads, cargo, approval })
+    Ok(Asked { caller, slot, head, pulse, classified, reads, cargo, approval, written })
+}
+
+/// Refuses a body that brings back what a mask made (hazards MK18), from who is shown nothing else.
+async fn no_mask_comes_back(asked: &Asked<'_>) -> Result<(), Answered> {
+    let (Some(written), Body::Whole(whole, _)) = (&asked.written, &asked.cargo) else { return Ok(()) };
+    if !written.is_in(whole) || shows_in_clear(&asked.slot, written).await {
+        return Ok(());
+    }
+    let (caller, slot, template) = (asked.caller, &asked.slot, &asked.classified.template);
+    Err(refuse_request(caller, slot, &asked.head, Undecidable::MaskedValue, template).await)
+}
+
+/// Does policy show the workload all of the fields that masks are sought in?
+async fn shows_in_clear(slot: &Slot, written: &Written) -> bool {
+    slot.session().await.as_mut().is_some_and(|session| session.shows_in_clear(Arc::clone(&written.fields)))
 }
 
 /// Turns a body that comes into one that is whole.
@@ -343,7 +371,7 @@ fn content(asked: &Asked<'_>) -> Content {
 
 /// Sends what a receipt admits, and makes the answer of what comes back.
 async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) -> Result<Answered, Answered> {
-    let Asked { caller, slot, head, pulse, classified, cargo, .. } = asked;
+    let Asked { caller, slot, head, pulse, classified, cargo, written, .. } = asked;
     let decision = receipt.decision();
     let grpc = head.accepts.grpc;
     let upgrade = head.upgrade.as_deref().and_then(|protocol| HeaderValue::try_from(protocol).ok());
@@ -352,6 +380,7 @@ async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) ->
         (None, true) => Speaks::Http2,
         (None, false) => Speaks::Any,
     };
+    let mut brought_back = None;
     let (upload, digest) = match cargo {
         Body::Whole(whole, trailers) => {
             let needs = slot.upstream.credential.as_ref().is_some_and(|credential| credential.needs_body_digest());
@@ -363,7 +392,13 @@ async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) ->
             let limits = &slot.upstream.limits;
             let pace = Pace { pulse: Arc::clone(pulse), pause: limits.upload, answer: limits.answer };
             let pace = (!grpc).then_some(pace);
-            (Upload::stream(body, pace), digest)
+            let mut upload = Upload::stream(body, pace);
+            if let Some(written) = &written
+                && !shows_in_clear(&slot, written).await
+            {
+                brought_back = upload.seek(written.seeker());
+            }
+            (upload, digest)
         }
     };
     let cargo = Cargo { upload, digest, speaks, upgrade, patient: grpc };
@@ -375,6 +410,9 @@ async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) ->
     };
     match forwarded {
         Ok(forwarded) => answer(caller, &slot, &head, &classified, forwarded, changes).await,
+        Err(ForwardError::Broken(_)) if brought_back.is_some_and(|found| found.load(Ordering::Acquire)) => {
+            Err(refuse_request(caller, &slot, &head, Undecidable::MaskedValue, &classified.template).await)
+        }
         // It was the client that broke the exchange, by a body that cannot be read in one way.
         Err(ForwardError::Broken(_)) if caller.line.violation().is_some() => {
             let violation = caller.line.violation().unwrap_or(Violation::Body);
@@ -411,15 +449,16 @@ async fn answer(
 ) -> Result<Answered, Answered> {
     let Forwarded { decision, terms, response, link } = forwarded;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // No mask reaches what passes in another protocol.
-        if !classified.masks(&terms.masks).is_empty() {
-            return Err(withheld(caller, head, decision));
-        }
-        return Ok(change(caller, slot, head, response, changes, decision));
+        return Ok(change(caller, slot, head, classified, (decision, &terms), response, changes));
     }
     let (mut parts, body) = response.into_parts();
     let paths = classified.masks(&terms.masks);
     let masked = !paths.is_empty();
+    // A part was not asked for, and says nothing of the places that its values have in the whole (HT14).
+    let is_part = parts.headers.contains_key(CONTENT_RANGE) || parts.status == StatusCode::IM_USED;
+    if masked && (is_part || parts.status == StatusCode::PARTIAL_CONTENT) {
+        return Err(withheld(caller, head, decision));
+    }
     let detects = matches!(slot.upstream.detect, Some((Detect::Mask(_), _)));
     headers::from_upstream(
         &mut parts.headers,
@@ -498,20 +537,23 @@ fn too_long(caller: &Caller, slot: &Slot, head: &Head, terms: &Terms, decision: 
     answered
 }
 
-/// The upstream changes to the protocol that was asked for: from now on bytes pass.
+/// The upstream changes to the protocol that was asked for: from now on messages pass.
 fn change(
     caller: &Arc<Caller>,
     slot: &Arc<Slot>,
     head: &Head,
+    classified: &Classified,
+    (decision, terms): (DecisionId, &Terms),
     mut response: Response<Incoming>,
     changes: Option<OnUpgrade>,
-    decision: DecisionId,
 ) -> Answered {
     let url = &caller.gateway.parts.public_url;
     let failed = || refuse::reply(caller, head.accepts, &Refusal::upstream_failed(Some(decision), url));
     let (Some(client), Some(asked)) = (changes, head.upgrade.as_deref()) else { return failed() };
     let given = response.headers().get(UPGRADE).and_then(|given| given.to_str().ok());
-    if !given.is_some_and(|given| given.eq_ignore_ascii_case(asked)) || caller.line.release().is_err() {
+    // An extension that nobody offered would hide what is said.
+    let extended = response.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS);
+    if extended || !given.is_some_and(|given| given.eq_ignore_ascii_case(asked)) || caller.line.release().is_err() {
         return failed();
     }
     let upstream = hyper::upgrade::on(&mut response);
@@ -521,9 +563,11 @@ fn change(
         headers.insert(UPGRADE, protocol);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    announce(&mut headers, decision, [], None);
-    let websocket = asked == "websocket";
-    let stopping = caller.gateway.tasks.stopping();
-    caller.set_tunnel(tunnel(Arc::clone(slot), client, upstream, websocket, stopping));
+    let (paths, most) = (classified.masks(&terms.masks), terms.limits.bytes);
+    let names: Vec<&str> = paths.iter().map(|(path, _)| path.text().as_ref()).collect();
+    let limited = most.map(|bytes| format!("bytes={bytes}"));
+    announce(&mut headers, decision, names, limited.as_deref());
+    let (slot, gateway, classified) = (Arc::clone(slot), Arc::clone(&caller.gateway), classified.clone());
+    caller.set_tunnel(tunnel(Change { slot, gateway, client, upstream, classified, paths, most }));
     refuse::empty(StatusCode::SWITCHING_PROTOCOLS, headers)
 }

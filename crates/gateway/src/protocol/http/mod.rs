@@ -2,8 +2,8 @@
 //!
 //! `connection` serves one client's connection, behind the strict reader of `line`; `login` brings a request to a session
 //! (`slot`); `exchange` judges it, and holds it where people must approve (`hold`); `forward` sends what a receipt admits;
-//! `upload` and `answer` are the bodies either way, `masking` and `decoding` what is replaced in them, `tunnel` what follows a
-//! change of protocol. `watch` has the deadlines.
+//! `upload` and `answer` are the bodies either way, `masking` and `decoding` what is replaced in them, `written` what must not come
+//! back, `tunnel` what follows a change of protocol. `watch` has the deadlines.
 
 mod answer;
 mod asked;
@@ -23,6 +23,7 @@ mod tunnel;
 mod upload;
 mod upstream;
 mod watch;
+mod written;
 
 use std::sync::Arc;
 

@@ -250,6 +250,12 @@ impl Slot {
         self.answers.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts messages of a WebSocket that left towards the client: each is one row.
+    pub(super) fn count_messages(&self, messages: u64, bytes: u64) {
+        self.answers.fetch_add(messages, Ordering::Relaxed);
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Counts bytes that left towards the client.
     pub(super) fn count(&self, bytes: usize) {
         self.sent.fetch_add(bytes as u64, Ordering::Relaxed);

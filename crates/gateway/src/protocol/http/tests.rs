@@ -4,6 +4,7 @@
 mod bed;
 mod hostile;
 mod streams;
+mod websocket;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::HeaderMap;
+use wire::http::json_mask::JsonSeeker;
 use wire::http::{Violation, headers};
 
 use super::watch::Pulse;
@@ -33,6 +34,33 @@ pub(super) struct Streamed {
     /// Set when the last of it has been handed on.
     done: Arc<AtomicBool>,
     pace: Option<Pace>,
+    sought: Option<Box<Sought>>,
+}
+
+/// A search of a body for what a mask made.
+#[derive(Debug)]
+struct Sought {
+    seeker: JsonSeeker,
+    /// Set when it is found.
+    found: Arc<AtomicBool>,
+}
+
+impl Sought {
+    /// Looks at what comes next, or at the end; whether the search goes on.
+    ///
+    /// # Errors
+    /// It is found.
+    fn look(&mut self, data: Option<&[u8]>) -> Result<bool, UploadError> {
+        let found = match data {
+            Some(data) => self.seeker.feed(data),
+            None => self.seeker.finish(),
+        };
+        if found == Ok(true) {
+            self.found.store(true, Ordering::Release);
+            return Err(UploadError::MaskedValue);
+        }
+        Ok(found.is_ok())
+    }
 }
 
 /// How long a body may take.
@@ -51,7 +79,15 @@ impl Upload {
         if body.is_end_stream() {
             return Self::Empty;
         }
-        Self::Stream(Streamed { body, done: Arc::new(AtomicBool::new(false)), pace })
+        Self::Stream(Streamed { body, done: Arc::new(AtomicBool::new(false)), pace, sought: None })
+    }
+
+    /// Breaks off where a value that a mask made is found in what comes; then what this gives is set. None if nothing comes.
+    pub(super) fn seek(&mut self, seeker: JsonSeeker) -> Option<Arc<AtomicBool>> {
+        let Self::Stream(streamed) = self else { return None };
+        let found = Arc::new(AtomicBool::new(false));
+        streamed.sought = Some(Box::new(Sought { seeker, found: Arc::clone(&found) }));
+        Some(found)
     }
 
     /// Tells when the last of it has been handed on; none if there is nothing to hand on.
@@ -70,6 +106,8 @@ pub(super) enum UploadError {
     Client(#[source] hyper::Error),
     #[error(transparent)]
     Violation(#[from] Violation),
+    #[error("a value that a mask made comes back")]
+    MaskedValue,
 }
 
 /// Looks at trailers before they go on: what stands in a head has no place there (hazards HT01, HT07).
@@ -98,7 +136,20 @@ impl Body for Upload {
                 if let Some(pace) = &streamed.pace {
                     pace.pulse.expect(if polled.is_pending() { pace.pause } else { pace.answer });
                 }
-                if matches!(polled, Poll::Ready(None)) || streamed.body.is_end_stream() {
+                let ends = matches!(polled, Poll::Ready(None)) || streamed.body.is_end_stream();
+                if let (Some(sought), Poll::Ready(came)) = (&mut streamed.sought, &polled) {
+                    let data = came.as_ref().and_then(|came| came.as_ref().ok()).and_then(Frame::data_ref);
+                    let mut goes_on = data.map_or(Ok(true), |data| sought.look(Some(data)));
+                    if ends && matches!(goes_on, Ok(true)) {
+                        goes_on = sought.look(None);
+                    }
+                    match goes_on {
+                        Ok(true) => {}
+                        Ok(false) => streamed.sought = None,
+                        Err(error) => return Poll::Ready(Some(Err(error))),
+                    }
+                }
+                if ends {
                     streamed.done.store(true, Ordering::Release);
                     // Whatever the exchange waits for now, it is not this.
                     streamed.pace = None;

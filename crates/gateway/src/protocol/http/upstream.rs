@@ -13,6 +13,7 @@ use wire::http::Violation;
 use wire::http::endpoint::Endpoints;
 use wire::http::json_mask::Detect;
 use wire::http::path::CanonicalPath;
+use wire::http::websocket::LONGEST_MESSAGE;
 
 use crate::tls::UpstreamTls;
 use crate::upstream::credential::Credential;
@@ -33,6 +34,10 @@ pub struct HttpLimits {
     pub hold: Duration,
     /// The most sessions at a time.
     pub sessions: usize,
+    /// The longest message of a WebSocket, in bytes.
+    pub message: u64,
+    /// How long both sides of a WebSocket may be silent.
+    pub idle: Duration,
 }
 
 impl Default for HttpLimits {
@@ -44,6 +49,8 @@ impl Default for HttpLimits {
             body: 1 << 20,
             hold: Duration::from_secs(30),
             sessions: 10_000,
+            message: LONGEST_MESSAGE,
+            idle: Duration::from_secs(300),
         }
     }
 }

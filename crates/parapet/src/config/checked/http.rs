@@ -18,7 +18,7 @@ use wire::http::authority::Authority;
 use wire::http::endpoint::{Endpoint, Field, Unlisted};
 use wire::http::path::CanonicalPath;
 
-use crate::config::checked::upstreams::Shared;
+use crate::config::checked::upstreams::{self, Shared};
 use crate::config::checked::{Detect, ListenerTls, choose, file, read};
 use crate::config::problem::Problem;
 use crate::config::raw::Section;
@@ -64,6 +64,10 @@ pub(crate) struct ApiEntry {
     pub(crate) hold: Duration,
     /// How long it may take until the head of its answer.
     pub(crate) answer: Duration,
+    /// How long a WebSocket may be silent both ways.
+    pub(crate) idle: Duration,
+    /// The longest message of a WebSocket, in bytes.
+    pub(crate) max_message: usize,
     /// The longest body that is read where something needs it whole, in bytes.
     pub(crate) max_body: usize,
     /// How many sessions may be open at once.
@@ -79,6 +83,8 @@ pub(super) fn one(section: &Section<'_>, shared: Shared, problems: &mut Vec<Prob
     let upgrades = upgrades(section, problems);
     let cookies = choose(section, "cookies", &[("true", true), ("false", false)], problems);
     let answer = read(section, "answer_timeout", value::duration, problems);
+    let idle = read(section, "idle_timeout", value::duration, problems);
+    let max_message = upstreams::max_message(section, problems);
     let max_body = max_body(section, problems);
     let ca = file(section, "ca", problems);
     let found = unlisted.and_then(|unlisted| endpoints::all(section, &shared.name, unlisted, problems));
@@ -102,6 +108,8 @@ pub(super) fn one(section: &Section<'_>, shared: Shared, problems: &mut Vec<Prob
         detect: shared.detect,
         hold: shared.hold,
         answer: answer?,
+        idle: idle?,
+        max_message: max_message?,
         max_body: max_body?,
         max_sessions: shared.max_sessions,
     })

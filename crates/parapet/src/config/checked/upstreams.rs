@@ -156,7 +156,7 @@ fn database(section: &Section<'_>, shared: Option<Shared>, problems: &mut Vec<Pr
     })
 }
 
-fn max_message(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<usize> {
+pub(super) fn max_message(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<usize> {
     const LEAST: usize = 8 << 10;
     const MOST: usize = 1 << 30;
     let read_size = |text: &str| match value::size(text)? {

@@ -245,7 +245,7 @@ pub(crate) const ALL: &[Key] = &[
         "upstreams.*.max_message",
         Kind::Text,
         "16MiB",
-        "the longest message of a client; longer ones are refused",
+        "the longest message of a client, and of a WebSocket either way; longer ones are refused",
     ),
     defaulted("upstreams.*.max_sessions", Kind::Integer, "1000", "how many sessions may be open at once"),
     key(
@@ -281,6 +281,12 @@ pub(crate) const ALL: &[Key] = &[
         "the longest body that is read where a policy, a grant or a credential needs it",
     ),
     defaulted("upstreams.*.answer_timeout", Kind::Text, "60s", "how long it may take until the head of its answer"),
+    defaulted(
+        "upstreams.*.idle_timeout",
+        Kind::Text,
+        "5m",
+        "how long a WebSocket may be silent both ways; a ping is a word",
+    ),
     key(
         "upstreams.*.endpoints.[].id",
         Kind::Text,

@@ -15,6 +15,7 @@ fn reads_apis() {
     assert_eq!(payments.hosts, ["payments.internal", "payments.example"]);
     assert_eq!((payments.prefixes.len(), payments.max_body, payments.unlisted), (2, 2 << 20, Unlisted::Allow));
     assert_eq!(payments.answer, Duration::from_secs(20));
+    assert_eq!((payments.idle, payments.max_message), (Duration::from_secs(120), 16 << 20));
     let endpoint = |method: &str, path: &str| {
         let found = payments.endpoints.iter().find(|one| &*one.method == method && one.template.text() == path);
         found.unwrap_or_else(|| panic!("{method} {path}"))

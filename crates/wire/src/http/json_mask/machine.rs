@@ -4,10 +4,10 @@
 use kernel::verdict::Mask;
 
 use super::super::json_text::{self, Number};
+use super::super::utf8::Utf8;
 use super::inspect::Inspector;
 use super::places::State as Place;
 use super::replace::{self, Token};
-use super::utf8::Utf8;
 use super::{DEEPEST_ANSWER, Detect, LONGEST_INSPECTED, LONGEST_VALUE, MaskError, Masks};
 use crate::detect::Kind;
 
@@ -96,12 +96,23 @@ pub(super) struct Machine {
     overlong: bool,
     scratch: Vec<u8>,
     masked: u64,
+    /// Values at masked places pass, and are searched for what a mask made: was there one?
+    seeks: Option<bool>,
 }
 
 impl Machine {
     pub(super) fn new(masks: Masks, separators: bool) -> Self {
+        Self::with(masks, separators, None)
+    }
+
+    /// One that replaces nothing: it searches the places of the masks for what a mask made.
+    pub(super) fn seeking(masks: Masks, separators: bool) -> Self {
+        Self::with(masks, separators, Some(false))
+    }
+
+    fn with(masks: Masks, separators: bool, seeks: Option<bool>) -> Self {
         let arena = masks.places.root();
-        let detector = masks.detector.as_ref().filter(|_| masks.detect != Detect::Off);
+        let detector = masks.detector.as_ref().filter(|_| masks.detect != Detect::Off && seeks.is_none());
         let inspector = detector.map(|detector| Inspector::new(detector.clone()));
         Self {
             masks,
@@ -117,7 +128,13 @@ impl Machine {
             overlong: false,
             scratch: Vec::new(),
             masked: 0,
+            seeks,
         }
+    }
+
+    /// Whether what was sought was found.
+    pub(super) fn has_found(&self) -> bool {
+        self.seeks == Some(true)
     }
 
     pub(super) const fn masked(&self) -> u64 {
@@ -134,7 +151,7 @@ impl Machine {
     }
 
     pub(super) fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), MaskError> {
-        self.utf8.feed(input)?;
+        self.utf8.feed(input).map_err(|_invalid| MaskError::NotUtf8)?;
         let mut piece = Piece { input, run: 0, token: 0 };
         let mut at = 0;
         while let Some(rest) = input.get(at..).filter(|rest| !rest.is_empty()) {
@@ -292,7 +309,8 @@ impl Machine {
     fn place(&self) -> (usize, usize, Option<Mask>) {
         match self.frames.last() {
             None => (0, self.arena.len(), None),
-            Some(frame) if frame.object => (frame.to, self.arena.len(), None),
+            // What is sought may stand anywhere below.
+            Some(frame) if frame.object => (frame.to, self.arena.len(), frame.mask.filter(|_| self.seeks.is_some())),
             Some(frame) => (frame.from, frame.to, frame.mask),
         }
     }
@@ -330,6 +348,7 @@ impl Machine {
             return Err(MaskError::TooDeep);
         }
         if let Some(mask) = frame.mask
+            && self.seeks.is_none()
             && (frame.object || mask == Mask::Null)
         {
             self.cut(piece, at, out);
@@ -497,6 +516,10 @@ impl Machine {
             };
             let passes = match treat {
                 Treat::Pass => true,
+                Treat::Mask(_) if let Some(found) = &mut self.seeks => {
+                    *found |= !overlong && replace::is_masked(token, raw, &self.masks.key, &mut self.scratch);
+                    true
+                }
                 Treat::Mask(mask) => {
                     self.masked += 1;
                     if overlong {

@@ -62,6 +62,19 @@ pub(super) fn write(
     true
 }
 
+/// Whether a mask of this key made the value, from its token as it came.
+pub(super) fn is_masked(token: Token, raw: &[u8], key: &MaskKey, scratch: &mut Vec<u8>) -> bool {
+    match token {
+        Token::Text => {
+            scratch.clear();
+            let content = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
+            json_text::unescape(content, scratch).is_some() && key.is_masked(scratch)
+        }
+        Token::Number => key.is_masked(raw),
+        Token::Word => false,
+    }
+}
+
 /// Writes a text with quotation marks and escapes.
 pub(super) fn write_text(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');

@@ -295,3 +295,40 @@ fn forms_of_content_types() {
     assert!(masks(&[], Detect::Off).is_idle());
     assert!(!masks(&[("$", Mask::Null)], Detect::Off).is_idle());
 }
+
+#[test]
+fn what_a_mask_made_is_found_again() {
+    use super::JsonSeeker;
+    let places = masks(&[("$..email", Mask::Partial), ("$.card", Mask::Null)], Detect::Off);
+    let seek = |body: &str| {
+        let found = |pieces: &[&[u8]]| {
+            let mut seeker = JsonSeeker::new(places.clone(), Form::Json);
+            let fed = pieces.iter().try_fold(false, |_, piece| seeker.feed(piece));
+            fed.and_then(|found| Ok(seeker.finish()? || found))
+        };
+        let whole = found(&[body.as_bytes()]);
+        assert_eq!(found(&body.as_bytes().chunks(1).collect::<Vec<_>>()), whole, "{body}");
+        whole
+    };
+    for masked in [
+        r#"{"email":"m***@e***.com"}"#,
+        r#"{"email":"\u006d***@e***.com"}"#,
+        r#"{"em\u0061il":"[redacted]"}"#,
+        r#"{"card":"************4417"}"#,
+        r#"{"customer":{"email":["x","m***@e***.com"]}}"#,
+        r#"{"card":{"number":{"shown":"************4417"}}}"#,
+    ] {
+        assert_eq!(seek(masked), Ok(true), "{masked}");
+    }
+    for honest in [
+        r#"{"email":"marie@example.com","card":"4929750318264417"}"#,
+        r#"{"note":"m***@e***.com"}"#,
+        r#"{"a":{"card":"************4417"}}"#,
+        r#"{"email":null,"card":17}"#,
+        "",
+    ] {
+        assert_eq!(seek(honest), Ok(false), "{honest}");
+    }
+    assert_eq!(seek("{'email':'m***@e***.com'}"), Err(MaskError::Invalid));
+    assert_eq!(seek(r#"{"email":"#), Err(MaskError::Truncated));
+}

@@ -173,7 +173,7 @@ fn what_is_the_clients_fault_is_no_503() {
             | Undecidable::AmbiguousBody
             | Undecidable::Upgrade
             | Undecidable::NotUtf8 => 400,
-            Undecidable::UnknownEndpoint | Undecidable::ForbiddenAddress => 403,
+            Undecidable::UnknownEndpoint | Undecidable::ForbiddenAddress | Undecidable::MaskedValue => 403,
             Undecidable::Method => 405,
             Undecidable::TooLarge => 413,
             _ => 503,
