@@ -5,7 +5,11 @@
 //! `once`, the session spends it. A token with a confirmation (`cnf`, RFC 8705) counts only beside the certificate that it
 //! names, on the connection that TLS protects here.
 //!
+//! A signature that was found right is not verified again by the same key (`verified.rs`); everything else is, each time.
+//!
 //! JWT-SVIDs (SPIFFE) are tokens without `iss`: the trust domain of `sub` says whose bundle must verify them.
+
+mod verified;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,6 +33,7 @@ use super::shortened;
 use super::spiffe::SpiffeId;
 use super::trust_domains::TrustDomains;
 use crate::upstream::fetch::Fetcher;
+use verified::Verified;
 
 /// The longest token, in bytes.
 const LONGEST_TOKEN: usize = 16 * 1024;
@@ -208,6 +213,7 @@ pub struct Issuers {
     issuers: Vec<Issuer>,
     trust_domains: Arc<TrustDomains>,
     clock: Arc<dyn Clock>,
+    verified: Verified,
 }
 
 struct Issuer {
@@ -252,7 +258,8 @@ impl Issuers {
     /// Issuers as configured. No key is fetched yet.
     pub fn new(settings: Vec<IssuerSettings>, fetcher: &Fetcher, clock: Arc<dyn Clock>) -> Result<Self, IssuersError> {
         let trust_domains = Arc::new(TrustDomains::none(Arc::clone(&clock)));
-        let mut issuers = Self { issuers: Vec::with_capacity(settings.len()), trust_domains, clock };
+        let (known, verified) = (Vec::with_capacity(settings.len()), Verified::default());
+        let mut issuers = Self { issuers: known, trust_domains, clock, verified };
         for IssuerSettings { issuer, audience, algorithms, jwks, max_lifetime, freshness } in settings {
             let keys = Arc::new(Keys::new(jwks, fetcher.clone(), freshness, Arc::clone(&issuers.clock)));
             let form = Form::Oidc;
@@ -316,7 +323,7 @@ impl Issuers {
     ) -> Result<VerifiedAttestation, TokenRefusal> {
         let token = Unverified::parse(token)?;
         let issuer = self.issuer_of(&token)?;
-        issuer.verify_signature(&token).await?;
+        issuer.verify_signature(&token, &self.verified).await?;
         let expires = issuer.verify_claims(&token.claims, self.clock.now())?;
         let sender = sender(&token.claims, certificate)?;
         let claims = flattened(token.claims);
@@ -341,7 +348,7 @@ impl Issuers {
     pub async fn examine(&self, token: &str) -> Result<Examined, TokenRefusal> {
         let token = Unverified::parse(token)?;
         let issuer = self.issuer_of(&token)?;
-        issuer.verify_signature(&token).await?;
+        issuer.verify_signature(&token, &self.verified).await?;
         let refusal = issuer.verify_claims(&token.claims, self.clock.now()).err();
         let sender = if token.claims.contains_key("cnf") { Sender::Bound } else { Sender::Bearer };
         Ok(Examined { issuer: Arc::clone(&issuer.name), claims: flattened(token.claims), sender, refusal })
@@ -383,7 +390,7 @@ impl Issuers {
 }
 
 impl Issuer {
-    async fn verify_signature(&self, token: &Unverified<'_>) -> Result<(), TokenRefusal> {
+    async fn verify_signature(&self, token: &Unverified<'_>, verified: &Verified) -> Result<(), TokenRefusal> {
         let (issuer, found) = (|| Arc::clone(&self.name), token.algorithm);
         if !self.algorithms.contains(&found) {
             return Err(TokenRefusal::AlgorithmOfIssuer { found, issuer: issuer() });
@@ -397,11 +404,15 @@ impl Issuer {
         if !key.fits(found) {
             return Err(TokenRefusal::OtherKey { issuer: issuer(), kid: shortened(&token.kid), found });
         }
-        if key.verifies(found, token.message.as_bytes(), token.signature) {
-            Ok(())
-        } else {
-            Err(TokenRefusal::Signature)
+        let digest = Verified::digest(token.message, token.signature);
+        if verified.knows(&digest, &key) {
+            return Ok(());
         }
+        if !key.verifies(found, token.message.as_bytes(), token.signature) {
+            return Err(TokenRefusal::Signature);
+        }
+        verified.remember(digest, &key);
+        Ok(())
     }
 
     /// Verifies times and audience; when the token ends.

@@ -84,6 +84,46 @@ fn changed(mut object: Value, changes: Value) -> String {
     object.to_string()
 }
 
+/// Hazards ID08 and ID11 hold for a token that was shown before: only its signature is not verified again, and by the same key.
+#[tokio::test]
+async fn a_signature_is_verified_once_and_all_else_each_time() {
+    let bench = Bench::new().await;
+    let token = bench.ed.token(&header().to_string(), &claims().to_string());
+    for _ in 0..3 {
+        bench.check("shown again", &token, "accepted").await;
+        assert_eq!(bench.issuers.verified.count(), 1);
+    }
+    // Another signature over what is known, and what is known by another's key.
+    let (message, _) = token.rsplit_once('.').unwrap();
+    let other = bench.others.token(&header().to_string(), &claims().to_string());
+    let (_, foreign) = other.rsplit_once('.').unwrap();
+    bench.check("another signature", &format!("{message}.{foreign}"), "its signature is wrong").await;
+    assert_eq!(bench.issuers.verified.count(), 1, "a signature that is wrong is not remembered");
+    // The issuer replaces the key under the same name: what the old one signed is nothing any more.
+    bench.server.answer_with_document(&key_set(&[bench.others.jwk("ed")]));
+    bench.clock.pass(Duration::from_secs(500));
+    bench.issuers.issuers.first().unwrap().keys.load().await;
+    bench.check("by a key that is gone", &token, "its signature is wrong").await;
+    // Its end comes all the same.
+    let bench = Bench::new().await;
+    let token = bench.ed.token(&header().to_string(), &claims().to_string());
+    bench.check("in time", &token, "accepted").await;
+    bench.clock.pass(Duration::from_secs(601));
+    match bench.issuers.verify(&token).await {
+        Err(TokenRefusal::Expired { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    // So many are remembered, and no more.
+    let verified = super::verified::Verified::default();
+    let key = bench.issuers.issuers.first().unwrap().keys.find("ed").await.unwrap().unwrap();
+    for number in 0..10_000_u32 {
+        verified.remember(super::verified::Verified::digest(&number.to_string(), ""), &key);
+    }
+    assert!(verified.count() <= 4096, "{}", verified.count());
+    assert!(verified.knows(&super::verified::Verified::digest("9999", ""), &key));
+    assert!(!verified.knows(&super::verified::Verified::digest("0", ""), &key));
+}
+
 #[tokio::test]
 async fn a_good_token_proves_its_claims() {
     let bench = Bench::new().await;
