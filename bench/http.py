@@ -9,15 +9,12 @@ import argparse
 import json
 import os
 import pathlib
-import shutil
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-from run import ISSUER, ROOT, TARGET, Issuer, cpu_seconds, free_port, listening, program, say, until
+from stack import ROOT, TARGET, Servers, at, cpu_seconds, fifty, free_port, listening, print_row, program, ratio, running, say, until
 
 SECONDS = 8
 HOST = "bench.example"
@@ -44,32 +41,18 @@ def policies():
               for action in ("read", "write", "delete")]
     rules.append('@id("large") forbid (principal, action == Action::"http:POST", resource in Upstream::"bench-api") '
                  'when { context has amounts && context.amounts.hasTag("amount") && context.amounts.getTag("amount") > 100 };')
-    number = 0
-    while len(rules) < 50:
-        number += 1
-        rules.append(f'@id("other-{number}") forbid (principal, action in Action::"read", resource == Endpoint::"bench-api//v1/others/{number}") '
-                     f'when {{ principal.risk >= {50 + number % 40} }};')
-    return "\n".join(rules) + "\n"
+    return fifty(rules, 'resource == Endpoint::"bench-api//v1/others/{}"')
 
 
-class Stack:
-    """Every server, each started once and ended by its own id."""
+class Stack(Servers):
+    """Every server of the benchmark of HTTP."""
 
-    binaries = TARGET
     peers_alone = False
 
     def __init__(self, folder, cpu):
-        self.folder, self.cpu, self.children = folder, cpu, []
+        super().__init__(folder, cpu)
         self.workers = 1 if cpu is not None else os.cpu_count()
         self.token = None
-
-    def spawn(self, name, command, **options):
-        if self.cpu is not None:
-            command = ["taskset", "-c", str(self.cpu), *command]
-        log = open(self.folder / f"{name}.log", "ab")
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **options)
-        self.children.append(child)
-        return child
 
     def start(self):
         ports, _ = self.nginx("upstream", f'location / {{ default_type application/json; return 200 \'{{"v":"{"x" * 1016}"}}\'; }}')
@@ -134,21 +117,10 @@ http {{ access_log off; {temporary} keepalive_requests 100000000; keepalive_time
         return (port, port), child
 
     def parapet(self):
-        home = self.folder / "parapet"
-        (home / "policies").mkdir(parents=True)
-        os.mkdir(home / "state", 0o700)
-        (home / "policies/bench.cedar").write_text(policies())
-        issuer = Issuer(home)
-        (home / "parapet.toml").write_text(f'''
-[gateway]
-state = "{home}/state"
-[admin]
-listen = "127.0.0.1:0"
+        settings = f'''
 [http]
 listen = "127.0.0.1:0"
 tls = "off"
-[policies]
-folders = ["{home}/policies"]
 [upstreams.bench-api]
 protocol = "http"
 url = "http://127.0.0.1:{self.upstream_port}"
@@ -160,26 +132,8 @@ max_sessions = 2000
 id = "thing"
 method = "GET"
 path = "/v1/things/{{id}}"
-[workloads.bench]
-owner = "bench@example.com"
-kind = "service"
-environment = "production"
-purpose = "the benchmark"
-[issuers."{ISSUER}"]
-audience = "parapet"
-jwks = "file://{home}/jwks.json"
-[[trust]]
-workload = "bench"
-issuer = "{ISSUER}"
-claims = {{ sub = "bench" }}
-''')
-        child = self.spawn("parapet", [str(self.binaries / "parapet"), "serve", "-c", str(home / "parapet.toml")])
-        ports = home / "state/ports.json"
-        until("Parapet", lambda: ports.exists() and ports.read_text().strip() or child.poll() is not None)
-        if child.poll() is not None:
-            raise SystemExit(f"Parapet did not start:\n{(self.folder / 'parapet.log').read_text()}")
-        self.token = issuer.token("bench")
-        port = int(json.loads(ports.read_text())["http"].rsplit(":", 1)[1])
+'''
+        port, child, self.token = self.start_gateway("parapet", "http", settings, policies())
         return (port, port), child
 
     @staticmethod
@@ -189,16 +143,6 @@ claims = {{ sub = "bench" }}
             return 0.0
         children = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
         return cpu_seconds(child) + sum(cpu_seconds(Pid(int(pid))) for pid in children)
-
-    def stop(self):
-        for child in reversed(self.children):
-            if child.poll() is None:
-                child.send_signal(signal.SIGTERM)
-        for child in self.children:
-            try:
-                child.wait(15)
-            except subprocess.TimeoutExpired:
-                child.kill()
 
 
 class Pid:
@@ -237,8 +181,7 @@ def h2load(stack, port, connections, seconds):
     if not times:
         say(ran)
         return None
-    pick = lambda share: times[min(len(times) - 1, int(len(times) * share))]
-    return {"rate": len(times) / seconds, "requests": len(times), "p50": pick(0.5), "p99": pick(0.99), "bad": bad}
+    return {"rate": len(times) / seconds, "requests": len(times), "p50": at(0.5, times), "p99": at(0.99, times), "bad": bad}
 
 
 def headers(stack):
@@ -247,21 +190,15 @@ def headers(stack):
 
 
 def load(stack, command):
-    if stack.cpu is not None:
-        command = ["taskset", "-c", str(stack.cpu), *command]
-    ran = subprocess.run(command, capture_output=True, text=True)
+    ran = subprocess.run(stack.pinned(command), capture_output=True, text=True)
     if ran.returncode != 0:
         raise SystemExit(f"{command[0]} failed: {ran.stderr}{ran.stdout}")
     return ran.stdout
 
 
 def measure(options, pinned, results):
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="parapet-bench-"))
-    os.chmod(folder, 0o711)
-    stack = Stack(folder, 0 if pinned else None)
     connections = 1 if pinned else 64
-    try:
-        stack.start()
+    with running(lambda folder: Stack(folder, 0 if pinned else None), options.keep) as stack:
         for protocol, run in (("h1", wrk), ("h2", h2load)):
             if options.only and options.only != protocol:
                 continue
@@ -282,19 +219,10 @@ def measure(options, pinned, results):
                         came["cpu"] = used * 1e6 / came["requests"]
                     rounds[target].append(came)
             collect(protocol, "pinned" if pinned else "shared", connections, rounds, results)
-    finally:
-        stack.stop()
-        if options.keep:
-            say(f"kept: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def collect(protocol, mode, connections, rounds, results):
-    def ratio(target, base, field="rate"):
-        pairs = [(one[field], other[field]) for one, other in zip(rounds[target], rounds.get(base, [])) if one and other]
-        return round(statistics.median(one / other for one, other in pairs), 3) if pairs else None
-
+    to = lambda target, base, field="rate": ratio(rounds[target], rounds.get(base, []), field)
     for target, came in rounds.items():
         came = [one for one in came if one]
         if not came:
@@ -303,8 +231,8 @@ def collect(protocol, mode, connections, rounds, results):
         middle = lambda field: round(statistics.median(one[field] for one in came), 1)
         results.append({
             "protocol": protocol, "mode": mode, "connections": connections, "target": target, "requests_per_second": middle("rate"),
-            "ratio_direct": ratio(target, "direct"), "ratio_hyper": ratio(target, "hyper"), "ratio_envoy": ratio(target, "envoy"),
-            "ratio_nginx": ratio(target, "nginx"), "p99_to_hyper": ratio(target, "hyper", "p99"),
+            "ratio_direct": to(target, "direct"), "ratio_hyper": to(target, "hyper"), "ratio_envoy": to(target, "envoy"),
+            "ratio_nginx": to(target, "nginx"), "p99_to_hyper": to(target, "hyper", "p99"),
             "cpu_us_per_request": middle("cpu"), "p50_us": middle("p50"), "p99_us": middle("p99"),
         })
 
@@ -315,8 +243,7 @@ def table(results, out):
     for row in results:
         keys = ("protocol", "mode", "connections", "target", "requests_per_second", "ratio_direct", "ratio_hyper", "ratio_envoy", "ratio_nginx",
                 "cpu_us_per_request", "p50_us", "p99_us", "p99_to_hyper")
-        cells = ["failed" if key == "requests_per_second" and "failed" in row else "" if row.get(key) is None else row[key] for key in keys]
-        print("| " + " | ".join(str(cell) for cell in cells) + " |", file=out)
+        print_row(["failed" if key == "requests_per_second" and "failed" in row else row.get(key) for key in keys], out)
 
 
 def main():

@@ -6,7 +6,6 @@ Needs Python 3 alone; bench.sh installs the rest and builds.
 """
 
 import argparse
-import base64
 import glob
 import json
 import os
@@ -14,63 +13,25 @@ import pathlib
 import resource
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "dist"
-TICK = os.sysconf("SC_CLK_TCK")
-ISSUER = "https://bench.example"
+from stack import TARGET, Servers, at, cpu_seconds, fifty, free_port, listening, print_row, program, ratio, running, say, until
+
 IDLE_SESSIONS = 1000
 
 
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def program(name):
-    found = shutil.which(name)
-    if found:
-        return found
-    places = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), reverse=True) + [f"/usr/sbin/{name}"]
-    return next(place for place in places if os.path.exists(place))
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def until(what, ask, patience=60):
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        answer = ask()
-        if answer:
-            return answer
-        time.sleep(0.05)
-    raise SystemExit(f"waited {patience} s in vain for {what}")
-
-
-def listening(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-        return True
-    except OSError:
-        return False
-
-
-class Stack:
-    """Every server, each started once. Processes are ended by their own ids."""
+class Stack(Servers):
+    """Every server of the benchmark of PostgreSQL."""
 
     durability = "process"
 
     def __init__(self, folder, cpu, audit_only=False):
-        self.folder, self.cpu, self.children, self.audit_only = folder, cpu, [], audit_only
+        super().__init__(folder, cpu)
+        self.audit_only = audit_only
         self.user = self.unprivileged()
 
     def start(self):
@@ -96,14 +57,10 @@ class Stack:
         return pwd.getpwnam("postgres") if os.geteuid() == 0 else None
 
     def spawn(self, name, command, drop=False, **options):
-        if self.cpu is not None:
-            command = ["taskset", "-c", str(self.cpu), *command]
-        if drop and self.user:
-            options.update(user=self.user.pw_uid, group=self.user.pw_gid, extra_groups=[])
-        log = open(self.folder / f"{name}.log", "ab")
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **options)
-        self.children.append(child)
-        return child
+        return super().spawn(name, command, **options, **(self.dropped() if drop else {}))
+
+    def dropped(self):
+        return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []} if self.user else {}
 
     def own(self, path):
         if self.user:
@@ -111,9 +68,6 @@ class Stack:
 
     def start_postgres(self):
         self.pg_port = free_port()
-        options = {}
-        if self.user:
-            options = {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
         home = self.folder / "server"
         home.mkdir()
         self.own(home)
@@ -123,7 +77,7 @@ class Stack:
         self.own(password)
         subprocess.run(
             [program("initdb"), "--no-sync", "-U", "bench", "-A", "scram-sha-256", "--pwfile", str(password), "-D", str(data)],
-            check=True, stdout=subprocess.DEVNULL, cwd="/", **options)
+            check=True, stdout=subprocess.DEVNULL, cwd="/", **self.dropped())
         settings = {
             "unix_socket_directories": str(home), "listen_addresses": "127.0.0.1", "fsync": "off", "synchronous_commit": "off",
             "max_connections": "1300", "shared_buffers": "256MB", "autovacuum": "off", "max_wal_size": "4GB",
@@ -131,7 +85,7 @@ class Stack:
         command = [program("postgres"), "-D", str(data), "-p", str(self.pg_port)]
         for key, value in settings.items():
             command += ["-c", f"{key}={value}"]
-        self.spawn("postgres", command, drop=True)
+        self.spawn("postgres", command, drop=True, ended_by=signal.SIGINT)
         until("PostgreSQL", lambda: self.sql("postgres", "select 1", check=False).returncode == 0)
         self.sql("postgres", "create database bench")
         self.pgbench_setup()
@@ -178,54 +132,27 @@ class Stack:
 
     def start_parapet(self, name, masking, tls=False, binary="parapet", durability=None):
         """Its port, process and token. They run side by side, so that masked and unmasked meet in one round."""
-        home = self.folder / name
-        (home / "policies").mkdir(parents=True)
-        os.mkdir(home / "state", 0o700)
-        (home / "policies/bench.cedar").write_text(policies(masking))
-        (home / "password").write_text("bench-password")
-        os.chmod(home / "password", 0o600)
-        issuer = Issuer(home)
-        (home / "parapet.toml").write_text(f'''
-[gateway]
-state = "{home}/state"
-[admin]
-listen = "127.0.0.1:0"
+        password = self.folder / f"{name}-password"
+        password.write_text("bench-password")
+        os.chmod(password, 0o600)
+        settings = f'''
 [postgres]
 listen = "127.0.0.1:0"
 tls = "{'self-signed' if tls else 'off'}"
 [audit]
 durability = "{durability or self.durability}"
-[policies]
-folders = ["{home}/policies"]
 [upstreams.bench-db]
 address = "127.0.0.1:{self.pg_port}"
 database = "bench"
 environment = "production"
 user = "bench"
-password = "file://{home}/password"
+password = "file://{password}"
 tls = "off"
 max_sessions = 2000
 [upstreams.bench-db.classes]
 pii = ["public.wide.c5"]
-[workloads.bench]
-owner = "bench@example.com"
-kind = "service"
-environment = "production"
-purpose = "the benchmark"
-[issuers."{ISSUER}"]
-audience = "parapet"
-jwks = "file://{home}/jwks.json"
-[[trust]]
-workload = "bench"
-issuer = "{ISSUER}"
-claims = {{ sub = "bench" }}
-''')
-        child = self.spawn(name, [str(TARGET / binary), "serve", "-c", str(home / "parapet.toml")])
-        ports = home / "state/ports.json"
-        until("Parapet", lambda: ports.exists() and ports.read_text().strip() or child.poll() is not None)
-        if child.poll() is not None:
-            raise SystemExit(f"Parapet did not start:\n{(self.folder / f'{name}.log').read_text()}")
-        return int(json.loads(ports.read_text())["postgres"].rsplit(":", 1)[1]), child, issuer.token("bench")
+'''
+        return self.start_gateway(name, "postgres", settings, policies(masking), binary)
 
     def entries(self, name):
         """How many entries a Parapet's log has, and the bytes of it on the disk. For a Parapet that has stopped."""
@@ -244,47 +171,6 @@ claims = {{ sub = "bench" }}
             "parapet-masked": self.masked,
         }
 
-    def stop(self):
-        for child in reversed(self.children):
-            if child.poll() is None:
-                child.send_signal(signal.SIGINT if "postgres" in str(child.args) else signal.SIGTERM)
-        for child in self.children:
-            try:
-                child.wait(15)
-            except subprocess.TimeoutExpired:
-                child.kill()
-
-
-class Issuer:
-    """An issuer with one key, by the openssl command, so that Python needs no package."""
-
-    def __init__(self, home):
-        self.key = home / "issuer.pem"
-        subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(self.key)], check=True)
-        der = subprocess.run(["openssl", "ec", "-in", str(self.key), "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout
-        point = der[-64:]
-        jwk = {"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "bench", "x": url64(point[:32]), "y": url64(point[32:])}
-        (home / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
-
-    def token(self, subject):
-        now = int(time.time())
-        claims = {"iss": ISSUER, "aud": "parapet", "sub": subject, "iat": now, "exp": now + 6 * 3600}
-        head = {"alg": "ES256", "typ": "JWT", "kid": "bench"}
-        message = f"{url64(json.dumps(head).encode())}.{url64(json.dumps(claims).encode())}"
-        der = subprocess.run(["openssl", "dgst", "-sha256", "-sign", str(self.key)], input=message.encode(), check=True, capture_output=True).stdout
-        return f"{message}.{url64(raw_signature(der))}"
-
-
-def url64(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def raw_signature(der):
-    """The two numbers of a DER signature, 32 bytes each."""
-    r_length = der[3]
-    r, s = der[4 : 4 + r_length], der[6 + r_length :]
-    return b"".join(number.lstrip(b"\0").rjust(32, b"\0") for number in (r, s))
-
 
 def policies(masking):
     """Fifty policies: those that permit the load, and forbids that must be looked at and do not match."""
@@ -294,19 +180,7 @@ def policies(masking):
     rules.append('@id("bounded") forbid (principal, action in [Action::"sql:update", Action::"sql:delete"], resource) unless { context.bounded };')
     if masking:
         rules.append('@id("masked") @mask("partial") forbid (principal, action in Action::"read", resource is Column) when { resource.classes.contains("pii") };')
-    number = 0
-    while len(rules) < 50:
-        number += 1
-        rules.append(f'@id("other-{number}") forbid (principal, action in Action::"read", resource in Table::"bench-db/bench.public.other_{number}") '
-                     f'when {{ principal.risk >= {50 + number % 40} }};')
-    return "\n".join(rules) + "\n"
-
-
-def cpu_seconds(child):
-    if child is None:
-        return 0.0
-    fields = pathlib.Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    return fifty(rules, 'resource in Table::"bench-db/bench.public.other_{}"')
 
 
 def resident_kib(child):
@@ -326,10 +200,8 @@ def pgbench(stack, target, clients, protocol, seconds, arguments):
     _, child, _ = target
     folder = tempfile.mkdtemp(dir=stack.folder)
     command = [program("pgbench"), "-n", "-M", protocol, "-c", str(clients), "-j", str(min(clients, 2)), "-T", str(seconds), "--log", "--log-prefix", f"{folder}/t", *arguments]
-    if stack.cpu is not None:
-        command = ["taskset", "-c", str(stack.cpu), *command]
     before = cpu_seconds(child)
-    ran = subprocess.run(command, env=environment(target), capture_output=True, text=True)
+    ran = subprocess.run(stack.pinned(command), env=environment(target), capture_output=True, text=True)
     used = cpu_seconds(child) - before
     if ran.returncode != 0:
         say(f"  failed: {ran.stderr.strip().splitlines()[-1:]}")
@@ -344,8 +216,7 @@ def pgbench(stack, target, clients, protocol, seconds, arguments):
     if not latencies:
         return None
     rate = next(float(line.split()[2]) for line in ran.stdout.splitlines() if line.startswith("tps"))
-    pick = lambda share: latencies[min(len(latencies) - 1, int(len(latencies) * share))]
-    return {"tps": rate, "cpu": used * 1e6 / len(latencies), "p50": pick(0.5), "p99": pick(0.99)}
+    return {"tps": rate, "cpu": used * 1e6 / len(latencies), "p50": at(0.5, latencies), "p99": at(0.99, latencies)}
 
 
 def one_query(stack, target, sql, times):
@@ -353,10 +224,8 @@ def one_query(stack, target, sql, times):
     _, child, _ = target
     command = [program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null"]
     command += [part for _ in range(times) for part in ("-c", sql)]
-    if stack.cpu is not None:
-        command = ["taskset", "-c", str(stack.cpu), *command]
     before, begun = cpu_seconds(child), time.monotonic()
-    ran = subprocess.run(command, env=environment(target), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    ran = subprocess.run(stack.pinned(command), env=environment(target), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     took = time.monotonic() - begun
     if ran.returncode != 0:
         say(f"  failed: {ran.stderr.strip().splitlines()[-1:]}")
@@ -411,11 +280,7 @@ def idle(stack, target, many, tls=False):
 
 
 def measure(options, pinned, results):
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="parapet-bench-"))
-    os.chmod(folder, 0o711)
-    stack = Stack(folder, 0 if pinned else None)
-    try:
-        stack.start()
+    with running(lambda folder: Stack(folder, 0 if pinned else None), options.keep) as stack:
         for name, clients, protocol, run in workloads(options):
             if options.only and options.only != name:
                 continue
@@ -442,12 +307,6 @@ def measure(options, pinned, results):
                 each = idle(stack, parts, many, tls=target == "parapet-tls")
                 if each is not None:
                     results.append({"workload": "idle", "clients": many, "protocol": "simple", "target": target, "kib_per_connection": round(each, 1)})
-    finally:
-        stack.stop()
-        if options.keep:
-            say(f"kept: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def measure_audit(options):
@@ -472,11 +331,8 @@ def measure_audit(options):
     for pinned in (True, False):
         # On the disk that holds the checkout: in memory durability would cost nothing.
         (TARGET.parent / "tmp").mkdir(exist_ok=True)
-        folder = pathlib.Path(tempfile.mkdtemp(prefix="parapet-bench-", dir=TARGET.parent / "tmp"))
-        os.chmod(folder, 0o711)
-        stack = Stack(folder, 0 if pinned else None, audit_only=True)
-        try:
-            stack.start()
+        make = lambda folder: Stack(folder, 0 if pinned else None, audit_only=True)
+        with running(make, options.keep, TARGET.parent / "tmp") as stack:
             for protocol in ("simple", "extended", "prepared"):
                 for clients in (1,) if pinned else (8, 32):
                     found = ratios(stack, "parapet", "off", clients, protocol)
@@ -490,21 +346,12 @@ def measure_audit(options):
             stack.stop()
             size, used = stack.entries("parapet")
             print(f"bytes on the disk a decision{', pinned' if pinned else ''}: {used / size:.0f}, over {size} entries, hashes included", flush=True)
-        finally:
-            stack.stop()
-            if options.keep:
-                say(f"kept: {folder}")
-            else:
-                shutil.rmtree(folder, ignore_errors=True)
     where = subprocess.run(["stat", "-f", "-c", "%T", str(TARGET)], capture_output=True, text=True).stdout.strip()
     print(f"on {os.cpu_count()} CPUs, the log on {where}{', quick' if options.quick else ''}")
 
 
 def collect(label, clients, protocol, rounds, results):
-    def ratio(target, base):
-        pairs = [(one["tps"], other["tps"]) for one, other in zip(rounds[target], rounds[base]) if one and other]
-        return round(statistics.median(one / other for one, other in pairs), 3) if pairs else None
-
+    to = lambda target, base: ratio(rounds[target], rounds[base], "tps")
     for target, came in rounds.items():
         came = [one for one in came if one]
         if not came:
@@ -512,8 +359,8 @@ def collect(label, clients, protocol, rounds, results):
         middle = lambda field: statistics.median(one[field] for one in came)
         results.append({
             "workload": label, "clients": clients, "protocol": protocol, "target": target, "tps": round(middle("tps"), 1),
-            "ratio_direct": ratio(target, "direct"), "ratio_relay": ratio(target, "relay"), "ratio_pgbouncer": ratio(target, "pgbouncer-session"),
-            **({"ratio_unmasked": ratio(target, "parapet")} if target == "parapet-masked" else {}),
+            "ratio_direct": to(target, "direct"), "ratio_relay": to(target, "relay"), "ratio_pgbouncer": to(target, "pgbouncer-session"),
+            **({"ratio_unmasked": to(target, "parapet")} if target == "parapet-masked" else {}),
             "cpu_us_per_op": round(middle("cpu"), 2), "p50_us": round(middle("p50"), 1), "p99_us": round(middle("p99"), 1),
         })
 
@@ -521,12 +368,11 @@ def collect(label, clients, protocol, rounds, results):
 def table(results, out):
     print("| workload | protocol | clients | target | ops/s | of direct | of relay | of PgBouncer | CPU µs/op | p50 µs | p99 µs |", file=out)
     print("|---|---|--:|---|--:|--:|--:|--:|--:|--:|--:|", file=out)
-    show = lambda value: "" if value is None else value
     for row in results:
         if "kib_per_connection" in row:
             continue
         cells = [row[key] for key in ("workload", "protocol", "clients", "target", "tps", "ratio_direct", "ratio_relay", "ratio_pgbouncer", "cpu_us_per_op", "p50_us", "p99_us")]
-        print("| " + " | ".join(str(show(cell)) for cell in cells) + " |", file=out)
+        print_row(cells, out)
     for row in results:
         if row.get("ratio_unmasked"):
             print(f"\n{row['workload']}, one text column of ten masked: {row['ratio_unmasked']} of unmasked", file=out)
