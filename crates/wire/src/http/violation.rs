@@ -173,71 +173,18 @@ pub enum Violation {
 impl Violation {
     /// The hazard that the refusal defends against, as the design numbers them.
     pub const fn hazard(self) -> &'static str {
-        use Violation as V;
-        match self {
-            V::BareLineEnd
-            | V::EmptyLine
-            | V::RequestLine
-            | V::Version
-            | V::Folded
-            | V::HeaderName
-            | V::HeaderValue
-            | V::LengthAndEncoding
-            | V::ContentLength
-            | V::TransferEncoding
-            | V::Chunk
-            | V::ChunkExtension
-            | V::Trailer => "HT01",
-            V::ConnectionHeader => "HT02",
-            V::HeadTooLong | V::TooManyHeaders | V::TargetTooLong => "HT03",
-            V::Escape
-            | V::PathSeparator
-            | V::PathDots
-            | V::PathEmpty
-            | V::PathParameter
-            | V::PathTwice
-            | V::PathCharacter
-            | V::PathNotUtf8
-            | V::TargetForm => "HT04",
-            V::NoAuthority | V::TwoHosts | V::Authority | V::AuthoritiesDiffer | V::ServerName | V::Scheme => "HT05",
-            V::Override => "HT06",
-            V::Nominated => "HT07",
-            V::RepeatedHeader | V::RepeatedParameter | V::AmbiguousParameters | V::RepeatedMember => "HT08",
-            V::Body | V::BodyType | V::BodyDepth | V::BodyTooLong => "HT09",
-            V::ContentCoding | V::Inflation => "HT10",
-            V::Method | V::Upgrade | V::EarlyBytes | V::Expectation | V::Frame => "HT11",
-            V::Credential => "HT13",
-        }
+        self.meaning().0
     }
 
     /// What the decision says. A page of the documentation stands behind each.
     pub const fn undecidable(self) -> Undecidable {
+        self.meaning().1
+    }
+
+    const fn meaning(self) -> (&'static str, Undecidable) {
+        use Undecidable as U;
         use Violation as V;
         match self {
-            V::Escape
-            | V::PathSeparator
-            | V::PathDots
-            | V::PathEmpty
-            | V::PathParameter
-            | V::PathTwice
-            | V::PathCharacter
-            | V::PathNotUtf8
-            | V::TargetForm => Undecidable::AmbiguousPath,
-            V::NoAuthority | V::TwoHosts | V::Authority | V::AuthoritiesDiffer | V::ServerName | V::Scheme => {
-                Undecidable::AmbiguousAuthority
-            }
-            V::RepeatedParameter
-            | V::AmbiguousParameters
-            | V::RepeatedMember
-            | V::Body
-            | V::BodyType
-            | V::BodyDepth
-            | V::ContentCoding
-            | V::Inflation
-            | V::Frame => Undecidable::AmbiguousBody,
-            V::BodyTooLong | V::HeadTooLong | V::TooManyHeaders | V::TargetTooLong => Undecidable::TooLarge,
-            V::Method | V::Override => Undecidable::Method,
-            V::Upgrade | V::EarlyBytes => Undecidable::Upgrade,
             V::BareLineEnd
             | V::EmptyLine
             | V::RequestLine
@@ -250,12 +197,33 @@ impl Violation {
             | V::TransferEncoding
             | V::Chunk
             | V::ChunkExtension
-            | V::Trailer
-            | V::ConnectionHeader
-            | V::Nominated
-            | V::RepeatedHeader
-            | V::Expectation
-            | V::Credential => Undecidable::AmbiguousFraming,
+            | V::Trailer => ("HT01", U::AmbiguousFraming),
+            V::ConnectionHeader => ("HT02", U::AmbiguousFraming),
+            V::HeadTooLong | V::TooManyHeaders | V::TargetTooLong => ("HT03", U::TooLarge),
+            V::Escape
+            | V::PathSeparator
+            | V::PathDots
+            | V::PathEmpty
+            | V::PathParameter
+            | V::PathTwice
+            | V::PathCharacter
+            | V::PathNotUtf8
+            | V::TargetForm => ("HT04", U::AmbiguousPath),
+            V::NoAuthority | V::TwoHosts | V::Authority | V::AuthoritiesDiffer | V::ServerName | V::Scheme => {
+                ("HT05", U::AmbiguousAuthority)
+            }
+            V::Override => ("HT06", U::Method),
+            V::Nominated => ("HT07", U::AmbiguousFraming),
+            V::RepeatedHeader => ("HT08", U::AmbiguousFraming),
+            V::RepeatedParameter | V::AmbiguousParameters | V::RepeatedMember => ("HT08", U::AmbiguousBody),
+            V::Body | V::BodyType | V::BodyDepth => ("HT09", U::AmbiguousBody),
+            V::BodyTooLong => ("HT09", U::TooLarge),
+            V::ContentCoding | V::Inflation => ("HT10", U::AmbiguousBody),
+            V::Method => ("HT11", U::Method),
+            V::Upgrade | V::EarlyBytes => ("HT11", U::Upgrade),
+            V::Expectation => ("HT11", U::AmbiguousFraming),
+            V::Frame => ("HT11", U::AmbiguousBody),
+            V::Credential => ("HT13", U::AmbiguousFraming),
         }
     }
 
