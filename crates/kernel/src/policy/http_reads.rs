@@ -73,11 +73,6 @@ pub struct HttpReads {
 }
 
 impl HttpReads {
-    /// Must the body be read before the request can be judged?
-    pub const fn reads_body(&self) -> bool {
-        self.body.any() || self.amounts.any()
-    }
-
     /// Is the body's field of this name read, as a text or as a number?
     pub fn reads_field(&self, name: &str) -> bool {
         self.body.reads(name) || self.amounts.reads(name)

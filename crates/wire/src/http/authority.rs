@@ -93,17 +93,12 @@ impl Authority {
     }
 
     /// The port that is meant.
-    pub fn port_for(&self, scheme: Scheme) -> u16 {
+    fn port_for(&self, scheme: Scheme) -> u16 {
         self.port.unwrap_or_else(|| scheme.default_port())
     }
 
-    /// Is the host an address instead of a name?
-    pub fn is_address(&self) -> bool {
-        self.host.contains(':') || Ipv4Addr::from_str(&self.host).is_ok()
-    }
-
     /// Do both name the same host and, under `scheme`, the same port?
-    pub fn agrees_with(&self, other: &Self, scheme: Scheme) -> bool {
+    fn agrees_with(&self, other: &Self, scheme: Scheme) -> bool {
         self.host == other.host && self.port_for(scheme) == other.port_for(scheme)
     }
 }

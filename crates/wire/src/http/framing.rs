@@ -187,7 +187,7 @@ impl Framing {
     }
 
     /// Is nothing of a request under way?
-    pub const fn is_between(&self) -> bool {
+    const fn is_between(&self) -> bool {
         matches!(self.state, State::Request) && self.line.is_empty()
     }
 

@@ -68,7 +68,7 @@ impl CallerCredential {
     ///
     /// # Errors
     /// [`Violation::Credential`] if it is not a scheme and one more word or list.
-    pub fn read(value: &HeaderValue) -> Result<Self, Violation> {
+    fn read(value: &HeaderValue) -> Result<Self, Violation> {
         let text = value.to_str().map_err(|_| Violation::Credential)?;
         let (scheme, token) = text.split_once(' ').ok_or(Violation::Credential)?;
         let token = token.trim_matches(' ');
@@ -241,13 +241,6 @@ impl Head {
     /// The length that the caller said for its body.
     pub fn content_length(&self) -> Option<u64> {
         self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-    }
-
-    /// The type of the body: in lower case, without parameters.
-    pub fn content_type(&self) -> Option<String> {
-        let value = self.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-        let essence = value.split(';').next().unwrap_or_default().trim();
-        Some(essence.to_ascii_lowercase())
     }
 
     /// The head for the upstream: the very path and query that were judged, `Host` from its origin, and nothing that

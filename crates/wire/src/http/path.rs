@@ -29,7 +29,6 @@ pub struct CanonicalPath {
     decoded: String,
     /// Where each segment ends in `decoded`.
     ends: Vec<u32>,
-    trailing_slash: bool,
 }
 
 impl std::fmt::Debug for CanonicalPath {
@@ -53,7 +52,6 @@ impl CanonicalPath {
             text: String::with_capacity(raw.len() + 8),
             decoded: String::with_capacity(raw.len()),
             ends: Vec::with_capacity(8),
-            trailing_slash: false,
         };
         let mut parts = segments.split('/').peekable();
         while let Some(part) = parts.next() {
@@ -64,7 +62,6 @@ impl CanonicalPath {
                 if parts.peek().is_some() {
                     return Err(Violation::PathEmpty);
                 }
-                path.trailing_slash = !path.ends.is_empty();
                 break;
             }
             path.segment(part)?;
@@ -83,16 +80,6 @@ impl CanonicalPath {
         starts
             .zip(self.ends.iter().copied())
             .map(|(start, end)| self.decoded.get(start as usize..end as usize).unwrap_or_default())
-    }
-
-    /// How many segments there are.
-    pub fn depth(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Does a slash stand behind the last segment?
-    pub const fn has_trailing_slash(&self) -> bool {
-        self.trailing_slash
     }
 
     /// Does it lie at or below `prefix`, segment by segment? `/v1` holds `/v1/a` and not `/v10`.
