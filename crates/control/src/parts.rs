@@ -1,6 +1,5 @@
 //! What the API works on: ports and functions that wiring joins. The API knows nothing of who implements them.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,8 +61,8 @@ pub struct UpstreamView {
 pub struct Hypothetical {
     /// The workload that would ask.
     pub workload: Name,
-    /// The upstream that would be asked.
-    pub upstream: Name,
+    /// The upstream that would be asked; none for a request that says it by its host and path.
+    pub upstream: Option<Name>,
     /// The statement; empty where a request is asked about.
     pub sql: String,
     /// The HTTP request, where that is what would be sent.
@@ -73,12 +72,12 @@ pub struct Hypothetical {
 /// An HTTP request that nobody sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpQuestion {
-    /// Its method and target: `POST /v1/refunds`.
+    /// Its method and target: `POST /v1/refunds`, or with a whole URL.
     pub line: String,
-    /// Headers by name.
-    pub headers: BTreeMap<String, String>,
+    /// Headers in their order.
+    pub headers: Vec<(String, String)>,
     /// Its body.
-    pub body: Option<String>,
+    pub body: Option<Vec<u8>>,
 }
 
 /// Why a hypothetical request was not judged.
@@ -88,6 +87,8 @@ pub enum DecideRefusal {
     NoWorkload,
     /// There is no such upstream.
     NoUpstream,
+    /// The request's host and path lead to another upstream.
+    OtherUpstream,
     /// It cannot be judged now, for example because the catalogue is not loaded.
     Unavailable,
 }

@@ -210,6 +210,7 @@ impl From<DecideRefusal> for Problem {
         match refusal {
             DecideRefusal::NoWorkload => Self::Missing("workload"),
             DecideRefusal::NoUpstream => Self::Missing("upstream"),
+            DecideRefusal::OtherUpstream => Self::Unreadable("its host and path lead to another upstream than `on`"),
             DecideRefusal::Unavailable => Self::CannotDecide,
         }
     }

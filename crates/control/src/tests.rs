@@ -244,7 +244,7 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
             let foreseen = match request.sql.as_str() {
                 "select 1" => Err(ForeseeRefusal::Permitted),
                 "drop database shop" => Err(ForeseeRefusal::Denied),
-                _ if request.upstream != name("shop-db") => Err(ForeseeRefusal::NotJudged(DecideRefusal::NoUpstream)),
+                _ if request.upstream != Some(name("shop-db")) => Err(ForeseeRefusal::NotJudged(DecideRefusal::NoUpstream)),
                 sql => Ok(Foreseen {
                     digest: sql.to_owned(),
                     summary: "DROP TABLE on shop-db/shop.public.orders".to_owned(),

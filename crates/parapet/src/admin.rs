@@ -220,32 +220,37 @@ fn decide(house: &House, request: &Hypothetical) -> Result<DryRun, DecideRefusal
     }
     let around = recorded::hypothetical(house.clock.now());
     if let Some(question) = &request.http {
-        let api = house.apis.iter().find(|api| api.name == request.upstream).ok_or(DecideRefusal::NoUpstream)?;
-        let host = api.hosts.first().map_or_else(|| api.origin.host(), String::as_str);
-        let asked = dry_run::Api { name: &api.name, host, endpoints: &api.endpoints };
         let control::HttpQuestion { line, headers, body } = question.clone();
         let question = dry_run::Question { line, headers, body };
-        return Ok(asked.ask(&snapshot, &request.workload, &question, &around));
+        let (on, workload) = (request.upstream.as_ref(), &request.workload);
+        let configuration = house.configuration();
+        let egress = configuration.egress.as_ref().map(|egress| &egress.upstream.name);
+        if let Some(egress) = egress.filter(|egress| Some(*egress) == on) {
+            return Ok(dry_run::egress::ask(egress, &snapshot, workload, &question, &around));
+        }
+        return dry_run::ask(&house.apis, on, &snapshot, workload, &question, &around).map_err(|astray| match astray {
+            dry_run::Astray::Nowhere => DecideRefusal::NoUpstream,
+            dry_run::Astray::Elsewhere => DecideRefusal::OtherUpstream,
+        });
     }
-    let guarded = house
-        .upstreams
-        .iter()
-        .find(|guarded| guarded.upstream.name == request.upstream)
-        .ok_or(DecideRefusal::NoUpstream)?;
+    let on = request.upstream.as_ref().ok_or(DecideRefusal::NoUpstream)?;
+    let guarded = house.upstreams.iter().find(|guarded| guarded.upstream.name == *on);
+    let guarded = guarded.ok_or(DecideRefusal::NoUpstream)?;
     let catalogue = guarded.catalogue().ok_or(DecideRefusal::Unavailable)?;
-    Ok(dry_run::run(&snapshot, &catalogue, &request.workload, &request.upstream, &request.sql, &around))
+    Ok(dry_run::run(&snapshot, &catalogue, &request.workload, on, &request.sql, &around))
 }
 
 /// What people are asked ahead: the terms of the same evaluation as on the wire, and the digest of the content that the wire
 /// would make of this text, without bound values.
 fn foresee(house: &House, request: &Hypothetical) -> Result<Foreseen, ForeseeRefusal> {
     let judged = decide(house, request).map_err(ForeseeRefusal::NotJudged)?;
+    let on = request.upstream.as_ref().ok_or(ForeseeRefusal::NotJudged(DecideRefusal::NoUpstream))?;
     match (judged.evaluation.verdict, &judged.evaluation.approval, &judged.asked) {
         ("permit", _, _) => Err(ForeseeRefusal::Permitted),
         ("ask", Some(terms), Some(asked)) => {
             let content = Content { text: request.sql.as_str().into(), ..Content::default() };
             Ok(Foreseen {
-                digest: kernel::approval::hex(&content.digest(&request.upstream)),
+                digest: kernel::approval::hex(&content.digest(on)),
                 summary: wire::refusal::what(asked.operations.get(judged.evaluation.operation)),
                 template: asked.template.to_string(),
                 terms: (**terms).clone(),

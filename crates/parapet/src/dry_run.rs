@@ -1,6 +1,7 @@
 //! What would be decided about a statement or a request: the analysis and the evaluation of the wire, as a description that
 //! can never become a permit. `decide` and policy tests share it.
 
+pub(crate) mod egress;
 mod http;
 
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use wire::mask::{MaskPlan, PreviewedColumn, preview};
 use wire::sql::{Analysis, Catalogue, analyse};
 
-pub(crate) use self::http::{Api, Question};
+pub(crate) use self::http::{Api, Astray, Question, ask};
 use crate::recorded::{described, set};
 
 /// What would be decided, and about what.
@@ -106,6 +107,21 @@ fn refused(why: Undecidable, snapshot: &Snapshot) -> Evaluation {
 }
 
 impl DryRun {
+    /// What policies say of operations that are known.
+    fn judged(snapshot: &Snapshot, workload: &Name, upstream: &Name, asked: Asked, around: &Circumstances) -> Self {
+        let evaluation = evaluate(snapshot, workload, upstream, &asked.operations, around);
+        let known = snapshot.workload(workload);
+        let explanation = known.map(|known| described(&explain(snapshot, known, &asked.operations, around)));
+        Self {
+            evaluation,
+            asked: Some(asked),
+            explanation,
+            columns: Vec::new(),
+            workload: workload.clone(),
+            upstream: upstream.clone(),
+        }
+    }
+
     fn refused(why: Undecidable, snapshot: &Snapshot, asked: Option<Asked>, workload: &Name, upstream: &Name) -> Self {
         Self {
             evaluation: refused(why, snapshot),

@@ -40,7 +40,7 @@ pub(crate) struct AheadBody {
 
 pub(crate) async fn request(context: Context, Body(body): Body<AheadBody>) -> Answer {
     let reason = body.reason.as_deref().map(app::said).transpose()?;
-    let request = Hypothetical { workload: body.r#as, upstream: body.on, sql: body.sql, http: None };
+    let request = Hypothetical { workload: body.r#as, upstream: Some(body.on), sql: body.sql, http: None };
     app::approvals::request(&context, request, reason).await.map(Json)
 }
 

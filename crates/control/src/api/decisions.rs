@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::Path;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kernel::workload::Name;
 use serde::Deserialize;
 
@@ -17,33 +19,70 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub(crate) struct DecideBody {
     r#as: Name,
-    on: Name,
+    /// Needed for a statement; a request says it by its host and path, too.
+    #[serde(default)]
+    on: Option<Name>,
     #[serde(default)]
     sql: Option<String>,
     /// A request's line, such as `POST /v1/refunds`, in place of `sql`.
     #[serde(default)]
     http: Option<String>,
     #[serde(default)]
-    headers: BTreeMap<String, String>,
+    headers: Headers,
     #[serde(default)]
     body: Option<String>,
+    /// The body, where it is no text.
+    #[serde(default)]
+    body_base64: Option<String>,
+}
+
+/// Headers by name, or as pairs where a name stands there more than once.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Headers {
+    Named(BTreeMap<String, String>),
+    Listed(Vec<(String, String)>),
+}
+
+impl Default for Headers {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
+}
+
+impl From<Headers> for Vec<(String, String)> {
+    fn from(headers: Headers) -> Self {
+        match headers {
+            Headers::Named(named) => named.into_iter().collect(),
+            Headers::Listed(listed) => listed,
+        }
+    }
 }
 
 pub(crate) async fn show(context: Context, Path(id): Path<String>) -> Answer {
     app::decisions::show(&context, &id).await.map(Json)
 }
 
-pub(crate) async fn decide(context: Context, Body(body): Body<DecideBody>) -> Answer {
-    let DecideBody { r#as: workload, on: upstream, sql, http, headers, body } = body;
+pub(crate) async fn decide(context: Context, Body(asked): Body<DecideBody>) -> Answer {
+    let DecideBody { r#as: workload, on: upstream, sql, http, headers, body, body_base64 } = asked;
+    let headers: Vec<(String, String)> = headers.into();
+    let body = match (body, body_base64) {
+        (Some(text), None) => Some(text.into_bytes()),
+        (None, Some(encoded)) => {
+            Some(STANDARD.decode(encoded).map_err(|_| Problem::Unreadable("`body_base64` is no base64"))?)
+        }
+        (None, None) => None,
+        (Some(_), Some(_)) => return Err(Problem::Unreadable("either `body` or `body_base64`")),
+    };
     let request = match (sql, http) {
-        (Some(sql), None) if headers.is_empty() && body.is_none() => {
+        (Some(sql), None) if headers.is_empty() && body.is_none() && upstream.is_some() => {
             Hypothetical { workload, upstream, sql, http: None }
         }
         (None, Some(line)) => {
             let http = Some(HttpQuestion { line, headers, body });
             Hypothetical { workload, upstream, sql: String::new(), http }
         }
-        _ => return Err(Problem::Unreadable("either `sql`, or `http` with `headers` and `body`")),
+        _ => return Err(Problem::Unreadable("either `sql` and `on`, or `http` with `headers` and a body")),
     };
     app::decisions::decide(&context, request).await.map(Json)
 }

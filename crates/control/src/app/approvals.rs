@@ -63,7 +63,8 @@ pub(crate) async fn request(context: &Context, request: Hypothetical, reason: Op
         ForeseeRefusal::Permitted => Problem::NothingToApprove("it passes without an approval"),
         ForeseeRefusal::Denied => Problem::NothingToApprove("it is denied, and no approval lifts that"),
     })?;
-    let object = format!("{} on {}, content {}", request.workload, request.upstream, foreseen.digest);
+    let upstream = request.upstream.ok_or(Problem::Missing("upstream"))?;
+    let object = format!("{} on {upstream}, content {}", request.workload, foreseen.digest);
     context.enter("approvals request", &object, reason).await?;
     let now = parts.clock.now();
     let asked = Asked {
@@ -72,7 +73,7 @@ pub(crate) async fn request(context: &Context, request: Hypothetical, reason: Op
         workload: request.workload,
         owner: workload.owner.clone(),
         started_by: Some(context.caller.person.clone()),
-        upstream: request.upstream,
+        upstream,
         digest: foreseen.digest,
         summary: foreseen.summary,
         text: request.sql,

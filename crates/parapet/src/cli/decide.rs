@@ -1,7 +1,10 @@
 //! `parapet decide`: what would be decided. Nothing reaches the upstream, and nothing is approved.
 
-use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
@@ -10,6 +13,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::Globals;
 use crate::cli::{id, output, page};
 use crate::recorded::set;
+
+/// As much as fits a question to the admin API, in bytes.
+const LARGEST: u64 = 40 * 1024 + 1;
 
 /// Ask what would be decided; nothing reaches the upstream
 #[derive(Debug, Args)]
@@ -25,45 +31,77 @@ pub(super) struct Hypothetical {
     /// The workload that would ask
     #[arg(long = "as", value_name = "WORKLOAD")]
     workload: String,
-    /// The upstream that would be asked
-    #[arg(long = "on", value_name = "UPSTREAM")]
-    upstream: String,
+    /// The upstream that would be asked; a request says it by the host of its URL, too
+    #[arg(long = "on", value_name = "UPSTREAM", required_unless_present = "http")]
+    upstream: Option<String>,
     /// The statement
     #[arg(long, value_name = "STATEMENT")]
     sql: Option<String>,
-    /// The HTTP request, such as `POST /v1/refunds`
+    /// The HTTP request, such as `POST /v1/refunds` or `GET https://payments.internal/v1/refunds`; of the egress `CONNECT HOST:PORT`
     #[arg(long, value_name = "REQUEST")]
     http: Option<String>,
     /// A header of the request, `Name: value`; may be repeated
     #[arg(long = "header", value_name = "HEADER", requires = "http")]
     headers: Vec<String>,
     /// The body of the request
-    #[arg(long, value_name = "BODY", requires = "http")]
+    #[arg(long, value_name = "BODY", requires = "http", conflicts_with = "body_file")]
     body: Option<String>,
+    /// A file with the body of the request; `-` is the standard input
+    #[arg(long, value_name = "FILE", requires = "http")]
+    body_file: Option<PathBuf>,
 }
 
 impl Hypothetical {
-    fn headers(&self) -> Result<BTreeMap<&str, &str>, Failure> {
-        let mut headers = BTreeMap::new();
+    fn headers(&self) -> Result<Vec<(&str, &str)>, Failure> {
+        let mut headers = Vec::new();
         for header in &self.headers {
             let Some((name, value)) = header.split_once(':') else {
                 return Err(Failure::new(Exit::Usage, "PAR0300", "a header is `Name: value`"));
             };
-            headers.insert(name.trim(), value.trim());
+            headers.push((name.trim(), value.trim()));
         }
         Ok(headers)
     }
 
+    /// The body, whole.
+    fn body(&self) -> Result<Option<Vec<u8>>, Failure> {
+        let unreadable = |error: std::io::Error| {
+            let message = format!("the body cannot be read: {}", error.kind());
+            Failure::new(Exit::Failed, "PAR0301", message)
+        };
+        let mut body = Vec::new();
+        match &self.body_file {
+            None => return Ok(self.body.as_ref().map(|text| text.clone().into_bytes())),
+            Some(path) if path.as_os_str() == "-" => {
+                std::io::stdin().take(LARGEST).read_to_end(&mut body).map_err(unreadable)?
+            }
+            Some(path) => {
+                let file = std::fs::File::open(path).map_err(unreadable)?;
+                file.take(LARGEST).read_to_end(&mut body).map_err(unreadable)?
+            }
+        };
+        if body.len() as u64 >= LARGEST {
+            let failure = Failure::new(Exit::Usage, "PAR0300", "the body is larger than 40 KiB");
+            return Err(
+                failure.help("say its size by `--header 'Content-Length: N'` where no policy reads what is in it")
+            );
+        }
+        Ok(Some(body))
+    }
+
     /// What the gateway would decide about it.
     pub(super) async fn decided(&self, globals: &Globals) -> Result<Value, Failure> {
-        let mut body = json!({ "as": id::read(&self.workload)?, "on": id::read(&self.upstream)? });
+        let mut body = json!({ "as": id::read(&self.workload)? });
+        if let Some(upstream) = &self.upstream {
+            set(&mut body, "on", id::read(upstream)?);
+        }
         match &self.http {
             None => set(&mut body, "sql", self.sql.clone().unwrap_or_default()),
             Some(line) => {
                 set(&mut body, "http", line.as_str());
                 set(&mut body, "headers", json!(self.headers()?));
-                if let Some(text) = &self.body {
-                    set(&mut body, "body", text.as_str());
+                if let Some(bytes) = self.body()? {
+                    set(&mut body, "body_base64", STANDARD.encode(bytes));
                 }
             }
         }
@@ -74,8 +112,8 @@ impl Hypothetical {
 impl Decide {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         let mut answer = self.request.decided(globals).await?;
-        if let (Some("ask"), Some(sql)) = (verdict(&answer), &self.request.sql) {
-            let Hypothetical { workload, upstream, .. } = &self.request;
+        let Hypothetical { workload, upstream, sql, .. } = &self.request;
+        if let (Some("ask"), Some(sql), Some(upstream)) = (verdict(&answer), sql, upstream) {
             // For a shell, with the statement byte for byte: a grant binds it so.
             let quoted = format!("'{}'", sql.replace('\'', "'\\''"));
             let command = format!("parapet approvals request --as {workload} --on {upstream} --sql {quoted}");

@@ -57,7 +57,7 @@ fn environment(named: Option<&Name>) -> Result<Name, String> {
     named.cloned().map_or_else(production, Ok)
 }
 
-/// An upstream, and what is in its database, or what its API has.
+/// An upstream, and what is in its database, or what its API has; the egress has nothing.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UpstreamEntry {
@@ -66,7 +66,10 @@ pub(super) struct UpstreamEntry {
     pub(super) database: String,
     /// Of an API: what may be asked of it.
     http: Option<ApiEntry>,
-    /// The same, understood.
+    /// Is it the egress?
+    #[serde(default)]
+    pub(super) egress: bool,
+    /// What is said of the API, understood.
     #[serde(skip)]
     pub(super) api: Option<Arc<Api>>,
     environment: Option<Name>,
@@ -122,10 +125,10 @@ impl Test {
             (Some(_), None) => Err("`headers` and `body` are of `http`, not of `sql`".to_owned()),
             (None, Some(line)) => Ok(Question::Request(dry_run::Question {
                 line: line.clone(),
-                headers: self.headers.clone(),
+                headers: self.headers.clone().into_iter().collect(),
                 body: self.body.as_ref().map(|body| match body {
-                    serde_json::Value::String(text) => text.clone(),
-                    other => other.to_string(),
+                    serde_json::Value::String(text) => text.clone().into_bytes(),
+                    other => other.to_string().into_bytes(),
                 }),
             })),
             _ => Err("it asks by `sql` or by `http`".to_owned()),
@@ -205,15 +208,16 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, TestF
 impl Fixtures {
     /// Is there an upstream that needs tables?
     pub(super) fn has_databases(&self) -> bool {
-        self.upstreams.values().any(|entry| entry.http.is_none())
+        self.upstreams.values().any(|entry| entry.http.is_none() && !entry.egress)
     }
 
     /// Understands what is said of APIs. Documents are named relative to `folder`.
     pub(super) fn read_apis(&mut self, folder: &Path) -> Result<(), String> {
         for (name, entry) in &mut self.upstreams {
             let at = |why: String| format!("upstream `{name}`: {why}");
-            if entry.http.is_some() != entry.database.is_empty() {
-                return Err(at("it has a `database` or `http`".to_owned()));
+            let said = [entry.http.is_some(), !entry.database.is_empty(), entry.egress];
+            if said.iter().filter(|said| **said).count() != 1 {
+                return Err(at("it has a `database`, `http` or `egress: true`".to_owned()));
             }
             if let Some(api) = &entry.http {
                 let upstream = name.parse().map_err(|_| at("it is not an upstream's name".to_owned()))?;

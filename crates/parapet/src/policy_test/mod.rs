@@ -178,6 +178,7 @@ fn run_folder(
             None => {
                 let system = match &entry.api {
                     Some(api) => System::Api(api.clone()),
+                    None if entry.egress => System::Egress,
                     None => System::Database(catalogue::build(entry, &tables).map_err(malformed(SCHEMA))?),
                 };
                 systems.entry(test.on.clone()).or_insert(system)
@@ -201,6 +202,7 @@ fn run_folder(
 enum System {
     Database(Catalogue),
     Api(Arc<Api>),
+    Egress,
 }
 
 /// What a test's request came to.
@@ -266,7 +268,12 @@ fn decide(snapshot: &Snapshot, test: &Test, system: &System) -> Result<Decided, 
         (Question::Request(question), System::Api(api)) => {
             api.of(&upstream).ask(snapshot, &workload, &question, &around)
         }
-        (Question::Statement(_), System::Api(_)) => return Err("`sql` is asked of a database, and `on` is none".into()),
+        (Question::Request(question), System::Egress) => {
+            dry_run::egress::ask(&upstream, snapshot, &workload, &question, &around)
+        }
+        (Question::Statement(_), System::Api(_) | System::Egress) => {
+            return Err("`sql` is asked of a database, and `on` is none".into());
+        }
         (Question::Request(_), System::Database(_)) => {
             return Err("`http` is asked of an API, and `on` is none".into());
         }

@@ -1,21 +1,24 @@
 //! Writes rules as Cedar: one permit each, with its count, its first and last use and an example above it.
 //!
-//! Names come from the database and statements from clients: in Cedar they stand in escaped strings, in comments on one line.
+//! Names come from databases, and statements, paths and hosts from clients: in Cedar they stand in escaped strings, in comments on
+//! one line.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use kernel::operation::{Action, ActionGroup};
 use kernel::policy::{Bundle, PolicyFile, resource_id};
-use kernel::resource::Resource;
+use kernel::resource::{Resource, ResourceKind};
 
 use crate::cli::output::count;
 use crate::cli::style::plain;
 use crate::suggest::usage::{Denied, Tally, Usage};
-use crate::suggest::{Options, Reach, Rule};
+use crate::suggest::{Ground, Options, Reach, Rule};
 
 /// The most characters of a statement in a comment.
 const LONGEST_EXAMPLE: usize = 120;
+/// The template of paths that no endpoint names.
+pub(super) const UNLISTED: &str = "/**";
 /// The most denials that are listed.
 const MOST_DENIED: usize = 50;
 
@@ -32,9 +35,9 @@ fn write(text: &mut String, rules: &[Rule], usage: &Usage, options: Options, see
     writeln!(text, "// These permit what was seen and passed. Guardrails, which are forbids, go beside them and win.")?;
     writeln!(
         text,
-        "// Wider than seen: settings and transactions stand for their upstream; columns for their table, unless one"
+        "// Wider than seen: settings and transactions stand for their upstream; columns for their table and fields for"
     )?;
-    writeln!(text, "// of them is labelled or was masked.")?;
+    writeln!(text, "// their endpoint, unless one of them is labelled or was masked; paths for their template.")?;
     if let Some(from) = options.schema_from {
         writeln!(
             text,
@@ -45,7 +48,7 @@ fn write(text: &mut String, rules: &[Rule], usage: &Usage, options: Options, see
         let decisions = count(usize::try_from(usage.cut).unwrap_or(usize::MAX), "decision");
         writeln!(text, "// Not complete: {decisions} asked for more than an entry of the log holds.")?;
     }
-    for rule in rules.iter().filter(|rule| rule.permitted) {
+    for rule in rules.iter().filter(|rule| rule.ground == Ground::Permitted) {
         text.push('\n');
         comments(text, rule)?;
         let mut permit = String::new();
@@ -57,18 +60,20 @@ fn write(text: &mut String, rules: &[Rule], usage: &Usage, options: Options, see
             policy(text, rule, "// ")?;
         }
     }
-    let open: Vec<&Rule> = rules.iter().filter(|rule| !rule.permitted).collect();
-    if !open.is_empty() {
-        writeln!(text, "\n// ---- for a person to decide ----")?;
-        writeln!(
-            text,
-            "// No policy permits what follows: it passed because its upstream observes. Uncomment what should pass."
-        )?;
-    }
-    for rule in open {
-        text.push_str("//\n");
-        comments(text, rule)?;
-        policy(text, rule, "// ")?;
+    for (ground, why) in [
+        (Ground::Observed, "it passed because its upstream observes. Uncomment what should pass."),
+        (Ground::Denied, "it was denied for that alone. Uncomment what should pass from now on."),
+    ] {
+        let open: Vec<&Rule> = rules.iter().filter(|rule| rule.ground == ground).collect();
+        if !open.is_empty() {
+            writeln!(text, "\n// ---- for a person to decide ----")?;
+            writeln!(text, "// No policy permits what follows: {why}")?;
+        }
+        for rule in open {
+            text.push_str("//\n");
+            comments(text, rule)?;
+            policy(text, rule, "// ")?;
+        }
     }
     if !usage.denied.is_empty() {
         writeln!(text, "\n// ---- denied, and not proposed ----")?;
@@ -108,6 +113,12 @@ fn comments(text: &mut String, rule: &Rule) -> std::fmt::Result {
     if rule.actions.iter().any(|action| is_grave(*action)) {
         writeln!(text, "// Look twice: it changes, removes or hands out more than rows.")?;
     }
+    if rule.reach.resource().kind == ResourceKind::Endpoint && rule.reach.resource().name() == UNLISTED {
+        writeln!(
+            text,
+            "// Look twice: it is every path that no endpoint names. Name the endpoints, and propose again."
+        )?;
+    }
     Ok(())
 }
 
@@ -134,16 +145,19 @@ fn policy(text: &mut String, rule: &Rule, margin: &str) -> std::fmt::Result {
     let resource = match &rule.reach {
         Reach::Below(resource) => format!("resource in {}", entity(resource)),
         Reach::Exactly(resource) => format!("resource == {}", entity(resource)),
-        Reach::Columns(table, _) => format!("resource is Column in {}", entity(table)),
+        Reach::Parts(whole, parts) => {
+            let kind = parts.first().map_or(ResourceKind::Column, |part| part.kind);
+            format!("resource is {} in {}", kind.as_str(), entity(whole))
+        }
     };
     writeln!(text, "{margin}@id(\"{}\")", rule.id)?;
     writeln!(text, "{margin}permit (")?;
     writeln!(text, "{margin}  principal == Workload::{},", string(rule.workload.as_str()))?;
     writeln!(text, "{margin}  {},", actions(&rule.actions))?;
     write!(text, "{margin}  {resource}\n{margin})")?;
-    if let Reach::Columns(_, columns) = &rule.reach {
-        let columns: Vec<String> = columns.iter().map(entity).collect();
-        write!(text, "\n{margin}when {{ [{}].contains(resource) }}", columns.join(", "))?;
+    if let Reach::Parts(_, parts) = &rule.reach {
+        let parts: Vec<String> = parts.iter().map(entity).collect();
+        write!(text, "\n{margin}when {{ [{}].contains(resource) }}", parts.join(", "))?;
     }
     writeln!(text, ";")
 }

@@ -1,26 +1,33 @@
 //! The tests that go with proposed permits: `tests.yaml`, and the `fixtures.yaml` and `schema.sql` that they assume.
 //!
-//! Each statement that passed must pass again, by the proposed permits alone; what was never done must not. Columns have the
-//! type `text`: the log knows their names, and the permits ask for no more.
+//! Each statement or request that passed must pass again, by the proposed permits alone; what was never done must not. Columns
+//! have the type `text`: the log knows their names, and the permits ask for no more. Names go into YAML as JSON, which is YAML.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use kernel::operation::{Action, ActionGroup};
+use kernel::policy::Snapshot;
 use kernel::resource::{Resource, ResourceKind};
 use kernel::workload::Name;
 use serde_json::json;
 
 use crate::cli::style::plain;
 use crate::config::Configuration;
-use crate::suggest::usage::{Deed, Usage};
+use crate::suggest::requests::{self, Question, System};
+use crate::suggest::usage::{Deed, Sent, Usage};
 
-/// The most statements that are tested for one workload and upstream, the first in alphabetical order.
-const MOST_STATEMENTS: usize = 200;
+/// The most statements or requests that are tested for one workload and upstream, the first in alphabetical order.
+const MOST_QUESTIONS: usize = 200;
 
-/// Files by their names.
-pub(crate) fn all(usage: &Usage, configuration: &Configuration) -> Vec<(&'static str, String)> {
-    vec![("fixtures.yaml", fixtures(usage, configuration)), ("schema.sql", schema(usage)), ("tests.yaml", tests(usage))]
+/// Files by their names. `labels` knows the classes of fields.
+pub(crate) fn all(usage: &Usage, configuration: &Configuration, labels: &Snapshot) -> Vec<(&'static str, String)> {
+    let mut all = vec![("fixtures.yaml", fixtures(usage, configuration, labels)), ("tests.yaml", tests(usage))];
+    // APIs have no tables.
+    if pairs(usage).iter().any(|(_, upstream)| requests::system(usage, upstream) == System::Database) {
+        all.push(("schema.sql", schema(usage)));
+    }
+    all
 }
 
 /// Who and what was seen, together.
@@ -28,7 +35,7 @@ fn pairs(usage: &Usage) -> BTreeSet<(&Name, &Name)> {
     usage.permitted.keys().map(|deed| (&deed.workload, &deed.resource.upstream)).collect()
 }
 
-fn fixtures(usage: &Usage, configuration: &Configuration) -> String {
+fn fixtures(usage: &Usage, configuration: &Configuration, labels: &Snapshot) -> String {
     let workloads: BTreeSet<&Name> = pairs(usage).into_iter().map(|(workload, _)| workload).collect();
     let upstreams: BTreeSet<&Name> = pairs(usage).into_iter().map(|(_, upstream)| upstream).collect();
     let mut text = String::from("# What the tests of `tests.yaml` assume. JSON is YAML.\n\nworkloads:\n");
@@ -49,6 +56,17 @@ fn fixtures(usage: &Usage, configuration: &Configuration) -> String {
     }
     text.push_str("\nupstreams:\n");
     for name in upstreams {
+        let system = requests::system(usage, name);
+        if system != System::Database {
+            let known = configuration.guarded().find(|upstream| upstream.name == *name);
+            let (key, value) = match system {
+                System::Egress => ("egress", json!(true)),
+                System::Api | System::Database => ("http", requests::api(usage, name, labels)),
+            };
+            let entry = json!({ "environment": known.map(|upstream| &upstream.environment), key: value });
+            let _infallible = writeln!(text, "  {}: {entry}", json!(name));
+            continue;
+        }
         let known = configuration.upstreams.iter().find(|entry| entry.upstream.name == *name);
         let mut classes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (pattern, class) in known.iter().flat_map(|entry| &entry.upstream.classes) {
@@ -104,33 +122,42 @@ fn schema(usage: &Usage) -> String {
 }
 
 fn tests(usage: &Usage) -> String {
-    let mut text =
-        String::from("# Each statement that passed, with its constants replaced; and what was never done.\n");
+    let mut text = String::from("# What passed, with its constants replaced; and what was never done.\n");
     for (workload, upstream) in pairs(usage) {
         let shapes = usage
             .shapes
             .iter()
             .filter(|(shape, permitted)| **permitted && shape.workload == *workload && shape.upstream == *upstream);
-        for (number, (shape, _)) in shapes.take(MOST_STATEMENTS).enumerate() {
-            let short: String = plain(&shape.statement).chars().take(60).collect();
+        // A request that cannot be made up again has no test.
+        let asked = shapes.filter_map(|(shape, _)| match &shape.sent {
+            Sent::Statement(statement) => Some(Question::statement(statement)),
+            Sent::Request(request) => Question::request(request),
+        });
+        for (number, question) in asked.take(MOST_QUESTIONS).enumerate() {
+            let short: String = plain(&question.text).chars().take(60).collect();
             let name = format!("{workload} at {upstream}, {}: {short}", number + 1);
-            test(&mut text, &name, (workload, upstream), &shape.statement, "permit");
+            test(&mut text, &name, (workload, upstream), &question, "permit");
+        }
+        for (question, what) in requests::never(usage, workload, upstream) {
+            let name = format!("{workload} at {upstream} does not {what}");
+            test(&mut text, &name, (workload, upstream), &question, "deny");
         }
         for (sql, what) in never(usage, workload, upstream) {
-            test(&mut text, &format!("{workload} at {upstream} does not {what}"), (workload, upstream), &sql, "deny");
+            let name = format!("{workload} at {upstream} does not {what}");
+            test(&mut text, &name, (workload, upstream), &Question::statement(&sql), "deny");
         }
     }
     text
 }
 
-fn test(text: &mut String, name: &str, (workload, upstream): (&Name, &Name), sql: &str, verdict: &str) {
+fn test(text: &mut String, name: &str, (workload, upstream): (&Name, &Name), question: &Question, verdict: &str) {
     let _infallible = write!(
         text,
-        "\n- name: {}\n  as: {}\n  on: {}\n  sql: {}\n  expect: {{verdict: {verdict}}}\n",
+        "\n- name: {}\n  as: {}\n  on: {}\n{}  expect: {{verdict: {verdict}}}\n",
         json!(name),
         json!(workload),
         json!(upstream),
-        json!(sql),
+        question.lines(),
     );
 }
 

@@ -1,14 +1,17 @@
 //! Least privilege from use: permits for what a workload was seen to do, and no more, with policy tests to match.
 //!
 //! What is made wider than it was seen, and by which rule:
-//! 1. the actions of the group `connect` (sessions, transactions, settings) stand for the whole upstream;
-//! 2. columns stand for their table, unless a column of it is labelled or was masked: then each stands for itself;
+//! 1. sessions, transactions and settings stand for the whole upstream; destinations of the egress never do;
+//! 2. columns stand for their table, and fields of an answer for their endpoint, unless one of them is labelled or was masked:
+//!    then each stands for itself;
 //! 3. tables stand for their schema only where `--schema-from` says from how many on, and none of them is of rule 2.
 //!
-//! Actions are never widened. Denials become no permits: they are listed for a person to look at.
+//! Actions are never widened, paths stand for their template. Denials become no permits: they are listed for a person to look at, and
+//! drafted in comments where no policy of an API or of the egress permitted what was asked.
 
 pub(crate) mod cedar;
 pub(crate) mod files;
+mod requests;
 pub(crate) mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,17 +30,28 @@ pub(crate) enum Reach {
     Below(Resource),
     /// The resource alone.
     Exactly(Resource),
-    /// These columns of a table, and no other.
-    Columns(Resource, BTreeSet<Resource>),
+    /// These columns of a table, or fields of an endpoint's answers, and no other.
+    Parts(Resource, BTreeSet<Resource>),
 }
 
 impl Reach {
     /// What it is about: a resource that is not above anything else that it permits.
     pub(crate) fn resource(&self) -> &Resource {
         match self {
-            Self::Below(resource) | Self::Exactly(resource) | Self::Columns(resource, _) => resource,
+            Self::Below(resource) | Self::Exactly(resource) | Self::Parts(resource, _) => resource,
         }
     }
+}
+
+/// What a rule was made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// Of what a policy permits.
+    Permitted,
+    /// Of what passed without one: the upstream observes.
+    Observed,
+    /// Of what was denied for want of one.
+    Denied,
 }
 
 /// One permit.
@@ -49,8 +63,8 @@ pub(crate) struct Rule {
     pub(crate) actions: BTreeSet<Action>,
     pub(crate) reach: Reach,
     pub(crate) tally: Tally,
-    /// Does a policy of now permit what it was made of?
-    pub(crate) permitted: bool,
+    /// What it was made of: only what was permitted is proposed, the rest is a person's to decide.
+    pub(crate) ground: Ground,
 }
 
 /// How rules are made.
@@ -64,58 +78,73 @@ pub(crate) struct Options {
 pub(crate) fn rules(usage: &Usage, snapshot: &Snapshot, options: Options) -> Vec<Rule> {
     let sensitive = sensitive(usage, snapshot);
     let mut rules = Vec::new();
-    for (deeds, permitted) in [(&usage.permitted, true), (&usage.unpermitted, false)] {
+    let grounds = [
+        (&usage.permitted, Ground::Permitted),
+        (&usage.unpermitted, Ground::Observed),
+        (&usage.wanted, Ground::Denied),
+    ];
+    for (deeds, ground) in grounds {
         // What some policy permits needs no second rule for the time before it did.
-        let new = deeds.iter().filter(|(deed, _)| permitted || !usage.permitted.contains_key(deed));
+        let new = deeds.iter().filter(|(deed, _)| match ground {
+            Ground::Permitted => true,
+            Ground::Observed => !usage.permitted.contains_key(deed),
+            Ground::Denied => !usage.permitted.contains_key(deed) && !usage.unpermitted.contains_key(deed),
+        });
         let reaches = reaches(new, &sensitive);
         let reaches = match options.schema_from {
             Some(from) => with_schemas(reaches, from, &sensitive),
             None => reaches,
         };
         for ((workload, reach), (actions, tally)) in reaches {
-            rules.push(Rule { id: String::new(), workload, actions, reach, tally, permitted });
+            rules.push(Rule { id: String::new(), workload, actions, reach, tally, ground });
         }
     }
     name(&mut rules);
     rules
 }
 
-/// Tables of which a column is labelled, or has left masked.
+/// Tables of which a column is labelled, or has left masked; endpoints with such fields.
 fn sensitive(usage: &Usage, snapshot: &Snapshot) -> BTreeSet<Resource> {
-    let seen = usage.permitted.keys().chain(usage.unpermitted.keys()).map(|deed| &deed.resource);
+    let seen = usage.permitted.keys().chain(usage.unpermitted.keys()).chain(usage.wanted.keys());
     let labelled =
-        seen.filter(|resource| resource.kind == ResourceKind::Column && !snapshot.classes(resource).is_empty());
-    labelled.chain(&usage.masked).map(table_of).collect()
+        seen.map(|deed| &deed.resource).filter(|resource| is_part(resource) && !snapshot.classes(resource).is_empty());
+    labelled.chain(&usage.masked).map(whole_of).collect()
 }
 
-/// The table of a column; anything else is itself.
-fn table_of(resource: &Resource) -> Resource {
-    match (resource.kind, resource.path.get(..3)) {
-        (ResourceKind::Column, Some(path)) => Resource::new(ResourceKind::Table, &resource.upstream, path),
+fn is_part(resource: &Resource) -> bool {
+    matches!(resource.kind, ResourceKind::Column | ResourceKind::Field)
+}
+
+/// The table of a column, the endpoint of a field; anything else is itself.
+fn whole_of(resource: &Resource) -> Resource {
+    let whole = |kind, path| Resource::new(kind, &resource.upstream, path);
+    match (resource.kind, resource.path.as_slice()) {
+        (ResourceKind::Column, [database, schema, table, _]) => whole(ResourceKind::Table, [database, schema, table]),
+        (ResourceKind::Field, [template, ..]) => Resource::new(ResourceKind::Endpoint, &resource.upstream, [template]),
         _ => resource.clone(),
     }
 }
 
 type Reaches = BTreeMap<(Name, Reach), (BTreeSet<Action>, Tally)>;
-/// Columns of one table that a workload does the same things with.
+/// Columns of one table, or fields of one endpoint, that a workload does the same things with.
 type Together = BTreeMap<(Name, Resource, BTreeSet<Action>), (BTreeSet<Resource>, Tally)>;
 
 /// Rules 1 and 2.
 fn reaches<'u>(deeds: impl Iterator<Item = (&'u Deed, &'u Tally)>, sensitive: &BTreeSet<Resource>) -> Reaches {
     let mut reaches = Reaches::new();
-    let mut columns: BTreeMap<(Name, Resource), (BTreeSet<Action>, Tally)> = BTreeMap::new();
+    let mut parts: BTreeMap<(Name, Resource), (BTreeSet<Action>, Tally)> = BTreeMap::new();
     for (deed, tally) in deeds {
         let Deed { workload, resource, action } = deed;
-        let table = table_of(resource);
-        let reach = if action.group() == ActionGroup::Connect {
+        let whole = whole_of(resource);
+        let reach = if action.group() == ActionGroup::Connect && !action.is_http() {
             Reach::Below(Resource::new(ResourceKind::Upstream, &resource.upstream, [""; 0]))
-        } else if resource.kind == ResourceKind::Column && sensitive.contains(&table) {
-            let (actions, counted) = columns.entry((workload.clone(), resource.clone())).or_default();
+        } else if is_part(resource) && sensitive.contains(&whole) {
+            let (actions, counted) = parts.entry((workload.clone(), resource.clone())).or_default();
             actions.insert(*action);
             counted.merge(tally);
             continue;
-        } else if table.kind == ResourceKind::Table && !sensitive.contains(&table) {
-            Reach::Below(table)
+        } else if matches!(whole.kind, ResourceKind::Table | ResourceKind::Endpoint) && !sensitive.contains(&whole) {
+            Reach::Below(whole)
         } else {
             Reach::Exactly(resource.clone())
         };
@@ -125,13 +154,13 @@ fn reaches<'u>(deeds: impl Iterator<Item = (&'u Deed, &'u Tally)>, sensitive: &B
     }
     // Columns of one table with the same actions are one rule.
     let mut together = Together::new();
-    for ((workload, column), (actions, tally)) in columns {
-        let (members, counted) = together.entry((workload, table_of(&column), actions)).or_default();
-        members.insert(column);
+    for ((workload, part), (actions, tally)) in parts {
+        let (members, counted) = together.entry((workload, whole_of(&part), actions)).or_default();
+        members.insert(part);
         counted.merge(&tally);
     }
-    for ((workload, table, actions), (members, tally)) in together {
-        reaches.insert((workload, Reach::Columns(table, members)), (actions, tally));
+    for ((workload, whole, actions), (members, tally)) in together {
+        reaches.insert((workload, Reach::Parts(whole, members)), (actions, tally));
     }
     reaches
 }

@@ -1,5 +1,7 @@
 //! What is proposed of what was seen: how far each rule reaches, and that it is valid Cedar whatever the names are.
 
+mod http;
+
 use std::sync::Arc;
 
 use kernel::policy::{Bundle, Disclosure, Mode, PolicyFile, SnapshotParts, Upstream};
@@ -66,13 +68,13 @@ fn loaded(rules: &[Rule], usage: &Usage, options: Options) -> usize {
 /// Each rule in a line.
 fn proposed(usage: &Usage, options: Options) -> Vec<String> {
     let rules = rules(usage, &snapshot(), options);
-    assert_eq!(loaded(&rules, usage, options), rules.iter().filter(|rule| rule.permitted).count());
+    assert_eq!(loaded(&rules, usage, options), rules.iter().filter(|rule| rule.ground == Ground::Permitted).count());
     let line = |rule: &Rule| {
         let actions: Vec<&str> = rule.actions.iter().map(|action| action.as_str()).collect();
         let reach = match &rule.reach {
             Reach::Below(resource) => format!("in {resource}"),
             Reach::Exactly(resource) => format!("== {resource}"),
-            Reach::Columns(_, columns) => columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            Reach::Parts(_, parts) => parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
         };
         format!("{} {reach}", actions.join("+"))
     };
@@ -229,7 +231,7 @@ fn names_and_statements_cannot_write_policies() {
         usage.masked.insert(Resource::new(Column, &name("shop-db"), vec![Arc::<str>::from(hostile); 4]));
         // Table and column, function, object.
         let rules = rules(&usage, &snapshot(), Options::default());
-        assert_eq!(rules.iter().filter(|rule| rule.permitted).count(), 4);
+        assert_eq!(rules.iter().filter(|rule| rule.ground == Ground::Permitted).count(), 4);
         assert_eq!(loaded(&rules, &usage, Options::default()), policies, "{hostile:?}");
     }
 }

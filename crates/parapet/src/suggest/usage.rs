@@ -1,6 +1,8 @@
 //! What workloads have done, counted from the decisions of the audit log: by workload, upstream, action and resource.
 //!
-//! Denials are counted apart: they are evidence for a person, and nothing is proposed of them.
+//! Denials are counted apart: they are evidence for a person, and no permit is made of them. What an API or the egress denied
+//! because no policy permits it is kept by what was asked, so that it can be drafted. The word of a program that asked the
+//! decision point about somebody is no evidence at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -29,6 +31,8 @@ pub(crate) struct Window {
     pub(crate) upstream: Option<String>,
     /// Not earlier than this.
     pub(crate) since: Option<Timestamp>,
+    /// The upstreams that are APIs, or the egress: whose denials for want of a permit are drafted.
+    pub(crate) learnable: BTreeSet<Name>,
 }
 
 /// Who did what with what.
@@ -95,12 +99,44 @@ pub(crate) struct Denied {
     pub(crate) why: String,
 }
 
-/// A statement that passed, with its constants replaced.
+/// What passed, without its values.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Shape {
     pub(crate) workload: Name,
     pub(crate) upstream: Name,
-    pub(crate) statement: String,
+    pub(crate) sent: Sent,
+}
+
+/// What was sent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sent {
+    /// A statement with its constants replaced.
+    Statement(String),
+    /// A request of HTTP.
+    Request(Requested),
+}
+
+/// A request of HTTP, as far as the log knows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Requested {
+    pub(crate) method: String,
+    /// The template of its path; empty for what went out through the egress.
+    pub(crate) template: String,
+    /// The endpoint's id.
+    pub(crate) operation: Option<String>,
+    /// The protocol that it changed to.
+    pub(crate) upgrade: Option<String>,
+    /// What it asked for.
+    pub(crate) asked: Vec<(Action, Resource)>,
+}
+
+impl Requested {
+    /// In a line for people. No value is in it.
+    pub(crate) fn line(&self) -> String {
+        let host = self.asked.iter().find(|(action, _)| *action == Action::HttpTunnel);
+        let of = host.map_or(self.template.as_str(), |(_, host)| host.name());
+        format!("{} {of}", self.method)
+    }
 }
 
 /// Everything that was counted.
@@ -112,11 +148,13 @@ pub(crate) struct Usage {
     pub(crate) permitted: BTreeMap<Deed, Tally>,
     /// What passed although no policy permits it: the upstream observes.
     pub(crate) unpermitted: BTreeMap<Deed, Tally>,
+    /// What an API or the egress denied because no policy permits it.
+    pub(crate) wanted: BTreeMap<Deed, Tally>,
     /// What was denied, or asked of people and not granted.
     pub(crate) denied: BTreeMap<Denied, Tally>,
     /// Columns that left masked: they hold what not everybody may see.
     pub(crate) masked: BTreeSet<Resource>,
-    /// The statements that passed, and whether a policy permits each.
+    /// What passed, and whether a policy permits each.
     pub(crate) shapes: BTreeMap<Shape, bool>,
     /// Decisions of more operations than an entry holds: what is beyond is not known.
     pub(crate) cut: u64,
@@ -140,6 +178,13 @@ struct Entry {
     operations: Vec<Asked>,
     #[serde(default)]
     statement: Option<String>,
+    #[serde(default)]
+    asked_by: Option<AskedBy>,
+}
+
+#[derive(Deserialize)]
+struct AskedBy {
+    subject: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -169,6 +214,25 @@ struct Asked {
     resource: String,
     #[serde(default)]
     path: Option<Vec<Arc<str>>>,
+    /// Those of the operation before, if there are none.
+    #[serde(default)]
+    facts: Option<AskedFacts>,
+}
+
+#[derive(Deserialize)]
+struct AskedFacts {
+    #[serde(default)]
+    http: Option<HttpAsked>,
+}
+
+#[derive(Deserialize)]
+struct HttpAsked {
+    method: String,
+    template: String,
+    #[serde(default)]
+    operation: Option<String>,
+    #[serde(default)]
+    upgrade: Option<String>,
 }
 
 impl Asked {
@@ -200,18 +264,29 @@ impl Usage {
         for found in search.with_contents(contents) {
             // What is not understood is not counted, and so not proposed.
             if let Ok(entry) = Entry::deserialize(&found?.entry) {
-                usage.add(&entry);
+                usage.add(&entry, &window.learnable);
             }
         }
         Ok(usage)
     }
 
-    fn add(&mut self, entry: &Entry) {
+    /// Counts the decisions of a log that stands nowhere.
+    #[cfg(test)]
+    pub(super) fn of(entries: &[Value], learnable: &BTreeSet<Name>) -> Self {
+        let mut usage = Self::default();
+        for entry in entries {
+            usage.add(&Entry::deserialize(entry).unwrap(), learnable);
+        }
+        usage
+    }
+
+    fn add(&mut self, entry: &Entry, learnable: &BTreeSet<Name>) {
         self.decisions += 1;
+        if entry.asked_by.as_ref().is_some_and(|asker| asker.subject == "named") {
+            return;
+        }
         let passed = entry.verdict == "permit" || (entry.verdict == "ask" && entry.grant.is_some());
         let permitted = !entry.terms.observed.iter().any(|deciding| deciding.policy == NO_PERMIT);
-        let statement = entry.statement.as_deref();
-        let refused = entry.reason.as_ref().map(|reason| reason.policy.clone().unwrap_or_else(|| reason.why.clone()));
         let asked: Vec<_> = entry.operations.iter().map(|asked| asked.read(&entry.upstream)).collect();
         if asked.iter().any(Option::is_none) {
             self.cut += 1;
@@ -221,31 +296,69 @@ impl Usage {
                 self.masked.insert(resource.clone());
             }
         }
+        let asked: Vec<(Action, Resource)> = asked.into_iter().flatten().collect();
+        let sent = sent(entry, &asked);
+        let example = sent.as_ref().map(|sent| match sent {
+            Sent::Statement(statement) => statement.clone(),
+            Sent::Request(request) => request.line(),
+        });
         if !passed {
-            // An ask that is not answered yet, or was not granted, is no permission either.
-            let asks = || entry.by.as_ref().map(|by| format!("{} asks", by.policy));
-            let why = refused.or_else(asks).unwrap_or_default();
-            let denied = Denied { workload: entry.workload.clone(), upstream: entry.upstream.clone(), why };
-            self.denied.entry(denied).or_default().add(&entry.at, statement);
-            return;
+            return self.add_denied(entry, asked, example.as_deref(), learnable);
         }
-        if let Some(statement) = statement {
-            let (workload, upstream) = (entry.workload.clone(), entry.upstream.clone());
-            let shape = Shape { workload, upstream, statement: statement.to_owned() };
+        if let Some(sent) = sent {
+            let shape = Shape { workload: entry.workload.clone(), upstream: entry.upstream.clone(), sent };
             if let Some(known) = self.shapes.get_mut(&shape) {
                 *known = *known || permitted;
             } else if self.shapes.len() < MOST_SHAPES {
                 self.shapes.insert(shape, permitted);
             }
         }
-        for (action, resource) in asked.into_iter().flatten() {
-            let deed = Deed { workload: entry.workload.clone(), resource, action };
-            let deeds = if permitted { &mut self.permitted } else { &mut self.unpermitted };
-            let tally = deeds.entry(deed).or_default();
-            tally.add(&entry.at, statement);
+        let deeds = if permitted { &mut self.permitted } else { &mut self.unpermitted };
+        for (action, resource) in asked {
+            let tally = deeds.entry(Deed { workload: entry.workload.clone(), resource, action }).or_default();
+            tally.add(&entry.at, example.as_deref());
             for deciding in entry.terms.observed.iter().filter(|deciding| deciding.policy != NO_PERMIT) {
                 *tally.would_be.entry(deciding.policy.clone()).or_default() += 1;
             }
         }
+    }
+
+    fn add_denied(
+        &mut self,
+        entry: &Entry,
+        asked: Vec<(Action, Resource)>,
+        example: Option<&str>,
+        learnable: &BTreeSet<Name>,
+    ) {
+        let reason = entry.reason.as_ref();
+        if reason.is_some_and(|reason| reason.why == "no_permit") && learnable.contains(&entry.upstream) {
+            for (action, resource) in asked {
+                let deed = Deed { workload: entry.workload.clone(), resource, action };
+                self.wanted.entry(deed).or_default().add(&entry.at, example);
+            }
+        }
+        let refused = reason.map(|reason| reason.policy.clone().unwrap_or_else(|| reason.why.clone()));
+        // An ask that is not answered yet, or was not granted, is no permission either.
+        let asks = || entry.by.as_ref().map(|by| format!("{} asks", by.policy));
+        let why = refused.or_else(asks).unwrap_or_default();
+        let denied = Denied { workload: entry.workload.clone(), upstream: entry.upstream.clone(), why };
+        self.denied.entry(denied).or_default().add(&entry.at, example);
+    }
+}
+
+/// What an entry says was sent, if it was anything but a connection.
+fn sent(entry: &Entry, asked: &[(Action, Resource)]) -> Option<Sent> {
+    let http = entry.operations.iter().find_map(|asked| asked.facts.as_ref()?.http.as_ref());
+    match http {
+        Some(http) => Some(Sent::Request(Requested {
+            method: http.method.clone(),
+            template: http.template.clone(),
+            operation: http.operation.clone(),
+            upgrade: http.upgrade.clone(),
+            asked: asked.to_vec(),
+        })),
+        // A path alone says nothing without its method.
+        None if asked.iter().any(|(action, _)| action.is_http()) => None,
+        None => entry.statement.clone().map(Sent::Statement),
     }
 }

@@ -11,6 +11,7 @@ use kernel::verdict::Undecidable;
 use kernel::workload::Name;
 use wire::http::Violation;
 use wire::http::head::{Arrived, Head};
+use wire::http::json_path::JsonPath;
 use wire::http::understand::{Wanted, understand};
 
 use super::upstream::{HttpUpstream, InvalidHttpUpstream, Routes};
@@ -43,6 +44,8 @@ pub struct Understood {
     pub template: String,
     /// Method, host, path and query in their one form.
     pub text: String,
+    /// For operations that stand for a field of the answer: where it stands.
+    pub answers: Vec<(usize, JsonPath)>,
 }
 
 /// Why it is not known what a request asks for.
@@ -93,10 +96,16 @@ impl HttpRoutes {
         let reads = snapshot.http_reads(&upstream.name);
         // A body that a policy reads and that was not told is no empty one.
         let wanted = Wanted::of(&matched, &reads);
+        // As in the data path, where what needs a body whole reads no more of it than this.
+        let signed = upstream.credential.as_ref().is_some_and(|credential| credential.needs_body_digest());
+        if (wanted.any() || signed) && told.body.is_some_and(|body| body.len() > upstream.limits.body) {
+            return Err(undecidable(Violation::BodyTooLong.undecidable()));
+        }
         let classified = understand(&upstream.name, &head, &matched, &reads, &wanted, told.body)
             .map_err(|violation| undecidable(violation.undecidable()))?;
         Ok(Understood {
             upstream: upstream.name.clone(),
+            answers: classified.answers().map(|(place, path)| (place, path.clone())).collect(),
             operations: classified.operations,
             template: format!("{} {}", head.method, classified.template),
             text: format!("{} {}{}", head.method, head.authority, head.target()),

@@ -1,12 +1,14 @@
 //! `parapet policy suggest`: least-privilege permits, and tests, from what the audit log says was done. It reads the log's
 //! files, proves them first, and changes nothing but the folder that it is told to write.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kernel::policy::{Bundle, PolicyFile, Snapshot, SnapshotParts};
 use kernel::trust::Trust;
+use kernel::workload::Name;
 use serde_json::{Value, json};
 use store::log::VerifyError;
 
@@ -20,7 +22,7 @@ use crate::cli::serve::Layers;
 use crate::cli::{style, time};
 use crate::config::Configuration;
 use crate::suggest::usage::{Usage, Window};
-use crate::suggest::{Options, Reach, Rule, cedar, files, rules};
+use crate::suggest::{Ground, Options, Reach, Rule, cedar, files, rules};
 
 /// The file of the permits.
 const PERMITS: &str = "suggested.cedar";
@@ -64,6 +66,7 @@ impl Suggest {
             workload: self.workload.clone(),
             upstream: self.upstream.clone(),
             since: self.since.as_deref().map(time::since).transpose()?,
+            learnable: learnable(&configuration),
         };
         let unreadable = |error: store::log::SearchError| Failure::new(Exit::Failed, "PAR0301", error.to_string());
         let contents = crate::audit::contents(&configuration, &log).await;
@@ -97,7 +100,7 @@ impl Suggest {
                 Ok(Exit::Done)
             }
             Some(folder) => {
-                let mut all = files::all(&usage, &configuration);
+                let mut all = files::all(&usage, &configuration, &labels(&configuration)?);
                 all.push((PERMITS, text.clone()));
                 written(folder, &all)?;
                 let report = run_tests(std::slice::from_ref(folder), None)?;
@@ -147,7 +150,14 @@ fn prove(log: &Path) -> Result<(), Failure> {
     }
 }
 
-/// What knows the labels of columns: the configured upstreams, without a policy.
+/// The APIs, and the egress.
+fn learnable(configuration: &Configuration) -> BTreeSet<Name> {
+    let apis = configuration.apis.iter().map(|entry| &entry.upstream);
+    let egress = configuration.egress.iter().map(|egress| &egress.upstream);
+    apis.chain(egress).map(|upstream| upstream.name.clone()).collect()
+}
+
+/// What knows the labels of columns and fields: the configured upstreams, without a policy.
 fn labels(configuration: &Configuration) -> Result<Snapshot, Failure> {
     let parts = SnapshotParts {
         epoch: 1,
@@ -185,7 +195,7 @@ fn span(rules: &[Rule]) -> String {
 
 /// In a line for people.
 fn said(rules: &[Rule], usage: &Usage) -> String {
-    let permits = rules.iter().filter(|rule| rule.permitted).count();
+    let permits = rules.iter().filter(|rule| rule.ground == Ground::Permitted).count();
     let open = rules.len() - permits;
     let mut text = format!("{} from {}", count(permits, "permit"), decisions(usage));
     if open > 0 {
@@ -204,7 +214,7 @@ fn view(rules: &[Rule], usage: &Usage, cedar: &str) -> Value {
         let (reach, columns) = match &rule.reach {
             Reach::Below(_) => ("below", Vec::new()),
             Reach::Exactly(_) => ("exactly", Vec::new()),
-            Reach::Columns(_, columns) => ("columns", columns.iter().map(ToString::to_string).collect()),
+            Reach::Parts(_, parts) => ("columns", parts.iter().map(ToString::to_string).collect()),
         };
         let resource = rule.reach.resource();
         json!({
@@ -215,7 +225,8 @@ fn view(rules: &[Rule], usage: &Usage, cedar: &str) -> Value {
             "kind": resource.kind,
             "reach": reach,
             "columns": columns,
-            "permitted": rule.permitted,
+            "permitted": rule.ground == Ground::Permitted,
+            "denied": rule.ground == Ground::Denied,
             "count": rule.tally.count,
             "first": rule.tally.first,
             "last": rule.tally.last,
