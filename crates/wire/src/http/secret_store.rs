@@ -63,6 +63,8 @@ pub enum SecretPlace {
         mount: Part,
         /// The path within it.
         path: Part,
+        /// Can the answer hold the secret's value besides, so that the request is a reading of it, too?
+        reveals: bool,
     },
     /// In `X-Amz-Target` and a JSON body.
     AmzTarget,
@@ -116,10 +118,12 @@ impl SecretPlace {
         body: &[u8],
     ) -> Result<Vec<Secret>, Violation> {
         match self {
-            Self::Path { mount, path } => {
+            Self::Path { mount, path, reveals } => {
                 let (mount, path) = (mount.value(parameters), path.value(parameters));
                 let secret = mount.zip(path).map(|(mount, path)| Secret { mount, path, group: None });
-                Ok(vec![secret.ok_or(Violation::TargetForm)?])
+                let asked = secret.ok_or(Violation::TargetForm)?;
+                let read = reveals.then(|| Secret { group: Some(ActionGroup::Reveal), ..asked.clone() });
+                Ok([asked].into_iter().chain(read).collect())
             }
             Self::AmzTarget => amz::secrets(target.ok_or(Violation::Body)?, body),
         }
