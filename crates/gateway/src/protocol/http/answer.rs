@@ -186,7 +186,8 @@ impl Body for Answer {
                     passage.link = None;
                     return Poll::Ready(Some(Err(broken)));
                 }
-                if this.source_has_ended() {
+                // Nothing follows trailers, and nobody asks whether something does.
+                if frame.is_trailers() || this.source_has_ended() {
                     this.done();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -210,7 +211,7 @@ impl Body for Answer {
         match &self.source {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Source::Stream(body) => body.size_hint(),
-            Source::Masked(_) => SizeHint::default(),
+            Source::Masked(masking) => masking.size_hint(),
         }
     }
 }

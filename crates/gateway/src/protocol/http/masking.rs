@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use hyper::body::{Body as _, Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use kernel::ports::Detection;
 use wire::http::json_mask::{Form, JsonMasker, Masks};
@@ -114,6 +114,11 @@ impl Masking {
         self.state == State::Ended && self.out.is_empty()
     }
 
+    /// As long as the upstream says, unless values are replaced.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        if self.looks == Looks::Replaces { SizeHint::default() } else { self.body.size_hint() }
+    }
+
     pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         loop {
             if self.out.len() >= CHUNK || !self.out.is_empty() && self.input.is_empty() {
@@ -131,6 +136,10 @@ impl Masking {
                     (Ok(data), Looks::Replaces) => self.input = data,
                     (Ok(data), Looks::Only | Looks::NoMore) => {
                         self.look(&data);
+                        if self.body.is_end_stream() {
+                            // Who knows the length does not ask again.
+                            self.end();
+                        }
                         return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
                     // Trailers could carry what is masked, so they do not pass.
@@ -141,13 +150,16 @@ impl Masking {
                 },
                 Some(Err(error)) => return Poll::Ready(Some(Err(Broken::Upstream(error)))),
                 None if self.looks == Looks::Replaces => self.finish()?,
-                None => self.state = State::Ended,
+                None => self.end(),
             }
-            if self.state == State::Ended
-                && let Some(findings) = self.findings.take()
-            {
-                findings.tell(&self.masker);
-            }
+        }
+    }
+
+    /// All of it has come.
+    fn end(&mut self) {
+        self.state = State::Ended;
+        if let Some(findings) = self.findings.take() {
+            findings.tell(&self.masker);
         }
     }
 
@@ -185,7 +197,7 @@ impl Masking {
         self.decoder.finish(&mut self.plain).map_err(|_error| Broken::Unmaskable("coding"))?;
         let masked = self.masker.feed(&self.plain, &mut self.out).and_then(|()| self.masker.finish(&mut self.out));
         self.plain.clear();
-        self.state = State::Ended;
+        self.end();
         masked.map_err(|_error| Broken::Unmaskable("form"))
     }
 }
