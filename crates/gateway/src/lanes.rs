@@ -6,6 +6,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -20,6 +21,8 @@ pub struct Lanes {
 #[derive(Debug)]
 struct Lane {
     handle: Handle,
+    /// Has a clone for each session of the lane.
+    sessions: Arc<()>,
     /// Never sent on: the thread ends when this is dropped.
     _until: oneshot::Sender<()>,
 }
@@ -34,13 +37,20 @@ impl Lanes {
         Ok(Self { first: Lane::start(0, stack)?, others })
     }
 
-    /// Where the next session goes: the lane with the fewest tasks.
-    pub fn least_busy(&self) -> &Handle {
-        let tasks = |lane: &&Lane| lane.handle.metrics().num_alive_tasks();
-        let other = self.others.iter().min_by_key(tasks);
-        let lane = other.filter(|other| tasks(other) < tasks(&&self.first)).unwrap_or(&self.first);
-        &lane.handle
+    /// Where the next session goes: the lane with the fewest. It counts for as long as its seat is kept. Tasks do not say
+    /// how busy a lane is, because idle connections to upstreams are tasks too.
+    pub fn least_busy(&self) -> (&Handle, Seat) {
+        let sessions = |lane: &&Lane| Arc::strong_count(&lane.sessions);
+        let other = self.others.iter().min_by_key(sessions);
+        let lane = other.filter(|other| sessions(other) < sessions(&&self.first)).unwrap_or(&self.first);
+        (&lane.handle, Seat { _taken: Arc::clone(&lane.sessions) })
     }
+}
+
+/// A session's seat on its lane.
+#[derive(Debug)]
+pub struct Seat {
+    _taken: Arc<()>,
 }
 
 impl Lane {
@@ -52,7 +62,7 @@ impl Lane {
             // An error says that the sender was dropped, which is what is waited for.
             let _dropped = runtime.block_on(ended);
         })?;
-        Ok(Self { handle, _until: until })
+        Ok(Self { handle, sessions: Arc::default(), _until: until })
     }
 }
 

@@ -118,8 +118,9 @@ async fn accept_from<Source, Handler, Handling>(
                 };
                 // In a box: every future around it would hold a place for it, and one that takes it as an argument two.
                 let handling = Box::pin(handler(connection, peer));
-                host.tasks.spawn_on(host.lanes.least_busy(), name, async move {
-                    let _place = place;
+                let (lane, seat) = host.lanes.least_busy();
+                host.tasks.spawn_on(lane, name, async move {
+                    let (_place, _seat) = (place, seat);
                     handling.await;
                 });
             }

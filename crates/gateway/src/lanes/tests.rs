@@ -15,19 +15,27 @@ async fn sessions_spread_over_the_lanes_and_stay() {
     let (tell, mut told) = tokio::sync::mpsc::channel(16);
     for _ in 0..6 {
         let (tell, mut stopping) = (tell.clone(), tasks.stopping());
-        tasks.spawn_on(lanes.least_busy(), "session", async move {
+        let (lane, seat) = lanes.least_busy();
+        tasks.spawn_on(lane, "session", async move {
+            let _seat = seat;
             let began = std::thread::current().id();
             tell.send(began).await.unwrap();
             stopping.begun().await;
             assert_eq!(std::thread::current().id(), began);
         });
-        // The count of a lane's tasks is true once the task is there, which it is when it has spoken.
     }
     let mut threads = Vec::new();
     for _ in 0..6 {
         threads.push(told.recv().await.unwrap());
     }
     assert_eq!(threads.iter().collect::<HashSet<_>>().len(), 3);
+    // What a session leaves running on its lane is no session.
+    let (lane, seat) = lanes.least_busy();
+    for _ in 0..9 {
+        lane.spawn(std::future::pending::<()>());
+    }
+    drop(seat);
+    assert_eq!(lanes.least_busy().0.id(), lane.id());
     let drained = tasks.drain(Duration::from_secs(30)).await;
     assert_eq!((drained.ended, drained.cut.len()), (6, 0));
 }
@@ -45,8 +53,9 @@ fn a_lane_ends_with_its_owner() {
     let (began, begun) = std::sync::mpsc::channel();
     let tasks = Tasks::new();
     let witness = Told(tell);
-    tasks.spawn_on(lanes.least_busy(), "session", async move {
-        let _witness = witness;
+    let (lane, seat) = lanes.least_busy();
+    tasks.spawn_on(lane, "session", async move {
+        let (_witness, _seat) = (witness, seat);
         began.send(()).unwrap();
         std::future::pending::<()>().await;
     });
