@@ -66,7 +66,13 @@ async fn hung_up(signal: Option<&mut tokio::signal::unix::Signal>) {
 
 fn watch(house: &House, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
     let changed = Arc::clone(changed);
-    let mut watcher = notify::recommended_watcher(move |_event| changed.notify_one()).ok()?;
+    let tell = move |event: notify::Result<notify::Event>| {
+        // To look at the files is no change of them: who took it for one would look for ever.
+        if !event.is_ok_and(|event| event.kind.is_access()) {
+            changed.notify_one();
+        }
+    };
+    let mut watcher = notify::recommended_watcher(tell).ok()?;
     for folder in folders(house) {
         // What cannot be watched is still looked at every few seconds.
         if let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive) {
