@@ -203,50 +203,34 @@ async fn serve_http1<S>(caller: &Arc<Caller>, stream: Guarded<S>) -> &'static st
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut stopping = caller.gateway.tasks.stopping();
-    let (mut draining, mut late) = (false, false);
-    {
-        let service = service(caller);
+    let why = {
         let connection = http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(HEAD_BUFFER)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(stream), service(caller))
             .with_upgrades();
         let mut connection = pin!(connection);
-        loop {
-            tokio::select! {
-                biased;
-                ended = connection.as_mut() => {
-                    log(ended);
-                    break;
-                }
-                () = caller.line.pulse.late() => {
-                    late = true;
-                    break;
-                }
-                () = stopping.begun(), if !draining => {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
+        let turn = |context: &mut Context<'_>, draining| {
+            if draining {
+                connection.as_mut().graceful_shutdown();
             }
-        }
-    }
+            connection.as_mut().poll(context)
+        };
+        drive(caller, turn).await
+    };
     let tunnel = locked(&caller.tunnel).take();
     if let Some(tunnel) = tunnel {
         tunnel.await;
     }
-    ending(draining, late)
+    why
 }
 
 async fn serve_http2<S>(caller: &Arc<Caller>, stream: Guarded<S>) -> &'static str
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut stopping = caller.gateway.tasks.stopping();
-    let (mut draining, mut late) = (false, false);
     let streams = Streams::default();
     let mut running = FuturesUnordered::new();
-    let service = service(caller);
     let connection = http2::Builder::new(streams.clone())
         .max_concurrent_streams(STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -254,44 +238,38 @@ where
         .max_header_list_size(HEADER_LIST)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(OWN_RESETS)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service(caller));
     let mut connection = pin!(connection);
+    let turn = |context: &mut Context<'_>, draining| {
+        if draining {
+            connection.as_mut().graceful_shutdown();
+        }
+        let ended = connection.as_mut().poll(context);
+        run(&streams, &mut running, context);
+        ended
+    };
+    drive(caller, turn).await
+}
+
+/// Takes turns of hyper's until the connection ends, and tells it when the gateway stops. Why it ended.
+async fn drive(
+    caller: &Caller,
+    mut turn: impl FnMut(&mut Context<'_>, bool) -> Poll<hyper::Result<()>>,
+) -> &'static str {
+    let mut stopping = caller.gateway.tasks.stopping();
+    let mut draining = false;
     loop {
-        let turn = poll_fn(|context| {
-            let ended = connection.as_mut().poll(context);
-            run(&streams, &mut running, context);
-            ended
-        });
         tokio::select! {
             biased;
-            ended = turn => {
-                log(ended);
-                break;
+            ended = poll_fn(|context| turn(context, draining)) => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a client's connection ended");
+                }
+                return if draining { "drained" } else { "closed" };
             }
-            () = caller.line.pulse.late() => {
-                late = true;
-                break;
-            }
-            () = stopping.begun(), if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
+            () = caller.line.pulse.late() => return "deadline",
+            () = stopping.begun(), if !draining => draining = true,
         }
-    }
-    ending(draining, late)
-}
-
-const fn ending(draining: bool, late: bool) -> &'static str {
-    match (draining, late) {
-        (_, true) => "deadline",
-        (true, false) => "drained",
-        (false, false) => "closed",
-    }
-}
-
-fn log(ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a client's connection ended");
     }
 }
 
