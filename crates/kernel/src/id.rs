@@ -79,8 +79,11 @@ macro_rules! typed_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str($prefix)?;
-                encode(self.0).iter().try_for_each(|byte| fmt::Write::write_char(f, char::from(*byte)))
+                // In one piece, so that a text made of it is allocated once.
+                let mut text = [0; $prefix.len() + LENGTH];
+                let letters = $prefix.bytes().chain(encode(self.0));
+                text.iter_mut().zip(letters).for_each(|(place, letter)| *place = letter);
+                f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
             }
         }
 

@@ -249,11 +249,10 @@ impl Endpoints {
     /// HEAD is GET where it is not listed by itself. A slash at the end makes no difference, because it makes none to
     /// most servers. Where unlisted paths pass, another method of a listed path is an endpoint of that path's template, and a path that is
     /// listed but for its case is none: a server that does not tell cases apart would serve it.
-    pub fn find<S: AsRef<str>>(&self, method: &str, segments: &[S]) -> Option<Match<'_>> {
-        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+    pub fn find(&self, method: &str, segments: &[&str]) -> Option<Match<'_>> {
         let bare = match segments.split_last() {
             Some((&"", rest)) => rest,
-            _ => &segments,
+            _ => segments,
         };
         let wanted = |leaf: &[usize]| {
             let of = |method: &str| {

@@ -205,14 +205,15 @@ pub fn response_trailers(trailers: &mut HeaderMap, masked: bool) {
     }
 }
 
-/// What `Connection` names, in lower case. Names that are no tokens cannot match a header, and go with `Connection`.
+/// What `Connection` names, in lower case, but for `keep-alive`, which almost every one names, and which goes anyway. Names that
+/// are no tokens cannot match a header, and go with `Connection`.
 fn nominated(headers: &HeaderMap) -> Vec<String> {
     headers
         .get_all(header::CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .filter_map(|name| std::str::from_utf8(trim(name)).ok())
-        .filter(|name| !name.is_empty())
+        .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("keep-alive"))
         .map(str::to_ascii_lowercase)
         .collect()
 }
@@ -253,8 +254,10 @@ pub(super) fn for_upstream(headers: &mut HeaderMap) -> Result<(), Violation> {
             headers.remove(name.as_str());
         }
     }
-    headers.remove(header::HOST);
-    headers.remove(header::EXPECT);
+    // Those of almost every request go by themselves, so that the list of others is empty.
+    for name in [header::HOST, header::EXPECT, header::AUTHORIZATION, header::CONNECTION] {
+        headers.remove(name);
+    }
     let gone: Vec<HeaderName> = headers.keys().filter(|name| is_taken_out(name.as_str())).cloned().collect();
     for name in gone {
         headers.remove(name);
@@ -280,6 +283,7 @@ pub fn from_upstream(headers: &mut HeaderMap, rules: ResponseRules) {
     for name in nominated(headers) {
         headers.remove(name.as_str());
     }
+    headers.remove(header::CONNECTION);
     let ours = |name: &str| name.starts_with("parapet-") || name.starts_with("x-parapet-");
     let elsewhere = ["alt-svc", "x-accel-redirect", "x-sendfile", "x-accel-buffering", "x-middleware-rewrite"];
     let gone: Vec<HeaderName> = headers

@@ -44,7 +44,7 @@ pub(super) fn unseal(wire: Vec<u8>) -> Option<Parts> {
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.method = method;
     parts.uri = Uri::from(target);
-    parts.headers = HeaderMap::with_capacity(24);
+    parts.headers = HeaderMap::with_capacity(memchr::memchr_iter(b'\n', &wire).count());
     for (start, end) in lines {
         let line = wire.get(start..end)?;
         let colon = memchr::memchr(b':', line)?;
