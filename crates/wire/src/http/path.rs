@@ -82,6 +82,11 @@ impl CanonicalPath {
             .map(|(start, end)| self.decoded.get(start as usize..end as usize).unwrap_or_default())
     }
 
+    /// How many segments there are.
+    pub fn depth(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Does it lie at or below `prefix`, segment by segment? `/v1` holds `/v1/a` and not `/v10`.
     pub fn is_below(&self, prefix: &Self) -> bool {
         let mut own = self.segments();
