@@ -29,6 +29,7 @@ pub struct CanonicalPath {
     decoded: String,
     /// Where each segment ends in `decoded`.
     ends: Vec<u32>,
+    trailing_slash: bool,
 }
 
 impl std::fmt::Debug for CanonicalPath {
@@ -52,6 +53,7 @@ impl CanonicalPath {
             text: String::with_capacity(raw.len() + 8),
             decoded: String::with_capacity(raw.len()),
             ends: Vec::with_capacity(8),
+            trailing_slash: false,
         };
         let mut parts = segments.split('/').peekable();
         while let Some(part) = parts.next() {
@@ -62,6 +64,7 @@ impl CanonicalPath {
                 if parts.peek().is_some() {
                     return Err(Violation::PathEmpty);
                 }
+                path.trailing_slash = !path.ends.is_empty();
                 break;
             }
             path.segment(part)?;
@@ -85,6 +88,11 @@ impl CanonicalPath {
     /// How many segments there are.
     pub fn depth(&self) -> usize {
         self.ends.len()
+    }
+
+    /// Does a slash stand behind the last segment?
+    pub const fn has_trailing_slash(&self) -> bool {
+        self.trailing_slash
     }
 
     /// Does it lie at or below `prefix`, segment by segment? `/v1` holds `/v1/a` and not `/v10`.
