@@ -45,7 +45,7 @@ const SETTLING: Duration = Duration::from_millis(50);
 /// How often a request is judged anew because the policies have changed under it.
 const MOST_TURNS: usize = 4;
 
-/// Answers one request.
+/// Answers one request. What happens seldom is boxed on the way: the future of every exchange has room for all that is not.
 pub(super) async fn exchange(caller: &Arc<Caller>, mut request: Request<Incoming>, busy: Busy) -> Answered {
     let changes = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
     let wants_change = changes.is_some();
@@ -92,12 +92,12 @@ async fn ask(
     let arrived = Arrived { h2: caller.http2, sni: caller.sni.as_deref(), tls: caller.tls };
     let mut head = match Head::take(parts, arrived) {
         Ok(head) => head,
-        Err(violation) => return Err(malformed(caller, violation).await),
+        Err(violation) => return Err(Box::pin(malformed(caller, violation)).await),
     };
     let slot = match login::slot(caller, &head).await {
         Ok(slot) => slot,
         Err(refused) => {
-            settle(caller, body).await;
+            Box::pin(settle(caller, body)).await;
             return Err(refused);
         }
     };
@@ -107,7 +107,7 @@ async fn ask(
         no_mask_comes_back(&asked).await?;
         let receipt = match judge(&asked).await? {
             Judged::Passes(receipt) => receipt,
-            Judged::Waits => match hold::hold(&mut asked).await? {
+            Judged::Waits => match Box::pin(hold::hold(&mut asked)).await? {
                 Some(receipt) => receipt,
                 None => continue,
             },
@@ -120,7 +120,8 @@ async fn ask(
         };
         return send(asked, receipt, changes).await;
     }
-    Err(refuse_request(caller, &asked.slot, &asked.head, Undecidable::NoSnapshot, &asked.classified.template).await)
+    let (slot, head, template) = (&asked.slot, &asked.head, &asked.classified.template);
+    Err(Box::pin(refuse_request(caller, slot, head, Undecidable::NoSnapshot, template)).await)
 }
 
 /// Lets the body of a refused request come to its end, if that is soon: what is wrong with the end of an HTTP/2 stream is said
@@ -178,20 +179,20 @@ async fn understand<'c>(
 ) -> Result<Asked<'c>, Answered> {
     let upstream = Arc::clone(&slot.upstream);
     if head.upgrade.as_deref().is_some_and(|protocol| caller.http2 || !upstream.upgrades.allow(protocol)) {
-        return Err(violated(caller, &slot, &head, "", Violation::Upgrade).await);
+        return Err(Box::pin(violated(caller, &slot, &head, "", Violation::Upgrade)).await);
     }
     let segments: Vec<&str> = head.path.segments().collect();
     let Some(matched) = upstream.endpoints.find(head.method.as_str(), &segments) else {
         drop(segments);
-        return Err(refuse_request(caller, &slot, &head, Undecidable::UnknownEndpoint, "").await);
+        return Err(Box::pin(refuse_request(caller, &slot, &head, Undecidable::UnknownEndpoint, "")).await);
     };
     let reads = caller.gateway.parts.snapshots.current().http_reads(&upstream.name);
     let wanted = Wanted::of(&matched, &reads);
     let covers_body = upstream.credential.as_ref().is_some_and(|credential| credential.needs_body_digest());
     if (wanted.any() || covers_body)
-        && let Err(why) = read_body(&mut cargo, &slot, pulse).await
+        && let Err(why) = Box::pin(read_body(&mut cargo, &slot, pulse)).await
     {
-        return Err(unread(caller, &slot, &head, matched.endpoint.template.text(), why).await);
+        return Err(Box::pin(unread(caller, &slot, &head, matched.endpoint.template.text(), why)).await);
     }
     let whole = match &cargo {
         Body::Whole(whole, _) => Some(whole.as_ref()),
@@ -209,7 +210,8 @@ async fn understand<'c>(
                 classified
             }
             Err(violation) => {
-                return Err(violated(caller, &slot, &head, matched.endpoint.template.text(), violation).await);
+                let template = matched.endpoint.template.text();
+                return Err(Box::pin(violated(caller, &slot, &head, template, violation)).await);
             }
         },
     };
@@ -246,7 +248,7 @@ async fn no_mask_comes_back(asked: &Asked<'_>) -> Result<(), Answered> {
         return Ok(());
     }
     let (caller, slot, template) = (asked.caller, &asked.slot, &asked.classified.template);
-    Err(refuse_request(caller, slot, &asked.head, Undecidable::MaskedValue, template).await)
+    Err(Box::pin(refuse_request(caller, slot, &asked.head, Undecidable::MaskedValue, template)).await)
 }
 
 /// Does policy show the workload all of the fields that masks are sought in?
@@ -333,7 +335,7 @@ async fn judge(asked: &Asked<'_>) -> Result<Judged, Answered> {
             session.add_permit(permit);
             enter_permit(caller, session, asked).await.map(Judged::Passes)
         }
-        Some(Verdict::Deny(deny)) => Err(refuse::enter_denial(caller, session, accepts, deny).await),
+        Some(Verdict::Deny(deny)) => Err(Box::pin(refuse::enter_denial(caller, session, accepts, deny)).await),
         Some(Verdict::Ask(_)) => Ok(Judged::Waits),
         None => stale(caller, slot, session, accepts).map_or(Ok(Judged::Stale), Err),
     }
@@ -381,14 +383,15 @@ async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) ->
         (None, false) => Speaks::Any,
     };
     let mut brought_back = None;
+    let credential = slot.upstream.credential.as_ref();
     let (upload, digest) = match cargo {
         Body::Whole(whole, trailers) => {
-            let needs = slot.upstream.credential.as_ref().is_some_and(|credential| credential.needs_body_digest());
+            let needs = credential.is_some_and(|credential| credential.needs_body_digest());
             let digest = needs.then(|| hold::sha256(&whole));
             (Upload::Whole(Some(whole), trailers), digest)
         }
         Body::Coming(body) => {
-            let digest = body.is_end_stream().then(|| hold::sha256(b""));
+            let digest = (credential.is_some() && body.is_end_stream()).then(|| hold::sha256(b""));
             let limits = &slot.upstream.limits;
             let pace = Pace { pulse: Arc::clone(pulse), pause: limits.upload, answer: limits.answer };
             let pace = (!grpc).then_some(pace);
@@ -409,9 +412,10 @@ async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) ->
         _cut = slot.gone() => return Err(refuse::cut(caller, &slot, head.accepts)),
     };
     match forwarded {
-        Ok(forwarded) => answer(caller, &slot, &head, &classified, forwarded, changes).await,
+        Ok(forwarded) => answer(caller, &slot, &head, &classified, forwarded, changes),
         Err(ForwardError::Broken(_)) if brought_back.is_some_and(|found| found.load(Ordering::Acquire)) => {
-            Err(refuse_request(caller, &slot, &head, Undecidable::MaskedValue, &classified.template).await)
+            let template = &classified.template;
+            Err(Box::pin(refuse_request(caller, &slot, &head, Undecidable::MaskedValue, template)).await)
         }
         // It was the client that broke the exchange, by a body that cannot be read in one way.
         Err(ForwardError::Broken(_)) if caller.line.violation().is_some() => {
@@ -439,7 +443,7 @@ fn failed(caller: &Caller, slot: &Slot, head: &Head, decision: DecisionId, error
 }
 
 /// Makes the client's answer of the upstream's.
-async fn answer(
+fn answer(
     caller: &Arc<Caller>,
     slot: &Arc<Slot>,
     head: &Head,

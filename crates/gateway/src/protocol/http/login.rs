@@ -60,11 +60,11 @@ pub(super) async fn slot(caller: &Arc<Caller>, head: &Head) -> Result<Arc<Slot>,
     };
     let basic = match basic.transpose() {
         Ok(basic) => basic,
-        Err(unproved) => return Err(refuse(caller, head, unproved).await),
+        Err(unproved) => return Err(Box::pin(refuse(caller, head, unproved)).await),
     };
     let proof = match proof(caller, head, basic.as_ref().map(|basic| basic.as_str())).await {
         Ok(proof) => proof,
-        Err(unproved) => return Err(refuse(caller, head, unproved).await),
+        Err(unproved) => return Err(Box::pin(refuse(caller, head, unproved)).await),
     };
     by_proof(caller, head, proof).await
 }
@@ -72,14 +72,16 @@ pub(super) async fn slot(caller: &Arc<Caller>, head: &Head) -> Result<Arc<Slot>,
 async fn by_proof(caller: &Arc<Caller>, head: &Head, proof: Option<Proof<'_>>) -> Result<Arc<Slot>, Answered> {
     let served = caller.gateway.routes.find(head.authority.host(), &head.path);
     if let Some(slot) = served.and_then(|served| find(caller, served, proof.as_ref())) {
-        end_idle(caller).await;
+        if caller.slots().len() > 1 {
+            Box::pin(end_idle(caller)).await;
+        }
         return Ok(slot);
     }
     let _one_at_a_time = caller.logging_in.lock().await;
     if let Some(slot) = served.and_then(|served| find(caller, served, proof.as_ref())) {
         return Ok(slot);
     }
-    begin(caller, head, served, proof).await
+    Box::pin(begin(caller, head, served, proof)).await
 }
 
 /// A session that was opened on this connection by the same proof.
@@ -98,9 +100,6 @@ fn find(caller: &Caller, served: &Arc<Served>, proof: Option<&Proof<'_>>) -> Opt
 async fn end_idle(caller: &Caller) {
     let ended: Vec<Arc<Slot>> = {
         let mut slots = caller.slots();
-        if slots.len() < 2 {
-            return;
-        }
         let now = caller.gateway.parts.clock.now();
         // What still streams is used, however long ago it was asked for.
         slots.extract_if(.., |slot| slot.is_idle(now) && Arc::strong_count(slot) == 1).collect()
@@ -132,7 +131,7 @@ async fn proof<'h>(caller: &Caller, head: &'h Head, basic: Option<&'h str>) -> R
             let scheme = if caller.tls { "https" } else { "http" };
             let place = format!("{scheme}://{}{}", head.authority, head.path.as_str());
             let shown = Shown { proof, method: head.method.as_str(), place: &place, token: Some(token) };
-            let key = dpop.verify(shown).await.map_err(|error| Unproved {
+            let key = Box::pin(dpop.verify(shown)).await.map_err(|error| Unproved {
                 needs_nonce: error == DpopRefusal::Nonce,
                 ..Unproved::new(format!("DPoP proof: {error}"))
             })?;
