@@ -18,6 +18,7 @@ use kernel::id::DecisionId;
 use kernel::verdict::{Receipt, Terms};
 use kernel::workload::Name;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Handle;
 
 use super::HttpGateway;
 use super::sealed::unseal;
@@ -29,7 +30,7 @@ use crate::tasks::Tasks;
 use crate::upstream::credential::CredentialError;
 use crate::upstream::dial::{DialError, TlsFault};
 
-/// Idle connections that are kept of one workload to one upstream.
+/// Idle connections that are kept of one workload to one upstream, on one lane.
 const MOST_OF_ONE: usize = 16;
 /// Idle connections that are kept in all.
 const MOST_IN_ALL: usize = 1024;
@@ -81,8 +82,13 @@ impl Link {
     }
 }
 
-/// What one workload may share: its own connections to one upstream.
-type Key = (Name, Name);
+/// What one workload may share: its own connections to one upstream, and of them those that its own lane moves; each message
+/// on another's would wake that first.
+type Key = (Name, Name, tokio::runtime::Id);
+
+fn key(workload: &Name, upstream: &Name) -> Key {
+    (workload.clone(), upstream.clone(), Handle::current().id())
+}
 
 /// Connections whose session has ended.
 #[derive(Debug, Default)]
@@ -101,14 +107,14 @@ impl Pool {
         }
         let mut idle = self.locked();
         let room = MOST_IN_ALL.saturating_sub(idle.values().map(Vec::len).sum());
-        let known = idle.entry((workload.clone(), upstream.clone())).or_default();
+        let known = idle.entry(key(workload, upstream)).or_default();
         let room = room.min(MOST_OF_ONE.saturating_sub(known.len()));
         known.extend(links.into_iter().filter(|link| !link.is_closed()).take(room).map(|link| (link, 0)));
     }
 
     fn take(&self, workload: &Name, upstream: &Name) -> Option<Link> {
         let mut idle = self.locked();
-        let known = idle.get_mut(&(workload.clone(), upstream.clone()))?;
+        let known = idle.get_mut(&key(workload, upstream))?;
         std::iter::from_fn(|| known.pop()).map(|(link, _)| link).find(|link| !link.is_closed())
     }
 
@@ -169,7 +175,7 @@ pub(super) async fn forward(
     let mut parts = unseal(receipt.into_wire()).ok_or(ForwardError::Sealed)?;
     let upstream = &*slot.upstream;
     if let Some(credential) = &upstream.credential {
-        credential.apply(&mut parts, cargo.digest).await?;
+        Box::pin(credential.apply(&mut parts, cargo.digest)).await?;
     }
     if let Some(protocol) = cargo.upgrade {
         parts.headers.insert(hyper::header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -183,14 +189,22 @@ pub(super) async fn forward(
         pulse.expect(upstream.limits.answer);
     }
     loop {
-        let link = match slot.take_link(cargo.speaks) {
-            Some(link) => Some(link),
-            None => gateway.pool.take(slot.workload(), &upstream.name).filter(|link| fits(link, cargo.speaks)),
-        };
-        let kept = link.is_some();
-        let mut link = match link {
-            Some(link) => link,
-            None => open(gateway, slot, cargo.speaks).await?,
+        let (mut link, kept) = match slot.take_link(cargo.speaks) {
+            Some(link) => (link, true),
+            None => {
+                let known = gateway.pool.take(slot.workload(), &upstream.name);
+                let known = known.filter(|link| fits(link, cargo.speaks));
+                let kept = known.is_some();
+                let link = match known {
+                    Some(link) => link,
+                    None => Box::pin(open(gateway, slot, cargo.speaks)).await?,
+                };
+                if let Link::Http2(sender) = &link {
+                    // What comes next need not wait for this answer.
+                    slot.give_link(Link::Http2(sender.clone()));
+                }
+                (link, kept)
+            }
         };
         if !link.is_ready().await {
             if kept {
