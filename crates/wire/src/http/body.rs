@@ -185,11 +185,6 @@ pub fn read(content_type: Option<&str>, body: &[u8], fields: &[BodyField]) -> Re
     }
 }
 
-/// Whether a body of that type can be read for facts at all, so that one that cannot is refused before it is kept.
-pub fn is_readable(content_type: &str) -> bool {
-    body_kind(content_type).is_some()
-}
-
 fn body_kind(content_type: &str) -> Option<BodyKind> {
     let (essence, parameters) = media_type(content_type)?;
     match essence.as_str() {
@@ -262,11 +257,6 @@ pub(super) fn media_type(text: &str) -> Option<(String, Vec<(String, String)>)> 
         parameters.push((name, value.to_owned()));
     }
     Some((essence, parameters))
-}
-
-/// Lower case as the most lenient readers fold it: `ſ` is an s and the Kelvin sign a k to some of them.
-fn fold(name: &str) -> String {
-    name.chars().flat_map(char::to_lowercase).map(|letter| if letter == 'ſ' { 's' } else { letter }).collect()
 }
 
 #[cfg(test)]

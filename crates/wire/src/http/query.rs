@@ -7,7 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kernel::policy::NamesRead;
+
 use crate::http::letters::{escape, is_segment, is_unreserved, unescape};
+use crate::http::names::{is_override, mangled};
 use crate::http::violation::Violation;
 
 /// The longest query, in bytes, as it comes.
@@ -15,10 +18,6 @@ pub const QUERY_CAP: usize = 12 << 10;
 
 /// The most parameters.
 pub const PARAMETER_CAP: usize = 512;
-
-/// Parameters with which frameworks let a request say that it has another method than it has.
-const OVERRIDES: &[&str] =
-    &["_method", "_httpmethod", "x_http_method_override", "x_http_method", "http_method_override"];
 
 /// The query of a request.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -56,7 +55,7 @@ impl Query {
             // Python before 3.10, Ruby and others take `;` for `&`.
             for piece in part.split(';') {
                 let (name, _) = halves(piece);
-                if name.contains(['_', '-', '%']) && is_override(&decode(name)?.0) {
+                if name.contains(['_', '-', '.', '+', '%']) && is_override(&decode(name)?.0) {
                     return Err(Violation::Override);
                 }
             }
@@ -72,14 +71,26 @@ impl Query {
         self.text.as_deref()
     }
 
-    /// The parameters as facts, for rules that read them.
+    /// The parameters as facts, for rules that read those of these names.
     ///
     /// # Errors
     /// [`Violation::RepeatedParameter`] if a name stands twice for any common framework, and
     /// [`Violation::AmbiguousParameters`] if the upstream may see other names or values than we do.
-    pub fn facts(&self) -> Result<BTreeMap<Arc<str>, Arc<str>>, Violation> {
+    pub fn facts(&self, reads: &NamesRead) -> Result<BTreeMap<Arc<str>, Arc<str>>, Violation> {
         let pairs = self.pairs()?;
-        if repeats(pairs.iter().map(|(name, _)| folded(name)).collect()) {
+        let names: Vec<String> = pairs.iter().map(|(name, _)| mangled(name)).collect();
+        // What is not a name that a rule reads must not be taken for one: `Limit` and `limit[]` are `limit` to some.
+        if let NamesRead::Named(read) = reads {
+            let read: Vec<(&str, String)> = read.iter().map(|name| (&**name, mangled(name))).collect();
+            let taken = |(name, _): &(String, String), mangled: &String| {
+                let is = |known: &str| mangled == known || base(mangled) == known || mangled == base(known);
+                read.iter().any(|(own, known)| name != own && is(known))
+            };
+            if pairs.iter().zip(&names).any(|(pair, mangled)| taken(pair, mangled)) {
+                return Err(Violation::AmbiguousParameters);
+            }
+        }
+        if repeats(names) {
             return Err(Violation::RepeatedParameter);
         }
         Ok(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
@@ -119,18 +130,9 @@ fn repeats(mut names: Vec<String>) -> bool {
         || names.iter().any(|name| name.split_once('[').is_some_and(|(base, _)| whole(base)))
 }
 
-/// A parameter such as `_method`, under any of the names that frameworks know. For forms and parts of multipart bodies too.
-pub fn is_override(name: &str) -> bool {
-    // The longest of them; most names need no copy.
-    name.len() <= 24 && name.as_bytes().iter().any(|byte| matches!(byte, b'_' | b'-')) && {
-        let name = name.to_ascii_lowercase().replace('-', "_");
-        OVERRIDES.contains(&name.as_str())
-    }
-}
-
-/// A name as the most forgiving framework reads it.
-fn folded(name: &str) -> String {
-    name.to_ascii_lowercase().replace(['.', ' '], "_")
+/// The name of the list or the object that a parameter belongs to, or its own.
+fn base(name: &str) -> &str {
+    name.split('[').next().unwrap_or_default()
 }
 
 /// Takes the escapes out, once. The second part is false where decoders differ: not UTF-8, a control character.

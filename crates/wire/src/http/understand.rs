@@ -1,15 +1,16 @@
 //! From a request's head, and its body where it is needed, to what it asks for: the one step that the gateway, the decision
 //! point, dry runs and policy tests share, so that they cannot disagree.
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use kernel::policy::HttpReads;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use kernel::policy::{HttpReads, NamesRead};
 use kernel::workload::Name;
 
-use super::body::{self, BodyFacts, BodyField};
+use super::body::{self, BodyFacts, BodyField, Expect};
 use super::classify::{Classified, Request, Unclassified, classify};
 use super::endpoint::Match;
 use super::graphql::{self, Selection};
 use super::head::Head;
+use super::overrides::Overrides;
 use super::secret_store::{Secret, SecretPlace};
 use super::violation::Violation;
 
@@ -25,7 +26,14 @@ impl Wanted {
     /// What policies that read `reads` want of a request to an endpoint.
     pub fn of(matched: &Match<'_>, reads: &HttpReads) -> Self {
         let endpoint = matched.endpoint;
-        let fields = endpoint.body.iter().filter(|field| reads.reads_field(&field.name)).cloned();
+        let fields = endpoint.body.iter().filter(|field| reads.reads_field(&field.name)).map(|field| {
+            let mut field = field.clone();
+            // What only counts as a number has to be one: a text such as `5000 EUR` is 5000 to some upstreams.
+            if field.expect == Expect::Any && !reads.body.reads(&field.name) {
+                field.expect = Expect::Decimal(0);
+            }
+            field
+        });
         Self {
             fields: fields.collect(),
             document: endpoint.graphql,
@@ -46,7 +54,17 @@ pub fn are_alike(matched: &Match<'_>, reads: &HttpReads, wanted: &Wanted) -> boo
     !of_target && !wanted.any() && !matched.endpoint.graphql && matched.endpoint.secret.is_none()
 }
 
-/// What a request asks for. `body` is the whole body; without it nothing of it may be wanted.
+/// What looks for a field in the body that would override the method; none where no upstream would obey one.
+///
+/// # Errors
+/// As [`Overrides::of`].
+pub fn overrides(head: &Head) -> Result<Option<Overrides>, Violation> {
+    let coded = head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+    Overrides::of(&head.method, head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes), coded)
+}
+
+/// What a request asks for. `body` is the whole body; without it nothing of it may be wanted, and whether it overrides the method
+/// is for the caller to find out by [`overrides`] as it passes.
 ///
 /// # Errors
 /// A [`Violation`] where it cannot be said in one way what the request does. It is denied then.
@@ -60,7 +78,12 @@ pub fn understand(
 ) -> Result<Classified, Violation> {
     let content_type = head.headers.get(CONTENT_TYPE).map(|kind| kind.to_str().map_err(|_odd| Violation::BodyType));
     let content_type = content_type.transpose()?;
-    let query = if reads.query.any() { head.query.facts()? } else { Default::default() };
+    let query = if reads.query.any() { head.query.facts(&reads.query)? } else { Default::default() };
+    if let Some(whole) = body
+        && let Some(mut overrides) = overrides(head)?
+    {
+        overrides.feed(whole)?;
+    }
     let read = match body {
         // A GraphQL query may stand in the URL.
         None if wanted.any() && !(wanted.document && wanted.fields.is_empty() && is_get(head)) => {
@@ -103,7 +126,7 @@ fn is_get(head: &Head) -> bool {
 /// What a GraphQL request selects: from the URL by GET, from the body otherwise. Some servers look into the URL first, so a document
 /// in both places is refused.
 fn select(head: &Head, content_type: Option<&str>, body: &[u8]) -> Result<Selection, Violation> {
-    let parameters = head.query.facts()?;
+    let parameters = head.query.facts(&NamesRead::All)?;
     if is_get(head) {
         if !body.is_empty() {
             return Err(Violation::Body);

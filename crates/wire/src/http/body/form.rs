@@ -3,16 +3,16 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::super::query::is_override;
+use super::super::letters::unescape;
+use super::super::names::{Lenient, is_override};
 use super::value::{self, Scalar};
-use super::{BodyError, BodyFacts, BodyField, fold};
+use super::{BodyError, BodyFacts, BodyField};
 
 pub(super) fn read(body: &[u8], fields: &[BodyField]) -> Result<BodyFacts, BodyError> {
-    let mut facts = BodyFacts::default();
-    let mut known = HashSet::new();
+    let mut form = Form::of(fields);
     let mut at = 0;
     if body.is_empty() {
-        return Ok(facts);
+        return Ok(form.facts);
     }
     // Many handlers read JSON whatever the type says.
     let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
@@ -27,53 +27,58 @@ pub(super) fn read(body: &[u8], fields: &[BodyField]) -> Result<BodyFacts, BodyE
         let mut halves = pair.splitn(2, |byte| *byte == b'=');
         let name = decode(halves.next().unwrap_or_default()).ok_or(BodyError::Malformed(at))?;
         let text = decode(halves.next().unwrap_or_default()).ok_or(BodyError::Malformed(at))?;
-        note(&name, Some(&text), at, fields, &mut known, &mut facts)?;
+        form.note(&name, Some(&text), at)?;
         at += pair.len() + 1;
     }
-    Ok(facts)
+    Ok(form.facts)
 }
 
-/// Adds what one named text says; a value that is no text has none.
-pub(super) fn note(
-    name: &str,
-    text: Option<&str>,
-    at: usize,
-    fields: &[BodyField],
-    known: &mut HashSet<String>,
-    facts: &mut BodyFacts,
-) -> Result<(), BodyError> {
-    if is_override(name) {
-        return Err(BodyError::Override);
+/// A form whose named texts are read one by one.
+pub(super) struct Form<'f> {
+    fields: Vec<(&'f BodyField, String, Lenient)>,
+    known: HashSet<String>,
+    pub(super) facts: BodyFacts,
+}
+
+impl<'f> Form<'f> {
+    pub(super) fn of(fields: &'f [BodyField]) -> Self {
+        let named = fields.iter().filter_map(|field| {
+            let name = own_name(field)?;
+            let lenient = Lenient::of(&name);
+            Some((field, name, lenient))
+        });
+        Self { fields: named.collect(), known: HashSet::new(), facts: BodyFacts::default() }
     }
-    // `list[]` stands once for each element, unless it is one of ours.
-    if !known.insert(name.to_owned()) && !name.ends_with("[]") {
-        return Err(BodyError::Twice(at));
-    }
-    for field in fields {
-        let Some(names) = field.path.single() else { continue };
-        let mut own = String::new();
-        for (place, part) in names.iter().enumerate() {
-            own.push_str(&if place == 0 { part.to_string() } else { format!("[{part}]") });
+
+    /// Adds what one named text says; a value that is no text has none.
+    pub(super) fn note(&mut self, name: &str, text: Option<&str>, at: usize) -> Result<(), BodyError> {
+        if is_override(name) {
+            return Err(BodyError::Override);
         }
-        if name == own {
-            let scalar = text.map_or(Scalar::Structure, Scalar::Untyped);
-            value::note(field, scalar, facts)?;
-        } else if shadows(name, &own) {
+        // `list[]` stands once for each element, unless it is one of ours.
+        if !self.known.insert(name.to_owned()) && !name.ends_with("[]") {
             return Err(BodyError::Twice(at));
         }
+        if self.fields.is_empty() {
+            return Ok(());
+        }
+        let lenient = Lenient::of(name);
+        for (field, own, known) in &self.fields {
+            if name == own {
+                value::note(field, text.map_or(Scalar::Structure, Scalar::Untyped), &mut self.facts)?;
+            } else if lenient.may_be(known) {
+                return Err(BodyError::Twice(at));
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
-/// Whether some reader takes a name for another, or for something that holds or replaces it: in another case, with dots for
-/// brackets, as a list, as the whole of which the other is a part.
-fn shadows(name: &str, own: &str) -> bool {
-    let plain = |text: &str| -> Vec<String> {
-        let text = fold(text);
-        text.split(['[', ']', '.', ' ', '\0']).filter(|part| !part.is_empty()).map(str::to_owned).collect()
-    };
-    let (name, own) = (plain(name), plain(own));
-    name.starts_with(&own) || own.starts_with(&name)
+/// `card[number]`
+fn own_name(field: &BodyField) -> Option<String> {
+    let names = field.path.single()?;
+    let (first, rest) = names.split_first()?;
+    Some(rest.iter().fold(first.to_string(), |name, part| format!("{name}[{part}]")))
 }
 
 /// `+` is a blank, `%xx` a byte; `None` if that is no UTF-8, or no escape.
@@ -82,16 +87,10 @@ fn decode(text: &[u8]) -> Option<Cow<'_, str>> {
         return std::str::from_utf8(text).ok().map(Cow::Borrowed);
     }
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.iter();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || char::from(*rest.next()?).to_digit(16);
-                u8::try_from(digit()? << 4 | digit()?).ok()?
-            }
-            byte => *byte,
-        });
+    let mut rest = text;
+    while let Some((byte, left)) = unescape(rest).ok()? {
+        bytes.push(if rest.first() == Some(&b'+') { b' ' } else { byte });
+        rest = left;
     }
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }

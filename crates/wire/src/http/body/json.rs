@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::json_text::{self, Number};
+use super::super::names::same_but_for_case;
 use super::value::{self, Scalar};
-use super::{BodyError, BodyFacts, BodyField, DEEPEST_BODY, fold};
+use super::{BodyError, BodyFacts, BodyField, DEEPEST_BODY};
 
 /// A field, and how much of its path led here.
 type Sought<'f> = (&'f BodyField, &'f [&'f Arc<str>]);
@@ -193,7 +194,7 @@ impl<'b> Document<'b> {
                 let Some((name, rest)) = names.split_first() else { continue };
                 if name.as_ref() == key {
                     below.push((field, rest));
-                } else if fold(name) == fold(&key) {
+                } else if same_but_for_case(name, &key) {
                     // Go's and .NET's readers would take it for the field.
                     return Err(BodyError::Twice(place));
                 }

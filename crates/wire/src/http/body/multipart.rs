@@ -1,11 +1,10 @@
 //! `multipart/form-data`, RFC 7578, in the one form that clients write: CRLF, a disposition with quoted names, no preamble,
 //! no transfer encodings. Anything else is refused.
 
-use std::collections::HashSet;
-
 use memchr::memmem;
 
-use super::{BodyError, BodyFacts, BodyField, form, media_type};
+use super::form::Form;
+use super::{BodyError, BodyFacts, BodyField, media_type};
 
 /// The longest head of a part, in bytes.
 const LONGEST_HEAD: usize = 8192;
@@ -13,8 +12,7 @@ const LONGEST_HEAD: usize = 8192;
 pub(super) fn read(body: &[u8], boundary: &str, fields: &[BodyField]) -> Result<BodyFacts, BodyError> {
     let delimiter = format!("\r\n--{boundary}");
     let finder = memmem::Finder::new(&delimiter);
-    let mut facts = BodyFacts::default();
-    let mut known = HashSet::new();
+    let mut form = Form::of(fields);
     // The first delimiter has no line end before it.
     let mut at = delimiter.len() - 2;
     let malformed = BodyError::Malformed;
@@ -24,14 +22,14 @@ pub(super) fn read(body: &[u8], boundary: &str, fields: &[BodyField]) -> Result<
     loop {
         let rest = body.get(at..).ok_or(malformed(at))?;
         if matches!(rest, b"--" | b"--\r\n") {
-            return Ok(facts);
+            return Ok(form.facts);
         }
         let part = rest.strip_prefix(b"\r\n").ok_or(malformed(at))?;
         let begin = at + 2;
         let length = finder.find(part).ok_or(malformed(begin))?;
         let part = part.get(..length).ok_or(malformed(begin))?;
         let (name, text) = read_part(part).ok_or(malformed(begin))?;
-        form::note(&name, text, begin, fields, &mut known, &mut facts)?;
+        form.note(&name, text, begin)?;
         at = begin + length + delimiter.len();
     }
 }

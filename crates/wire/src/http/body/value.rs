@@ -55,10 +55,20 @@ pub(super) fn note(field: &BodyField, value: Scalar<'_>, facts: &mut BodyFacts) 
     Ok(())
 }
 
-/// Whether some reader takes a text for a number: with blanks around it, a sign, hexadecimal digits, separators.
+/// Whether some reader takes a text for a number: with blanks around it, a sign, hexadecimal digits, separators, the digits of
+/// any script (Java and Python read them all).
 fn looks_numeric(text: &str) -> bool {
-    let bare: String =
-        text.chars().filter(|letter| !matches!(letter, '_' | ',' | '\'') && !letter.is_whitespace()).collect();
+    let bare: String = text
+        .chars()
+        .filter(|letter| !matches!(letter, '_' | ',' | '\'') && !letter.is_whitespace())
+        .map(|letter| match letter {
+            '\u{2212}' | '\u{ff0d}' => '-',
+            '\u{ff0b}' => '+',
+            '\u{ff0e}' | '\u{66b}' => '.',
+            letter if !letter.is_ascii() && letter.is_numeric() => '0',
+            letter => letter,
+        })
+        .collect();
     let unsigned = bare.trim_start_matches(['+', '-']);
     let based = ["0x", "0X", "0o", "0O", "0b", "0B"].iter().any(|base| unsigned.starts_with(base));
     based

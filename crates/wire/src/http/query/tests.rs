@@ -9,7 +9,7 @@ fn sent(raw: &str) -> Result<String, Violation> {
 }
 
 fn facts(raw: &str) -> Result<Vec<(String, String)>, Violation> {
-    let facts = Query::read(Some(raw))?.facts()?;
+    let facts = Query::read(Some(raw))?.facts(&NamesRead::All)?;
     Ok(facts.into_iter().map(|(name, value)| (name.to_string(), value.to_string())).collect())
 }
 
@@ -65,6 +65,13 @@ fn ht06_parameters_that_override_the_method_are_refused() {
         "a;_method=DELETE;b",
         "X-HTTP-Method-Override=DELETE",
         "x_http_method_override=PUT",
+        // As PHP registers names.
+        ".method=DELETE",
+        "+_method=DELETE",
+        "%20_method=DELETE",
+        "%2emethod=DELETE",
+        "_method%00=DELETE",
+        "_method%00aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=DELETE",
         "_HttpMethod=PUT",
     ] {
         assert_eq!(sent(raw), Err(Violation::Override), "{raw}");
@@ -97,6 +104,27 @@ fn ht08_duplicates_are_refused_where_a_rule_reads() {
     }
 }
 
+#[test]
+fn ht08_a_name_that_may_be_taken_for_one_that_is_read_is_refused() {
+    let read = |raw: &str, names: &[&str]| {
+        let reads = NamesRead::Named(names.iter().map(|name| Arc::from(*name)).collect());
+        Query::read(Some(raw)).unwrap().facts(&reads).map(|facts| facts.len())
+    };
+    for raw in ["Limit=9", "limit[]=9", "limit[0]=9", "+limit=9", "LIMIT[a]=9", "%6cim%69t%00x=9"] {
+        assert_eq!(read(raw, &["limit"]), Err(Violation::AmbiguousParameters), "{raw}");
+    }
+    for (raw, own) in
+        [("a.b=1", "a_b"), ("a_b=1", "a.b"), ("filter=1", "filter[status]"), ("Filter[Status]=1", "filter[status]")]
+    {
+        assert_eq!(read(raw, &[own]), Err(Violation::AmbiguousParameters), "{raw}");
+    }
+    for (raw, own) in
+        [("limit=9&x=1", "limit"), ("limits=9", "limit"), ("filter[a]=1&filter[status]=2", "filter[status]")]
+    {
+        assert!(read(raw, &[own]).is_ok(), "{raw}");
+    }
+}
+
 /// The pairs that a lenient reader finds.
 fn pairs(text: &str) -> Vec<(String, String)> {
     parts(text).map(|part| (decode(halves(part).0).unwrap().0, decode(halves(part).1).unwrap().0)).collect()
@@ -109,13 +137,13 @@ proptest! {
             let form = query.as_str().unwrap().to_owned();
             let again = Query::read(Some(&form)).unwrap();
             prop_assert_eq!(pairs(&form), pairs(&raw));
-            prop_assert_eq!(again.facts(), query.facts());
+            prop_assert_eq!(again.facts(&NamesRead::All), query.facts(&NamesRead::All));
             prop_assert_eq!(again.as_str(), Some(form.as_str()));
         }
     }
 
     #[test]
     fn no_text_panics(raw in "\\PC{0,60}") {
-        let _read = Query::read(Some(&raw)).map(|query| query.facts());
+        let _read = Query::read(Some(&raw)).map(|query| query.facts(&NamesRead::All));
     }
 }

@@ -1,7 +1,7 @@
 //! From heads and bodies to operations: named fields, GraphQL in body and URL, secret stores; and where that stops.
 
 use ::http::{Request, Version};
-use kernel::policy::HttpReads;
+use kernel::policy::{HttpReads, NamesRead};
 use kernel::workload::Name;
 
 use super::{Wanted, understand};
@@ -9,6 +9,7 @@ use crate::http::body::BodyField;
 use crate::http::endpoint::{Endpoint, Endpoints, Template, Unlisted};
 use crate::http::head::{Arrived, Head};
 use crate::http::secret_store::Profile;
+use crate::http::violation::Violation;
 
 fn endpoints(upstream: &Name) -> Endpoints {
     let endpoint = |method: &str, path: &str| Endpoint::new(method, Template::parse(path).unwrap());
@@ -58,7 +59,9 @@ fn requests_are_understood() {
     let query = "graphql:query api/graphql, graphql:query api/graphql Query.a";
     let amz = |call: &'static str| ("x-amz-target", call);
     type Case<'c> = (&'c str, &'c str, &'c [(&'c str, &'c str)], Option<&'c str>, &'c str);
-    let cases: [Case<'_>; 25] = [
+    let cases: [Case<'_>; 27] = [
+        ("POST", "/graphql", &[json], Some(r#"{"_method":"DELETE","query":"{a}"}"#), "Override"),
+        ("POST", "/refunds", &[], Some("_method=DELETE"), "Override"),
         ("POST", "/refunds", &[json], Some(r#"{"amount":5}"#), "http:POST api/refunds, amount=5"),
         ("POST", "/refunds", &[json], Some(r#"{"amount":5,"amount":6}"#), "RepeatedMember"),
         ("POST", "/refunds", &[json], Some(r#"{"amount":5.5}"#), "Body"),
@@ -107,5 +110,36 @@ fn requests_are_understood() {
     ];
     for (method, target, fields, body, expect) in cases {
         assert_eq!(told(method, target, fields, body), expect, "{method} {target} {fields:?} {body:?}");
+    }
+}
+
+/// A text that begins with a number is that number to some upstreams.
+#[test]
+fn what_only_counts_as_a_number_has_to_be_one() {
+    let upstream: Name = "api".parse().unwrap();
+    let endpoints = endpoints(&upstream);
+    let matched = endpoints.find("POST", &["refunds"]).unwrap();
+    let parts = Request::builder()
+        .method("POST")
+        .uri("/refunds")
+        .header("host", "a")
+        .header("content-type", "application/json");
+    let head = Head::take(parts.body(()).unwrap().into_parts().0, Arrived::default()).unwrap();
+    let named = || NamesRead::Named(["amount".into()].into());
+    let amount = HttpReads { amounts: named(), ..HttpReads::default() };
+    let both = HttpReads { body: named(), ..amount.clone() };
+    for (reads, value, expect) in [
+        (&amount, "\"5000 EUR\"", Err(Violation::Body)),
+        (&amount, "true", Err(Violation::Body)),
+        (&amount, "\"5000\"", Ok(Some(5000))),
+        (&amount, "5000", Ok(Some(5000))),
+        (&amount, "null", Ok(None)),
+        (&both, "\"5000 EUR\"", Ok(None)),
+    ] {
+        let wanted = Wanted::of(&matched, reads);
+        let body = format!("{{\"amount\":{value}}}");
+        let found = understand(&upstream, &head, &matched, reads, &wanted, Some(body.as_bytes()));
+        let number = found.map(|found| found.operations[0].facts.http.as_ref().unwrap().numbers.get("amount").copied());
+        assert_eq!(number, expect, "{value}");
     }
 }
