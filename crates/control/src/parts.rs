@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 use store::approvals::Desk;
 use store::classes::ClassDecisions;
+use store::kept::KeptStore;
 use store::log::DiskLog;
 use store::risk::Risks;
 use store::signals::Signals;
@@ -277,6 +278,8 @@ pub struct ControlParts {
     pub log: Arc<DiskLog>,
     /// The approval desk.
     pub desk: Arc<Desk>,
+    /// Requests that the gateway carries out itself once they are approved.
+    pub kept: Arc<KeptStore>,
     /// The standing of workloads.
     pub workloads: Arc<Workloads>,
     /// The native tokens.

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use store::approvals::{Desk, DeskOptions};
 use store::classes::ClassDecisions;
 use store::database::Database;
-use store::log::{DiskLog, LogOptions, verify};
+use store::kept::KeptStore;
+use store::log::{DiskLog, LogOptions, MasterKey, verify};
 use store::memory::StoppedClock;
 use store::risk::Risks;
 use store::signals::Signals;
@@ -168,6 +169,12 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
     let given = Arc::new(given);
     let risks = Risks::open(database.clone(), Arc::<DiskLog>::clone(&log), as_clock.clone()).await.unwrap();
     let risks = Arc::new(risks);
+    let kept = KeptStore::new(
+        database.clone(),
+        Arc::<DiskLog>::clone(&log),
+        Arc::<StoppedClock>::clone(&clock),
+        MasterKey::from_text(&"07".repeat(32)).unwrap(),
+    );
     let signals = Signals::new(database, Arc::<DiskLog>::clone(&log), as_clock, Arc::clone(&risks), Arc::clone(&given));
     let snapshot = Snapshot::build(SnapshotParts {
         epoch: 7,
@@ -203,6 +210,7 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
         probe: fakes,
         log,
         desk: Arc::new(desk),
+        kept: Arc::new(kept),
         workloads: Arc::new(workloads),
         tokens: given,
         tasks: TaskParts {

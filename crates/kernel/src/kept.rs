@@ -5,7 +5,7 @@
 //! what is found in that state after a restart becomes [`KeptState::Unknown`], and is never sent again. The port is
 //! `ports::KeptRequests`; how a request is written down is the protocol's business.
 
-use crate::id::{ApprovalId, DecisionId, SessionId};
+use crate::id::{ApprovalId, DecisionId, SessionId, TaskId};
 use crate::time::Timestamp;
 use crate::workload::Name;
 
@@ -110,6 +110,8 @@ pub struct NewKept<'a> {
     pub upstream: &'a Name,
     /// The session that asked.
     pub session: SessionId,
+    /// The task for which it was asked.
+    pub task: Option<TaskId>,
     /// The request and the proof, as the protocol writes them. They stand nowhere in clear.
     pub request: &'a [u8],
     /// The most requests of this upstream that are kept at a time, with those whose answers are.
@@ -125,6 +127,8 @@ pub struct KeptRequest {
     pub workload: Name,
     /// Whom it is for.
     pub upstream: Name,
+    /// The task for which it was asked.
+    pub task: Option<TaskId>,
     /// Where it stands.
     pub state: KeptState,
     /// The decision under which it was sent or denied.

@@ -89,7 +89,7 @@ pub enum KeepError {
 /// Keeps requests until people have answered, and what became of them. What they hold stands nowhere in clear; every step has
 /// its entry in the audit log before it counts.
 pub trait KeptRequests: Send + Sync {
-    /// Keeps a request, durably. One that waits for this approval already stays as it is.
+    /// Keeps a request, durably. In the place of one that waits for this approval already, which is the same but for its proof.
     fn keep<'a>(&'a self, request: NewKept<'a>) -> PortFuture<'a, Result<(), KeepError>>;
 
     /// The request that waits, or waited, for this approval.

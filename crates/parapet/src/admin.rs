@@ -83,6 +83,7 @@ fn control_parts(
         }),
         log: Arc::clone(&house.log),
         desk: Arc::clone(&house.desk),
+        kept: Arc::clone(&house.kept),
         workloads: Arc::clone(&house.workloads),
         tokens: Arc::clone(&house.tokens),
         signals: house.signals.control(),

@@ -61,7 +61,7 @@ pub(crate) async fn open(
     Ok((log, opened, fresh))
 }
 
-async fn master_key(part: &AuditPart, state: &Path) -> anyhow::Result<MasterKey> {
+pub(crate) async fn master_key(part: &AuditPart, state: &Path) -> anyhow::Result<MasterKey> {
     if let Some(source) = &part.master_key {
         let text = parts::secret(source).read().await?;
         return Ok(MasterKey::from_text(text.expose())?);

@@ -81,6 +81,7 @@ fn upstream(
         cookies: entry.cookies,
         mask_keys: key,
         detect: detect(entry.detect)?,
+        keeps: entry.keeps.clone(),
         limits: HttpLimits {
             connect: CONNECT,
             answer: entry.answer,
@@ -94,7 +95,8 @@ fn upstream(
     })
 }
 
-/// What serves the HTTP APIs under guard, and looks after its deadlines; none where there is neither an API nor a listener.
+/// What serves the HTTP APIs under guard, looks after its deadlines and carries out what it has kept; none where there is
+/// neither an API nor a listener.
 pub(crate) fn open(
     host: &Host,
     house: &Arc<House>,
@@ -107,6 +109,9 @@ pub(crate) fn open(
     let gateway = Arc::new(gateway(host, house, database, Arc::clone(public_url))?);
     let looking = Arc::clone(&gateway);
     wiring::background(&host.tasks, "http deadlines", async move { looking.look_after().await });
+    // It ends by itself when the process stops: what is being sent is finished first.
+    let carrying = Arc::clone(&gateway);
+    host.tasks.spawn("kept requests", async move { carrying.carry_out_kept().await });
     Ok(Some(gateway))
 }
 
@@ -152,5 +157,6 @@ fn gateway(host: &Host, house: &House, database: &Database, public_url: Arc<str>
     let (tls, dialler) = (house.offer("http"), house.dialler.clone());
     let gateway = HttpGateway::new(parts, logins, dialler, tls, &house.apis, host.tasks.clone())?;
     let spent = SpentStore::new(database.clone(), Arc::clone(&house.clock));
-    Ok(gateway.with_dpop(Arc::new(DpopProofs::new(Arc::new(spent), Arc::clone(&house.clock)))))
+    let gateway = gateway.with_dpop(Arc::new(DpopProofs::new(Arc::new(spent), Arc::clone(&house.clock))));
+    Ok(gateway.with_kept_requests(house.kept.clone()))
 }

@@ -29,6 +29,7 @@ use kernel::workload::Name;
 use store::approvals::{Desk, DeskOptions};
 use store::classes::ClassDecisions;
 use store::database::Database;
+use store::kept::KeptStore;
 use store::log::DiskLog;
 use store::spent::SpentStore;
 use store::tokens::Tokens;
@@ -115,6 +116,8 @@ pub(crate) struct House {
     /// What workloads have used of their budgets, whatever protocol they use.
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) classes: Arc<ClassDecisions>,
+    /// Requests that wait for people without their clients.
+    pub(crate) kept: Arc<KeptStore>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) configuration: RwLock<Arc<Configuration>>,
     /// Who may call the admin API; the newest value counts from the next call on.
@@ -291,6 +294,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         apis,
         budgets: Arc::default(),
         classes,
+        kept: Arc::new(open_kept(&configuration, &database, &as_log, &clock).await?),
         issuers,
         people: watch::Sender::new(Arc::new(admin::people(&configuration))),
         configuration: RwLock::new(Arc::new(configuration)),
@@ -352,6 +356,17 @@ async fn open_log(configuration: &Configuration, clock: &Arc<dyn Clock>) -> anyh
         enter(&log, &**clock, Event::Admin { by: None, action: "audit key", object: &object, reason: None }).await?;
     }
     Ok(Arc::new(log))
+}
+
+/// Opens the requests that are kept. What they hold is encrypted under the key over the audit log's keys.
+async fn open_kept(
+    configuration: &Configuration,
+    database: &Database,
+    log: &Arc<dyn AuditLog>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<KeptStore> {
+    let master = audit::master_key(&configuration.audit, &configuration.gateway.state).await?;
+    Ok(KeptStore::new(database.clone(), Arc::clone(log), Arc::clone(clock), master))
 }
 
 /// What handshakes take from SPIFFE.

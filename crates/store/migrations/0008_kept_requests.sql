@@ -6,6 +6,8 @@ CREATE TABLE kept_requests (
     workload TEXT    NOT NULL,
     upstream TEXT    NOT NULL,
     session  TEXT    NOT NULL,
+    -- For which it was asked; none for no task.
+    task     TEXT,
     state    TEXT    NOT NULL,
     decision TEXT,
     status   INTEGER,

@@ -16,7 +16,7 @@ use kernel::ports::{AuditLog, Clock, KeepError, KeptRequests, PortFuture};
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection, SqliteTransaction};
 
 use crate::database::Database;
 use crate::log::{MasterKey, Shred, open, random_key, seal};
@@ -24,7 +24,7 @@ use crate::log::{MasterKey, Shred, open, random_key, seal};
 /// How long what ended in a crash is remembered, so that its workload can learn of it.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
-const COLUMNS: &str = "SELECT approval, workload, upstream, state, decision, status, until, key, request, answer \
+const COLUMNS: &str = "SELECT approval, workload, upstream, task, state, decision, status, until, key, request, answer \
                        FROM kept_requests WHERE approval = ?";
 
 /// The kept requests.
@@ -111,8 +111,8 @@ impl KeptStore {
 
     async fn keep(&self, new: NewKept<'_>) -> Result<(), KeepError> {
         let mut change = self.database.begin().await.map_err(unavailable)?;
-        if row(&mut change, new.approval).await?.is_some() {
-            return Ok(());
+        if let Some(stored) = row(&mut change, new.approval).await? {
+            return self.renew(change, &stored, new.request).await;
         }
         let kept: i64 = sqlx::query("SELECT count(*) FROM kept_requests WHERE upstream = ?")
             .bind(new.upstream.as_str())
@@ -127,12 +127,14 @@ impl KeptStore {
         let request = seal(&key, Piece::Request.about(new.approval).as_bytes(), new.request)
             .map_err(|_| KeepError::Unavailable)?;
         sqlx::query(
-            "INSERT INTO kept_requests (approval, workload, upstream, session, state, key, request) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO kept_requests (approval, workload, upstream, session, task, state, key, request) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(new.approval.to_string())
         .bind(new.workload.as_str())
         .bind(new.upstream.as_str())
         .bind(new.session.to_string())
+        .bind(new.task.map(|task| task.to_string()))
         .bind(KeptState::Waiting.as_str())
         .bind(wrapped)
         .bind(request)
@@ -149,6 +151,26 @@ impl KeptStore {
             status: None,
         };
         self.enter(entry).await?;
+        change.commit().await.map_err(unavailable)
+    }
+
+    /// The same request again, with a proof that may count for longer.
+    async fn renew(
+        &self,
+        mut change: SqliteTransaction<'static>,
+        stored: &Stored,
+        request: &[u8],
+    ) -> Result<(), KeepError> {
+        let KeptRequest { approval, state, .. } = stored.request;
+        let (KeptState::Waiting, Some(key)) = (state, self.key(stored)) else { return Ok(()) };
+        let sealed =
+            seal(&key, Piece::Request.about(approval).as_bytes(), request).map_err(|_| KeepError::Unavailable)?;
+        sqlx::query("UPDATE kept_requests SET request = ? WHERE approval = ?")
+            .bind(sealed)
+            .bind(approval.to_string())
+            .execute(&mut *change)
+            .await
+            .map_err(unavailable)?;
         change.commit().await.map_err(unavailable)
     }
 
@@ -334,6 +356,7 @@ fn approval(row: &SqliteRow) -> Result<ApprovalId, KeepError> {
 
 fn stored(row: &SqliteRow) -> Result<Stored, KeepError> {
     let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
+    let task: Option<String> = row.try_get("task").map_err(unavailable)?;
     let decision: Option<String> = row.try_get("decision").map_err(unavailable)?;
     let status: Option<i64> = row.try_get("status").map_err(unavailable)?;
     let until: Option<i64> = row.try_get("until").map_err(unavailable)?;
@@ -343,6 +366,7 @@ fn stored(row: &SqliteRow) -> Result<Stored, KeepError> {
             approval: approval(row)?,
             workload: text("workload")?.parse().map_err(|_| KeepError::Unavailable)?,
             upstream: text("upstream")?.parse().map_err(|_| KeepError::Unavailable)?,
+            task: task.map(|task| task.parse()).transpose().map_err(|_| KeepError::Unavailable)?,
             state: KeptState::from_word(&text("state")?).ok_or(KeepError::Unavailable)?,
             decision: decision.map(|decision| decision.parse()).transpose().map_err(|_| KeepError::Unavailable)?,
             status: status.map(u16::try_from).transpose().map_err(odd)?,

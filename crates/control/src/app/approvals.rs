@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kernel::approval::{Approval, ApprovalState, Asked};
 use kernel::id::DecisionId;
-use kernel::ports::ApprovalDesk as _;
+use kernel::ports::{ApprovalDesk as _, KeptRequests as _};
 use serde_json::{Value, json};
 use store::approvals::{Listed, Listing};
 
@@ -47,7 +47,17 @@ pub(crate) async fn watch(context: &Context, since: Option<u64>) -> Result<Value
 
 pub(crate) async fn show(context: &Context, named: &str) -> Result<Value, Problem> {
     let listed = find(context, named).await?;
-    Ok(object("parapet.approval/v1", whole(context, &listed.approval)))
+    let mut shown = whole(context, &listed.approval);
+    // Whoever answers is to know that a yes sends it, whether anybody is there or not.
+    let kept = context.parts.kept.find(listed.approval.id).await.map_err(|_| Problem::StoreUnavailable)?;
+    if let Some(kept) = kept {
+        set(
+            &mut shown,
+            "kept",
+            json!({ "state": kept.state.as_str(), "decision": kept.decision, "status": kept.status }),
+        );
+    }
+    Ok(object("parapet.approval/v1", shown))
 }
 
 /// Asks ahead, for whoever answers for the workload. The person counts as the one who started the run: they cannot approve it.

@@ -91,10 +91,11 @@ pub(crate) async fn shred(context: &Context, what: Shred, reason: &str) -> Resul
         Shred::Person(person) => ("audit shred", person.0.to_string()),
     };
     context.enter(action, &object, Some(reason)).await?;
+    let kept = context.parts.kept.shred(&what).await.map_err(|_| Problem::StoreUnavailable)?;
     let log = Arc::clone(&context.parts.log);
     let blocking = tokio::task::spawn_blocking(move || log.shred(&what));
     match blocking.await.map_err(|_| Problem::Failed)? {
-        Ok(pieces) => Ok(object_of_shredded(&object, pieces)),
+        Ok(pieces) => Ok(object_of_shredded(&object, pieces.saturating_add(kept))),
         Err(error) => {
             tracing::error!(kind = ?error.kind(), "content of the audit log could not be erased");
             Err(Problem::StoreUnavailable)

@@ -15,6 +15,7 @@ pub mod logins;
 pub mod native;
 pub mod oidc;
 pub mod passed_on;
+pub(crate) mod resumed;
 pub mod security_event;
 pub mod spiffe;
 pub mod task;

@@ -100,6 +100,8 @@ pub(crate) const OF_PROTOCOL: [(&str, &[&str]); 2] = [
             "max_body",
             "answer_timeout",
             "idle_timeout",
+            "respond_async",
+            "kept",
             "endpoints",
             "fields",
             "credential",

@@ -44,6 +44,7 @@ async fn keep(room: &Room, number: u64) -> Result<(), KeepError> {
         workload: &workload,
         upstream: &upstream,
         session: session(),
+        task: None,
         request: CANARY,
         most: 2,
     };

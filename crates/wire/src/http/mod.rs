@@ -6,6 +6,7 @@
 
 pub mod authority;
 pub mod body;
+pub mod bound;
 pub mod classify;
 pub mod endpoint;
 pub mod framing;

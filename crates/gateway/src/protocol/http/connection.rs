@@ -74,6 +74,24 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// Nobody: for what the gateway carries out when its client has gone.
+    pub(super) fn nobody(gateway: &Arc<HttpGateway>, source: IpAddr, tls: bool) -> Arc<Self> {
+        Arc::new(Self {
+            gateway: Arc::clone(gateway),
+            source,
+            tls,
+            http2: true,
+            sni: None,
+            certificates: Vec::new(),
+            line: Line::new(false, gateway.watch.pulse()),
+            given: None,
+            slots: Mutex::default(),
+            logging_in: tokio::sync::Mutex::default(),
+            pulses: Mutex::default(),
+            tunnel: Mutex::default(),
+        })
+    }
+
     pub(super) fn slots(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
         locked(&self.slots)
     }

@@ -24,18 +24,19 @@ use wire::http::refuse::{Refusal, announce};
 use wire::http::understand::Wanted;
 
 use super::answer::Answer;
+use super::cargo::{Body, read_body};
 use super::connection::Caller;
 use super::forward::{Cargo, ForwardError, Forwarded, Speaks, forward};
 use super::line::Busy;
 use super::masking::{Findings, Masking};
-use super::refuse::{self, Answered};
+use super::refuse::{self, Answered, Reached};
 use super::sealed::seal;
 use super::slot::{Alike, Slot};
 use super::tunnel::{Change, tunnel};
-use super::upload::{Pace, Unread, Upload, read_whole};
+use super::upload::{Pace, Unread, Upload};
 use super::watch::Pulse;
 use super::written::Written;
-use super::{hold, login};
+use super::{hold, kept, login};
 use crate::session::Session;
 use crate::sessions::Cut;
 
@@ -43,7 +44,7 @@ use crate::sessions::Cut;
 const SETTLED: usize = 64 * 1024;
 const SETTLING: Duration = Duration::from_millis(50);
 /// How often a request is judged anew because the policies have changed under it.
-const MOST_TURNS: usize = 4;
+pub(super) const MOST_TURNS: usize = 4;
 
 /// Answers one request. What happens seldom is boxed on the way: the future of every exchange has room for all that is not.
 pub(super) async fn exchange(caller: &Arc<Caller>, mut request: Request<Incoming>, busy: Busy) -> Answered {
@@ -76,12 +77,6 @@ pub(super) struct Asked<'c> {
     written: Option<Written>,
 }
 
-/// A body, before it is known whether it goes anywhere.
-pub(super) enum Body {
-    Coming(Incoming),
-    Whole(Bytes, Option<HeaderMap>),
-}
-
 async fn ask(
     caller: &Arc<Caller>,
     request: Request<Incoming>,
@@ -101,8 +96,16 @@ async fn ask(
             return Err(refused);
         }
     };
+    if kept::is_reserved(&head.path) {
+        settle(caller, body).await;
+        return Ok(kept::look(caller, &slot, &head).await);
+    }
     let approval = head.approval.take();
-    let mut asked = understand(caller, slot, head, Body::Coming(body), approval, pulse).await?;
+    let cargo = match Body::of(&head, body) {
+        Ok(cargo) => cargo,
+        Err(violation) => return Err(violated(caller, &slot, &head, "", violation).await),
+    };
+    let mut asked = understand(caller, slot, head, cargo, approval, pulse).await?;
     for _ in 0..MOST_TURNS {
         no_mask_comes_back(&asked).await?;
         let receipt = match judge(&asked).await? {
@@ -163,13 +166,13 @@ async fn enter_violation(caller: &Caller, violation: Violation) {
 
 /// Enters what ended the stream of a connection's requests, if something did.
 pub(super) async fn enter_broken(caller: &Caller) {
-    if let Some(violation) = caller.line.violation() {
+    if let Some(violation) = caller.line.violation_to_enter() {
         enter_violation(caller, violation).await;
     }
 }
 
 /// Finds out what a request asks for, reading of its body what policies read.
-async fn understand<'c>(
+pub(super) async fn understand<'c>(
     caller: &'c Arc<Caller>,
     slot: Arc<Slot>,
     mut head: Head,
@@ -189,7 +192,7 @@ async fn understand<'c>(
     let reads = caller.gateway.parts.snapshots.current().http_reads(&upstream.name);
     let wanted = Wanted::of(&matched, &reads);
     let covers_body = upstream.credential.as_ref().is_some_and(|credential| credential.needs_body_digest());
-    if (wanted.any() || covers_body)
+    if (wanted.any() || covers_body || cargo.is_looked_through_at_once(&head))
         && let Err(why) = Box::pin(read_body(&mut cargo, &slot, pulse)).await
     {
         return Err(Box::pin(unread(caller, &slot, &head, matched.endpoint.template.text(), why)).await);
@@ -197,7 +200,7 @@ async fn understand<'c>(
     let whole = match &cargo {
         Body::Whole(whole, _) => Some(whole.as_ref()),
         // That nothing comes is known at once.
-        Body::Coming(body) => body.is_end_stream().then_some(&[][..]),
+        Body::Coming(body, _) => body.is_end_stream().then_some(&[][..]),
     };
     let alike = Alike::of(&head, &matched, &reads, &wanted);
     let classified = match alike.as_ref().and_then(|alike| slot.recall(alike, &reads)) {
@@ -242,7 +245,7 @@ async fn understand<'c>(
 }
 
 /// Refuses a body that brings back what a mask made (hazards MK18), from who is shown nothing else.
-async fn no_mask_comes_back(asked: &Asked<'_>) -> Result<(), Answered> {
+pub(super) async fn no_mask_comes_back(asked: &Asked<'_>) -> Result<(), Answered> {
     let (Some(written), Body::Whole(whole, _)) = (&asked.written, &asked.cargo) else { return Ok(()) };
     if !written.is_in(whole) || shows_in_clear(&asked.slot, written).await {
         return Ok(());
@@ -254,21 +257,6 @@ async fn no_mask_comes_back(asked: &Asked<'_>) -> Result<(), Answered> {
 /// Does policy show the workload all of the fields that masks are sought in?
 async fn shows_in_clear(slot: &Slot, written: &Written) -> bool {
     slot.session().await.as_mut().is_some_and(|session| session.shows_in_clear(Arc::clone(&written.fields)))
-}
-
-/// Turns a body that comes into one that is whole.
-pub(super) async fn read_body(body: &mut Body, slot: &Slot, pulse: &Pulse) -> Result<(), Unread> {
-    let Body::Coming(_) = body else { return Ok(()) };
-    let Body::Coming(incoming) = std::mem::replace(body, Body::Whole(Bytes::new(), None)) else { return Ok(()) };
-    let limits = &slot.upstream.limits;
-    let reading = read_whole(incoming, limits.body, pulse, limits.upload);
-    let (whole, trailers) = tokio::select! {
-        biased;
-        _cut = slot.gone() => return Err(Unread::Broken),
-        read = reading => read?,
-    };
-    *body = Body::Whole(whole, trailers);
-    Ok(())
 }
 
 /// Refuses what a session asked for, and that cannot be decided.
@@ -298,7 +286,7 @@ pub(super) async fn unread(caller: &Caller, slot: &Slot, head: &Head, template: 
         Unread::Broken if slot.cut().is_some() => refuse::cut(caller, slot, head.accepts),
         // What stopped the body is what the client is told, if it still listens.
         Unread::Broken => {
-            let violation = caller.line.violation().unwrap_or(Violation::Body);
+            let violation = caller.line.violation_to_enter().unwrap_or(Violation::Body);
             violated(caller, slot, head, template, violation).await
         }
     }
@@ -314,6 +302,11 @@ pub(super) enum Judged {
 }
 
 impl Asked<'_> {
+    /// The request, to be understood anew.
+    pub(super) fn taken_apart(self) -> (Head, Body) {
+        (self.head, self.cargo)
+    }
+
     /// Are its facts enough for this snapshot?
     pub(super) fn holds(&self, snapshot: &Snapshot) -> bool {
         let reads = snapshot.http_reads(&self.slot.upstream.name);
@@ -372,7 +365,7 @@ fn content(asked: &Asked<'_>) -> Content {
 }
 
 /// Sends what a receipt admits, and makes the answer of what comes back.
-async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) -> Result<Answered, Answered> {
+pub(super) async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) -> Result<Answered, Answered> {
     let Asked { caller, slot, head, pulse, classified, cargo, written, .. } = asked;
     let decision = receipt.decision();
     let grpc = head.accepts.grpc;
@@ -382,7 +375,7 @@ async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) ->
         (None, true) => Speaks::Http2,
         (None, false) => Speaks::Any,
     };
-    let mut brought_back = None;
+    let (mut brought_back, mut overridden) = (None, None);
     let credential = slot.upstream.credential.as_ref();
     let (upload, digest) = match cargo {
         Body::Whole(whole, trailers) => {
@@ -390,12 +383,13 @@ async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) ->
             let digest = needs.then(|| hold::sha256(&whole));
             (Upload::Whole(Some(whole), trailers), digest)
         }
-        Body::Coming(body) => {
+        Body::Coming(body, overrides) => {
             let digest = (credential.is_some() && body.is_end_stream()).then(|| hold::sha256(b""));
             let limits = &slot.upstream.limits;
             let pace = Pace { pulse: Arc::clone(pulse), pause: limits.upload, answer: limits.answer };
             let pace = (!grpc).then_some(pace);
             let mut upload = Upload::stream(body, pace);
+            overridden = overrides.and_then(|overrides| upload.look_for(overrides));
             if let Some(written) = &written
                 && !shows_in_clear(&slot, written).await
             {
@@ -413,6 +407,9 @@ async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) ->
     };
     match forwarded {
         Ok(forwarded) => answer(caller, &slot, &head, &classified, forwarded, changes),
+        Err(ForwardError::Broken(_)) if overridden.as_ref().is_some_and(|found| found.get().is_some()) => {
+            Err(Box::pin(violated(caller, &slot, &head, &classified.template, Violation::Override)).await)
+        }
         Err(ForwardError::Broken(_)) if brought_back.is_some_and(|found| found.load(Ordering::Acquire)) => {
             let template = &classified.template;
             Err(Box::pin(refuse_request(caller, &slot, &head, Undecidable::MaskedValue, template)).await)
@@ -431,15 +428,16 @@ async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) ->
 fn failed(caller: &Caller, slot: &Slot, head: &Head, decision: DecisionId, error: &ForwardError) -> Answered {
     let url = &caller.gateway.parts.public_url;
     tracing::warn!(upstream = %slot.upstream.name, %decision, %error, "an upstream did not answer");
-    let refusal = match error {
-        ForwardError::Late => Refusal::upstream_slow(Some(decision), url),
-        ForwardError::Dial(_)
-        | ForwardError::Credential(_)
-        | ForwardError::Sealed
-        | ForwardError::Broken(_)
-        | ForwardError::Stopping => Refusal::upstream_failed(Some(decision), url),
+    let (refusal, reached) = match error {
+        ForwardError::Late => (Refusal::upstream_slow(Some(decision), url), None),
+        ForwardError::Broken(_) => (Refusal::upstream_failed(Some(decision), url), None),
+        ForwardError::Dial(_) | ForwardError::Credential(_) | ForwardError::Sealed | ForwardError::Stopping => {
+            (Refusal::upstream_failed(Some(decision), url), Some(Reached::Not))
+        }
     };
-    refuse::reply(caller, head.accepts, &refusal)
+    let mut answered = refuse::reply(caller, head.accepts, &refusal);
+    reached.map(|reached| answered.extensions_mut().insert(reached));
+    answered
 }
 
 /// Makes the client's answer of the upstream's.
@@ -529,7 +527,10 @@ fn keep_credential(slot: &Slot, status: &StatusCode, headers: &mut HeaderMap) {
 fn withheld(caller: &Caller, head: &Head, decision: DecisionId) -> Answered {
     let url = &caller.gateway.parts.public_url;
     tracing::warn!(%decision, "an answer cannot be masked, and is withheld");
-    refuse::reply(caller, head.accepts, &Refusal::undecided(Undecidable::CannotMask, Some(decision), url))
+    let refusal = Refusal::undecided(Undecidable::CannotMask, Some(decision), url);
+    let mut answered = refuse::reply(caller, head.accepts, &refusal);
+    answered.extensions_mut().insert(Reached::Answered);
+    answered
 }
 
 fn too_long(caller: &Caller, slot: &Slot, head: &Head, terms: &Terms, decision: DecisionId) -> Answered {
@@ -538,6 +539,7 @@ fn too_long(caller: &Caller, slot: &Slot, head: &Head, terms: &Terms, decision: 
     let line = format!("blocked, the answer has more than {most} bytes [{decision}]");
     let mut answered = refuse::reply(caller, head.accepts, &Refusal::blocked(&line));
     announce(answered.headers_mut(), decision, [], Some(&format!("bytes={most}")));
+    answered.extensions_mut().insert(Reached::Answered);
     answered
 }
 

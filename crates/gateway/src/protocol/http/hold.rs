@@ -1,26 +1,26 @@
 //! A request that policy wants people to approve. HTTP cannot say that it waits, so it is refused at once, unless the client
-//! prefers to wait (`Prefer: wait=n`); the approval stays open: approve, then send it again.
+//! prefers to wait (`Prefer: wait=n`) or to be answered later (`respond-async`, see `kept`); the approval stays open: approve,
+//! then send it again.
 //!
-//! A grant binds method, path, query, type and the whole body, so the body is read before anybody is asked.
+//! A grant binds the whole request (`wire::http::bound`), so the body is read before anybody is asked.
 
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use hyper::header::CONTENT_TYPE;
 use kernel::approval::{ApprovalState, Grant};
 use kernel::id::ApprovalId;
 use kernel::policy::Snapshot;
 use kernel::ports::Answer;
 use kernel::verdict::{Ask, Content, Receipt, Undecidable, Verdict};
+use wire::http::bound::Bound;
 use wire::http::refuse::{Refusal, Waiting};
 
-use super::exchange::{Asked, Body, enter_permit, read_body, stale, unread};
+use super::cargo::{Body, read_body};
+use super::exchange::{Asked, enter_permit, stale, unread};
+use super::kept;
 use super::refuse::{self, Answered, desk};
 use super::sealed::seal;
 use crate::session::Session;
-
-/// The longest body that is shown to people in full, in bytes. A longer one is bound by its digest alone.
-const SHOWN: usize = 16 * 1024;
 
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
@@ -65,6 +65,7 @@ pub(super) async fn hold(asked: &mut Asked<'_>) -> Result<Option<Receipt>, Answe
         return Err(refuse::undecided(caller, accepts, Undecidable::AuditUnavailable));
     }
     let patience = Duration::from_secs(asked.head.prefers.wait.unwrap_or(0).into()).min(slot.upstream.limits.hold);
+    let mut attended = true;
     let answer = if patience.is_zero() || mismatch {
         Answer::StillWaiting
     } else {
@@ -72,7 +73,9 @@ pub(super) async fn hold(asked: &mut Asked<'_>) -> Result<Option<Receipt>, Answe
         drop(guard);
         let answer = wait(asked, approval, patience).await?;
         guard = slot.session().await;
-        answer
+        // Nobody is there to take the answer: what is granted waits for the next run.
+        attended = answer.is_some();
+        answer.unwrap_or(Answer::StillWaiting)
     };
     let Some(session) = guard.as_mut().filter(|_| slot.cut().is_none()) else {
         return Err(refuse::cut(caller, &slot, accepts));
@@ -80,7 +83,13 @@ pub(super) async fn hold(asked: &mut Asked<'_>) -> Result<Option<Receipt>, Answe
     let said = match answer {
         Answer::Granted(grant) => return again(session, asked, grant).await,
         Answer::StillWaiting if mismatch => said.as_grant_mismatch(),
-        Answer::StillWaiting => said,
+        Answer::StillWaiting => {
+            let kept = if attended { kept::keep(asked, session, approval, &said).await } else { None };
+            if let Some(accepted) = kept {
+                return Err(refuse::reply(caller, accepts, &accepted));
+            }
+            said
+        }
         Answer::Ended(ended) => match ended.state {
             ApprovalState::Rejected { .. } => {
                 return Err(refuse::enter_denial(caller, session, accepts, ask.refused()).await);
@@ -95,19 +104,40 @@ pub(super) async fn hold(asked: &mut Asked<'_>) -> Result<Option<Receipt>, Answe
     }
 }
 
-/// Waits for people, for as long as the client is there.
-async fn wait(asked: &Asked<'_>, approval: ApprovalId, patience: Duration) -> Result<Answer, Answered> {
+/// Waits for people, for as long as the client is there: none if it is gone.
+async fn wait(asked: &Asked<'_>, approval: ApprovalId, patience: Duration) -> Result<Option<Answer>, Answered> {
     let (caller, slot) = (asked.caller, &asked.slot);
     let desk = caller.gateway.parts.desk.clone();
     tokio::select! {
         biased;
         _cut = slot.gone() => Err(refuse::cut(caller, slot, asked.head.accepts)),
-        answered = desk.wait(approval, patience) => Ok(answered.unwrap_or_else(|error| {
+        answered = desk.wait(approval, patience) => Ok(Some(answered.unwrap_or_else(|error| {
             tracing::warn!(%approval, %error, "the approval desk failed during a hold");
             Answer::StillWaiting
-        })),
-        // Nobody is there to take the answer: what was granted waits for the next run.
-        () = caller.line.hung_up() => Ok(Answer::StillWaiting),
+        }))),
+        () = caller.line.hung_up() => Ok(None),
+    }
+}
+
+/// Judges a kept request once more, and takes its grant where people are still to be asked. None if its facts must be read
+/// again; the grant is still there then.
+pub(super) async fn redeem(asked: &Asked<'_>, grant: &mut Option<Grant>) -> Result<Option<Receipt>, Answered> {
+    let (caller, slot, accepts) = (asked.caller, &asked.slot, asked.head.accepts);
+    let mut guard = slot.session().await;
+    let Some(session) = guard.as_mut().filter(|_| slot.cut().is_none()) else {
+        return Err(refuse::cut(caller, slot, accepts));
+    };
+    match (judge_whole(session, asked), grant) {
+        (Some(Verdict::Ask(ask)), grant) => match grant.take() {
+            Some(grant) => granted(session, asked, ask, grant).await.map(Some),
+            None => Err(refuse::enter_denial(caller, session, accepts, ask.refused()).await),
+        },
+        (Some(Verdict::Permit(permit)), _) => {
+            session.add_permit(permit);
+            enter_permit(caller, session, asked).await.map(Some)
+        }
+        (Some(Verdict::Deny(deny)), _) => Err(refuse::enter_denial(caller, session, accepts, deny).await),
+        (None, _) => stale(caller, slot, session, accepts).map_or(Ok(None), Err),
     }
 }
 
@@ -152,29 +182,18 @@ fn judge_whole(session: &mut Session, asked: &Asked<'_>) -> Option<Verdict> {
     session.judge_if(holds, operations, asked.classified.shape, whole_content(asked))
 }
 
-/// What is sent and what is bound: the request line, the type of its body, and the body.
+/// What is sent and what is bound.
 fn whole_content(asked: &Asked<'_>) -> Content {
-    let head = &asked.head;
     let whole: &[u8] = match &asked.cargo {
         Body::Whole(whole, _) => whole,
-        Body::Coming(_) => &[],
+        Body::Coming(..) => &[],
     };
-    let kind = head.headers.get(CONTENT_TYPE).map(|kind| String::from_utf8_lossy(kind.as_bytes()));
-    let mut text = format!("{} {}\n", head.method, head.target());
-    if let Some(kind) = kind {
-        text.push_str(&format!("content-type: {kind}\n"));
-    }
-    if !whole.is_empty() {
-        match std::str::from_utf8(whole).ok().filter(|whole| whole.len() <= SHOWN) {
-            Some(shown) => text.push_str(&format!("\n{shown}")),
-            None => text.push_str(&format!("\n({} bytes)", whole.len())),
-        }
-    }
+    let Bound { text, values } = Bound::of(&asked.head, whole);
     Content {
-        wire: seal(head, &asked.slot.served.authority),
+        wire: seal(&asked.head, &asked.slot.served.authority),
         text: text.into(),
         template: std::sync::Arc::clone(&asked.classified.template),
-        values: sha256(whole).to_vec(),
+        values,
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Line {
     /// The client has closed its sending side in the middle of an exchange.
     gone: AtomicBool,
     hung_up: Notify,
+    /// What ended the stream of requests has been given to be entered.
+    entered: AtomicBool,
     /// Who wants to read what is kept back until the answer has left.
     reader: Mutex<Option<Waker>>,
     pub(super) pulse: Arc<Pulse>,
@@ -50,6 +52,7 @@ impl Line {
             exchanges: AtomicUsize::new(0),
             gone: AtomicBool::new(false),
             hung_up: Notify::new(),
+            entered: AtomicBool::new(false),
             reader: Mutex::default(),
             pulse,
         })
@@ -62,6 +65,11 @@ impl Line {
     /// What ended the stream of requests, if something did.
     pub(super) fn violation(&self) -> Option<Violation> {
         self.framing().and_then(|framing| framing.violation())
+    }
+
+    /// The same, for who enters it: it is given once.
+    pub(super) fn violation_to_enter(&self) -> Option<Violation> {
+        self.violation().filter(|_violation| !self.entered.swap(true, Ordering::Relaxed))
     }
 
     /// Another protocol begins. Refused where bytes came before its time (hazard HT11).

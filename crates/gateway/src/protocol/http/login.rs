@@ -70,7 +70,7 @@ pub(super) async fn slot(caller: &Arc<Caller>, head: &Head) -> Result<Arc<Slot>,
 }
 
 async fn by_proof(caller: &Arc<Caller>, head: &Head, proof: Option<Proof<'_>>) -> Result<Arc<Slot>, Answered> {
-    let served = caller.gateway.routes.find(head.authority.host(), &head.path);
+    let served = caller.gateway.routes.asked(head.authority.host(), &head.path);
     if let Some(slot) = served.and_then(|served| find(caller, served, proof.as_ref())) {
         if caller.slots().len() > 1 {
             Box::pin(end_idle(caller)).await;

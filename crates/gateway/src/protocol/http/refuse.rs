@@ -17,6 +17,15 @@ use crate::session::Session;
 /// What a client gets.
 pub(super) type Answered = Response<Answer>;
 
+/// How far a request came that the gateway refuses after it was let through. Where it does not say: perhaps to the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// Nothing of it was sent.
+    Not,
+    /// The upstream has answered it.
+    Answered,
+}
+
 /// A refusal in the form that the caller reads.
 pub(super) fn reply(caller: &Caller, accepts: Accepts, refusal: &Refusal) -> Answered {
     let reply = refusal.reply(Form::of(accepts));

@@ -2,8 +2,8 @@
 //! request was judged.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::HeaderMap;
 use wire::http::json_mask::JsonSeeker;
+use wire::http::overrides::Overrides;
 use wire::http::{Violation, headers};
 
 use super::watch::Pulse;
@@ -35,6 +36,14 @@ pub(super) struct Streamed {
     done: Arc<AtomicBool>,
     pace: Option<Pace>,
     sought: Option<Box<Sought>>,
+    overrides: Option<Box<Watched>>,
+}
+
+/// A search of a body for a field that would override the method, and where it is noted that one was found.
+#[derive(Debug)]
+struct Watched {
+    overrides: Overrides,
+    found: Arc<OnceLock<Violation>>,
 }
 
 /// A search of a body for what a mask made.
@@ -79,7 +88,15 @@ impl Upload {
         if body.is_end_stream() {
             return Self::Empty;
         }
-        Self::Stream(Streamed { body, done: Arc::new(AtomicBool::new(false)), pace, sought: None })
+        Self::Stream(Streamed { body, done: Arc::new(AtomicBool::new(false)), pace, sought: None, overrides: None })
+    }
+
+    /// Breaks off where a field comes that would override the method; then what this gives is set. None if nothing comes.
+    pub(super) fn look_for(&mut self, overrides: Overrides) -> Option<Arc<OnceLock<Violation>>> {
+        let Self::Stream(streamed) = self else { return None };
+        let found = Arc::default();
+        streamed.overrides = Some(Box::new(Watched { overrides, found: Arc::clone(&found) }));
+        Some(found)
     }
 
     /// Breaks off where a value that a mask made is found in what comes; then what this gives is set. None if nothing comes.
@@ -135,6 +152,12 @@ impl Body for Upload {
                 let polled = Pin::new(&mut streamed.body).poll_frame(context);
                 if let Some(pace) = &streamed.pace {
                     pace.pulse.expect(if polled.is_pending() { pace.pause } else { pace.answer });
+                }
+                if let (Some(watched), Poll::Ready(Some(Ok(frame)))) = (&mut streamed.overrides, &polled)
+                    && let Some(Err(violation)) = frame.data_ref().map(|data| watched.overrides.feed(data))
+                {
+                    let _known = watched.found.set(violation);
+                    return Poll::Ready(Some(Err(violation.into())));
                 }
                 let ends = matches!(polled, Poll::Ready(None)) || streamed.body.is_end_stream();
                 if let (Some(sought), Poll::Ready(came)) = (&mut streamed.sought, &polled) {

@@ -15,6 +15,7 @@ use wire::http::json_mask::Detect;
 use wire::http::path::CanonicalPath;
 use wire::http::websocket::LONGEST_MESSAGE;
 
+use super::kept::{self, KeepLimits, Place};
 use crate::tls::UpstreamTls;
 use crate::upstream::credential::Credential;
 use crate::upstream::origin::Origin;
@@ -96,6 +97,8 @@ pub struct HttpUpstream {
     pub mask_keys: MaskKeys,
     /// What finds sensitive values in its answers, and what is then done.
     pub detect: Option<(Detect, Arc<Detector>)>,
+    /// How much is kept of requests whose clients do not wait for people; none: nothing is.
+    pub keeps: Option<KeepLimits>,
     /// Its limits.
     pub limits: HttpLimits,
 }
@@ -115,6 +118,14 @@ pub enum InvalidHttpUpstream {
         prefix: String,
         /// Why.
         violation: Violation,
+    },
+    /// A prefix is the gateway's own.
+    #[error("upstream `{upstream}`: the path `{prefix}` is the gateway's own")]
+    Reserved {
+        /// Which.
+        upstream: Name,
+        /// As configured.
+        prefix: String,
     },
 }
 
@@ -154,6 +165,10 @@ impl Routes {
                 })
             });
             let mut prefixes = prefixes.collect::<Result<Vec<_>, _>>()?;
+            if let Some(prefix) = prefixes.iter().flatten().find(|prefix| kept::is_reserved(prefix)) {
+                let (name, prefix) = (upstream.name.clone(), prefix.as_str().to_owned());
+                return Err(InvalidHttpUpstream::Reserved { upstream: name, prefix });
+            }
             if prefixes.is_empty() {
                 prefixes.push(None);
             }
@@ -163,13 +178,28 @@ impl Routes {
             }
         }
         for routes in hosts.values_mut() {
-            routes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.as_ref().map_or(0, CanonicalPath::depth)));
+            routes.sort_by_key(|(prefix, _)| {
+                std::cmp::Reverse(prefix.as_ref().map_or(0, |prefix| prefix.segments().count()))
+            });
         }
         Ok(Self { hosts })
     }
 
     pub(super) fn knows(&self, host: &str) -> bool {
         self.hosts.contains_key(host)
+    }
+
+    /// The upstream of a host, in lower case, and what a client asks there. Paths of the gateway's own name it.
+    pub(super) fn asked(&self, host: &str, path: &CanonicalPath) -> Option<&Arc<Served>> {
+        if kept::is_reserved(path) {
+            return self.named(host, &Place::read(path)?.upstream);
+        }
+        self.find(host, path)
+    }
+
+    /// The upstream of this name, where clients ask this host for it.
+    pub(super) fn named(&self, host: &str, upstream: &Name) -> Option<&Arc<Served>> {
+        self.hosts.get(host)?.iter().map(|(_, served)| served).find(|served| served.upstream.name == *upstream)
     }
 
     /// The upstream of a host, in lower case, and a path.

@@ -11,6 +11,7 @@ pub(crate) use endpoints::assemble;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gateway::protocol::http::KeepLimits;
 use gateway::upstream::credential::Kind as CredentialKind;
 use gateway::upstream::origin::{Origin, Scheme};
 use kernel::policy::Upstream;
@@ -70,6 +71,8 @@ pub(crate) struct ApiEntry {
     pub(crate) max_message: usize,
     /// The longest body that is read where something needs it whole, in bytes.
     pub(crate) max_body: usize,
+    /// What is kept of requests that wait for people without their clients; none if nothing is.
+    pub(crate) keeps: Option<KeepLimits>,
     /// How many sessions may be open at once.
     pub(crate) max_sessions: u32,
 }
@@ -87,6 +90,7 @@ pub(super) fn one(section: &Section<'_>, shared: Shared, problems: &mut Vec<Prob
     let max_message = upstreams::max_message(section, problems);
     let max_body = max_body(section, problems);
     let ca = file(section, "ca", problems);
+    let keeps = keeps(section, problems);
     let found = unlisted.and_then(|unlisted| endpoints::all(section, &shared.name, unlisted, problems));
     let credential = credential::read(&section.section("credential"), origin.as_ref(), problems);
     let found = found?;
@@ -111,6 +115,7 @@ pub(super) fn one(section: &Section<'_>, shared: Shared, problems: &mut Vec<Prob
         idle: idle?,
         max_message: max_message?,
         max_body: max_body?,
+        keeps: keeps?,
         max_sessions: shared.max_sessions,
     })
 }
@@ -157,7 +162,12 @@ fn hosts(section: &Section<'_>, problems: &mut Vec<Problem>) -> Vec<String> {
 fn prefixes(section: &Section<'_>, problems: &mut Vec<Problem>) -> Vec<String> {
     let mut prefixes = Vec::new();
     for entry in section.list("paths") {
-        if CanonicalPath::read(&entry.text).is_ok_and(|path| path.as_str() == entry.text && !entry.text.contains('%')) {
+        if is_reserved(&entry.text) {
+            let problem = Problem::new("PAR0405", &entry.place, "the path is the gateway's own");
+            problems.push(problem.help("no upstream has paths below `/.parapet`"));
+        } else if CanonicalPath::read(&entry.text)
+            .is_ok_and(|path| path.as_str() == entry.text && !entry.text.contains('%'))
+        {
             prefixes.push(entry.text);
         } else {
             let problem = Problem::new("PAR0405", &entry.place, "the path cannot be read");
@@ -165,6 +175,11 @@ fn prefixes(section: &Section<'_>, problems: &mut Vec<Problem>) -> Vec<String> {
         }
     }
     prefixes
+}
+
+/// Would the gateway answer there itself?
+fn is_reserved(path: &str) -> bool {
+    path == "/.parapet" || path.starts_with("/.parapet/")
 }
 
 fn upgrades(section: &Section<'_>, problems: &mut Vec<Problem>) -> Vec<String> {
@@ -179,6 +194,31 @@ fn upgrades(section: &Section<'_>, problems: &mut Vec<Problem>) -> Vec<String> {
         }
     }
     upgrades
+}
+
+/// What is kept, if anything; none where that cannot be read.
+fn keeps(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<KeepLimits>> {
+    const MOST_REQUESTS: u32 = 10_000;
+    const LEAST: usize = 1 << 10;
+    const MOST: usize = 16 << 20;
+    let on = choose(section, "respond_async", &[("true", true), ("false", false)], problems);
+    let kept = section.section("kept");
+    let size = |text: &str| match value::size(text)? {
+        bytes @ LEAST..=MOST => Ok(bytes),
+        _ => Err("what is kept is limited to 1KiB to 16MiB"),
+    };
+    let count = |text: &str| match text.parse() {
+        Ok(count @ 1..=MOST_REQUESTS) => Ok(count),
+        Ok(_) | Err(_) => Err("a number from 1 to 10000"),
+    };
+    let limits = (
+        read(&kept, "requests", count, problems),
+        read(&kept, "body", size, problems),
+        read(&kept, "answer", size, problems),
+        read(&kept, "time", value::duration, problems),
+    );
+    let (Some(requests), Some(body), Some(answer), Some(time)) = limits else { return None };
+    Some(on?.then_some(KeepLimits { requests, body, answer, time }))
 }
 
 fn max_body(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<usize> {

@@ -287,6 +287,21 @@ pub(crate) const ALL: &[Key] = &[
         "5m",
         "how long a WebSocket may be silent both ways; a ping is a word",
     ),
+    defaulted(
+        "upstreams.*.respond_async",
+        Kind::Boolean,
+        "false",
+        "requests whose clients prefer it are kept while people are asked, and carried out when they have approved",
+    ),
+    defaulted(
+        "upstreams.*.kept.requests",
+        Kind::Integer,
+        "100",
+        "how many are kept at once, with those that are answered",
+    ),
+    defaulted("upstreams.*.kept.body", Kind::Text, "64KiB", "the longest body of a request that is kept"),
+    defaulted("upstreams.*.kept.answer", Kind::Text, "1MiB", "the longest answer that is kept"),
+    defaulted("upstreams.*.kept.time", Kind::Text, "1h", "how long an answer, or why there is none, is kept"),
     key(
         "upstreams.*.endpoints.[].id",
         Kind::Text,

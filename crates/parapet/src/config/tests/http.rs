@@ -16,6 +16,8 @@ fn reads_apis() {
     assert_eq!((payments.prefixes.len(), payments.max_body, payments.unlisted), (2, 2 << 20, Unlisted::Allow));
     assert_eq!(payments.answer, Duration::from_secs(20));
     assert_eq!((payments.idle, payments.max_message), (Duration::from_secs(120), 16 << 20));
+    let kept = payments.keeps.as_ref().unwrap();
+    assert_eq!((kept.requests, kept.body, kept.answer, kept.time.as_secs()), (50, 16 << 10, 256 << 10, 7200));
     let endpoint = |method: &str, path: &str| {
         let found = payments.endpoints.iter().find(|one| &*one.method == method && one.template.text() == path);
         found.unwrap_or_else(|| panic!("{method} {path}"))
@@ -76,6 +78,11 @@ fn mistakes_in_apis_are_refused() {
         ("url = \"https://a.example\"\nopenapi = \"ca.pem\"", &["PAR0405"]),
         ("url = \"https://a.example\"\nstore = \"safe\"", &["PAR0405"]),
         ("url = \"https://a.example\"\nmax_body = \"1GiB\"", &["PAR0405"]),
+        ("url = \"https://a.example\"\npaths = [\"/.parapet/x\"]", &["PAR0405"]),
+        ("url = \"https://a.example\"\nrespond_async = \"yes\"", &["PAR0405"]),
+        ("url = \"https://a.example\"\nkept = { requests = 0 }", &["PAR0405"]),
+        ("url = \"https://a.example\"\nkept = { body = \"1GiB\", answer = \"1\" }", &["PAR0405", "PAR0405"]),
+        ("url = \"https://a.example\"\nrespond_async = true\nkept = { body = \"1KiB\" }", &[]),
         ("url = \"https://a.example\"\nfields = { \"$.email\" = [] }", &["PAR0405"]),
         ("url = \"https://a.example\"\nfields = { \"email\" = [\"pii\"] }", &["PAR0405"]),
         ("url = \"https://a.example\"\nfields = { \"$.email\" = [\"p i i\"] }", &["PAR0405"]),

@@ -409,6 +409,8 @@ impl Bed {
         let endpoints = vec![
             endpoint("POST", "/v1/refunds", &[("amount", "$.amount")], &[]),
             endpoint("GET", "/v1/customers/{id}", &[], &["$.email", "$.customers.email"]),
+            endpoint("PUT", "/v1/customers/{id}", &[], &[]),
+            endpoint("PATCH", "/v1/customers/{id}", &[], &[]),
             endpoint("GET", "/v1/secrets", &[], &[]),
             endpoint("POST", "/v1/payouts", &[], &[]),
             endpoint("GET", "/v1/capped", &[], &[]),
@@ -428,6 +430,7 @@ impl Bed {
             cookies: false,
             mask_keys: Arc::new(MaskKey::new(b"0123456789abcdef0123456789abcdef")),
             detect: None,
+            keeps: None,
             limits: HttpLimits { body: 4096, ..HttpLimits::default() },
         };
         change(&mut upstream);
