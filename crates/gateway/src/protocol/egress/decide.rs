@@ -3,10 +3,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use kernel::facts::{Facts, HttpFacts};
-use kernel::operation::{Action, Operation};
-use kernel::resource::{Resource, ResourceKind};
 use kernel::verdict::{Ask, Content, Deny, Receipt, Undecidable, Verdict};
 use tokio::io::AsyncWrite;
 use tokio::sync::OwnedSemaphorePermit;
@@ -15,6 +11,7 @@ use wire::refusal::Desk;
 
 use super::head::Destination;
 use super::login::Unproved;
+use super::question::Question;
 use super::{Client, EgressGateway, PROTOCOL};
 use crate::session::{BeginError, Session};
 use crate::sessions::Cut;
@@ -49,14 +46,6 @@ impl From<Refusal> for Stopped {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(Box::new(refusal))
     }
-}
-
-/// What is asked: a tunnel, or one request.
-pub(super) struct Question<'q> {
-    pub(super) to: &'q Destination,
-    pub(super) verb: &'static str,
-    /// The canonical path of a request; empty for a tunnel.
-    pub(super) path: &'q str,
 }
 
 impl EgressGateway {
@@ -114,11 +103,10 @@ impl EgressGateway {
     /// Judges a destination, and enters the verdict.
     async fn decide(&self, begun: &mut Begun, question: &Question<'_>) -> Result<Receipt, Stopped> {
         let session = &mut begun.session;
-        let text = format!("{} {}", question.verb, question.to.named());
+        let text = question.text();
         let content =
             Content { wire: Vec::new(), text: text.as_str().into(), template: text.into(), values: Vec::new() };
-        let (operation, shape) = self.operation(question);
-        let verdict = session.judge([operation].into(), shape, content);
+        let verdict = session.judge([question.operation(&self.name)].into(), question.shape(), content);
         let undecided = |why: Undecidable| Stopped::from(Refusal::undecided(why, None, &self.parts.public_url));
         match verdict {
             Verdict::Permit(permit) => session.add_permit(permit),
@@ -130,28 +118,6 @@ impl EgressGateway {
         }
         let mut entered = session.enter().await.map_err(|_error| undecided(Undecidable::AuditUnavailable))?;
         entered.receipts.pop().ok_or_else(|| undecided(Undecidable::AuditUnavailable))
-    }
-
-    fn operation(&self, question: &Question<'_>) -> (Operation, u128) {
-        let named = question.to.named();
-        let facts = HttpFacts {
-            method: question.verb.into(),
-            host: question.to.host.to_string().into(),
-            path: question.path.into(),
-            template: "".into(),
-            ..HttpFacts::default()
-        };
-        // The method and the path are what the verdict may depend on besides the destination.
-        let shape = [question.verb, "\0", &named, "\0", question.path].concat();
-        let shape = digest(&SHA256, shape.as_bytes()).as_ref().first_chunk().copied().unwrap_or_default();
-        let operation = Operation {
-            action: Action::HttpTunnel,
-            resource: Arc::new(Resource::new(ResourceKind::Host, &self.name, [named.as_str()])),
-            facts: Arc::new(Facts { http: Some(Arc::new(facts)), ..Facts::default() }),
-            verb: question.verb,
-            span: None,
-        };
-        (operation, u128::from_be_bytes(shape))
     }
 
     /// Opens a request for approval, or takes a use of one that was granted. Nothing is held: a client of a proxy shows

@@ -61,16 +61,16 @@ pub(super) enum Wanted {
     Request(Destination),
 }
 
-impl Asked {
-    /// What it is.
-    pub(super) fn wanted(&self) -> Result<Wanted, Violation> {
-        if self.parts.method == Method::CONNECT {
-            let to = authority::of_connect(&self.parts)?;
-            return Ok(Wanted::Tunnel(Destination::of(&to, 443)?));
+impl Wanted {
+    /// What a request wants.
+    pub(super) fn of(parts: &Parts) -> Result<Self, Violation> {
+        if parts.method == Method::CONNECT {
+            let to = authority::of_connect(parts)?;
+            return Ok(Self::Tunnel(Destination::of(&to, 443)?));
         }
         // A request that is not for a proxy names no host in its target.
-        match (self.parts.uri.scheme_str(), self.parts.uri.authority()) {
-            (Some("http"), Some(to)) => Ok(Wanted::Request(Destination::of(&Authority::read(to.as_str())?, 80)?)),
+        match (parts.uri.scheme_str(), parts.uri.authority()) {
+            (Some("http"), Some(to)) => Ok(Self::Request(Destination::of(&Authority::read(to.as_str())?, 80)?)),
             // `https` is asked for by CONNECT.
             (Some(_), _) => Err(Violation::Scheme),
             _ => Err(Violation::TargetForm),

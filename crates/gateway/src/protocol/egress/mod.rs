@@ -1,10 +1,10 @@
 //! The egress gateway: what jobs and agents reach through `HTTPS_PROXY` and `HTTP_PROXY`. CONNECT, with policy on the host,
 //! and plain `http://` requests.
 //!
-//! `head` reads what is asked for, `login` who asks, `decide` whether it may be; `tunnel` passes TLS on unread, once `hello`
-//! has seen that it is for the host that was asked for; `plain` passes on one request. Where the host is a configured HTTP
-//! upstream's, `intercept` ends TLS with a certificate of `authority` and gives the stream to `protocol/http`, which judges
-//! each request and adds the credential that the job does not have.
+//! `head` reads what is asked for, `question` says it as policy sees it, `login` says who asks, `decide` whether it may be;
+//! `tunnel` passes TLS on unread, once `hello` has seen that it is for the host that was asked for; `plain` passes on one
+//! request. Where the host is a configured HTTP upstream's, `intercept` ends TLS with a certificate of `authority` and gives the
+//! stream to `protocol/http`, which judges each request and adds the credential that the job does not have.
 
 mod answer;
 mod authority;
@@ -15,6 +15,7 @@ mod intercept;
 mod login;
 mod moved;
 mod plain;
+mod question;
 mod tunnel;
 
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ use crate::upstream::address::Reach;
 use crate::upstream::dial::Dialler;
 
 pub use self::authority::{CertificateAuthority, InvalidAuthority, Made, system_authorities};
+pub use self::question::operation;
 
 /// The protocol's name in lists and in the log.
 pub(crate) const PROTOCOL: &str = "egress";
@@ -132,7 +134,7 @@ impl EgressGateway {
             Err(unproved) => return self.refuse_login(&mut stream, &arrival, unproved).await,
         };
         let client = Client { peer, arrival, proved };
-        match asked.wanted() {
+        match head::Wanted::of(&asked.parts) {
             Ok(head::Wanted::Tunnel(to)) => {
                 drop(asked);
                 self.connect(stream, client, to).await;

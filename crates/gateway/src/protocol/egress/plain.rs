@@ -13,15 +13,14 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use wire::http::Violation;
 use wire::http::authority::Scheme;
-use wire::http::head::{Arrived, Destination as Sent, Head};
+use wire::http::head::{Destination as Sent, Head};
 use wire::http::headers::{self, ResponseRules};
 use wire::http::refuse::{DECISION, Form, Refusal};
 
-use super::decide::Question;
 use super::head::{Asked, Destination};
 use super::moved::{Counted, Rewound};
+use super::question::{Question, normal_form};
 use super::tunnel::cut;
 use super::{Client, EgressGateway};
 use crate::protocol::http::Given;
@@ -47,11 +46,11 @@ impl EgressGateway {
             };
             return through.http.serve_stream(stream, given).await;
         }
-        let head = match normal_form(&asked) {
+        let head = match normal_form(&asked.parts) {
             Ok(head) => head,
             Err(violation) => return self.malformed(&mut stream, violation).await,
         };
-        let question = Question { to: &to, verb: verb(&head), path: head.path.as_str() };
+        let question = Question::request(&to, &head);
         let Some((mut begun, upstream, receipt)) = self.admit(&mut stream, &client, &question).await else { return };
         let moved = self.idle.watch(receipt.terms().limits.bytes);
         let decision = receipt.decision().to_string();
@@ -66,24 +65,6 @@ impl EgressGateway {
         };
         begun.session.count_rows(0, moved.received());
         begun.end(why).await;
-    }
-}
-
-/// The request as it was judged. Changes of protocol are for tunnels.
-fn normal_form(asked: &Asked) -> Result<Head, Violation> {
-    let head = Head::read(&asked.parts, Arrived { h2: false, sni: None, tls: false })?;
-    if head.upgrade.is_some() { Err(Violation::Upgrade) } else { Ok(head) }
-}
-
-fn verb(head: &Head) -> &'static str {
-    match head.method.as_str() {
-        "HEAD" => "HEAD",
-        "OPTIONS" => "OPTIONS",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        _ => "GET",
     }
 }
 

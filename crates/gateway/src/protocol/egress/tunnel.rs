@@ -7,10 +7,11 @@ use std::time::Duration;
 use kernel::verdict::{Receipt, Undecidable};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::decide::{Begun, Question};
+use super::decide::Begun;
 use super::head::Destination;
 use super::hello::{self, NoHello};
 use super::moved::{Counted, Moved};
+use super::question::Question;
 use super::{Client, EgressGateway, GREETING, UNRECOGNIZED_NAME, say};
 use crate::sessions::{Cut, Live};
 use crate::upstream::dial::Stream;
@@ -26,7 +27,7 @@ impl EgressGateway {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let question = Question { to: &to, verb: "CONNECT", path: "" };
+        let question = Question::tunnel(&to);
         let Some((mut begun, upstream, receipt)) = self.admit(&mut stream, &client, &question).await else { return };
         let why = self.relay(&mut stream, upstream, receipt, &mut begun, &to).await;
         begun.end(why).await;

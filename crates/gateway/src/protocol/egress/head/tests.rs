@@ -9,7 +9,7 @@ async fn wanted(text: &str) -> Result<(bool, String), String> {
         Err(Unread::Gone) => return Err("gone".to_owned()),
         Err(Unread::Malformed(violation)) => return Err(format!("{violation:?}")),
     };
-    match asked.wanted() {
+    match Wanted::of(&asked.parts) {
         Ok(Wanted::Tunnel(to)) => Ok((true, to.named())),
         Ok(Wanted::Request(to)) => Ok((false, to.named())),
         Err(violation) => Err(format!("{violation:?}")),
