@@ -18,6 +18,7 @@ mod inspect;
 mod machine;
 mod places;
 mod replace;
+mod skim;
 
 use std::sync::Arc;
 

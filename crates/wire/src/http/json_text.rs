@@ -61,6 +61,48 @@ pub(super) fn plain(bytes: &[u8]) -> usize {
     words.len() * 8 + rest.iter().position(stops).unwrap_or(rest.len())
 }
 
+/// How many blanks stand here.
+pub(super) fn blanks(bytes: &[u8]) -> usize {
+    // Mostly one, or a line end and as many as the structure is deep.
+    bytes.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).unwrap_or(bytes.len())
+}
+
+/// The length of the string that begins here, if all of it is here and it is one.
+pub(super) fn string(bytes: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(rest) = bytes.get(at..) {
+        at += plain(rest);
+        match bytes.get(at..) {
+            Some([b'"', ..]) => return at + 1,
+            Some([b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..]) => at += 2,
+            Some([b'\\', b'u', a, b, c, d, ..]) if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) => {
+                at += 6
+            }
+            _ => return 0,
+        }
+    }
+    0
+}
+
+/// The length of the number that begins here, if its end is here too and it is one.
+pub(super) fn number(bytes: &[u8]) -> usize {
+    let mut number = Number::Start;
+    for (length, byte) in bytes.iter().enumerate() {
+        match number.step(*byte) {
+            Some(next) => number = next,
+            None if number.is_whole() => return length,
+            None => return 0,
+        }
+    }
+    0
+}
+
+/// The length of the `true`, `false` or `null` that begins here, if all of it is here.
+pub(super) fn word(bytes: &[u8]) -> usize {
+    let words: [&[u8]; 3] = [b"true", b"false", b"null"];
+    words.into_iter().find(|word| bytes.starts_with(word)).map_or(0, <[u8]>::len)
+}
+
 /// What the content of a string held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Unescaped {

@@ -18,7 +18,7 @@ const ESCAPED: usize = 6;
 
 /// Where in the grammar the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// At the very beginning, where a byte order mark of three bytes may stand, of which so many came.
     Mark(u8),
     Value,
@@ -41,7 +41,7 @@ enum State {
 
 /// Where in an escape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Escape {
+pub(super) enum Escape {
     None,
     Begun,
     /// So many hexadecimal digits are to come.
@@ -58,13 +58,13 @@ enum Treat {
 
 /// A structure that is open.
 #[derive(Clone, Copy, Debug)]
-struct Frame {
-    object: bool,
+pub(super) struct Frame {
+    pub(super) object: bool,
     /// Its place: these states of the arena.
-    from: usize,
-    to: usize,
+    pub(super) from: usize,
+    pub(super) to: usize,
     /// The mask on each element of an array that is itself masked.
-    mask: Option<Mask>,
+    pub(super) mask: Option<Mask>,
 }
 
 /// The piece that is being read.
@@ -78,17 +78,17 @@ struct Piece<'i> {
 
 #[derive(Debug)]
 pub(super) struct Machine {
-    masks: Masks,
-    inspector: Option<Inspector>,
+    pub(super) masks: Masks,
+    pub(super) inspector: Option<Inspector>,
     utf8: Utf8,
-    state: State,
+    pub(super) state: State,
     /// Whether the record separator of RFC 7464 may stand between documents.
     separators: bool,
-    frames: Vec<Frame>,
+    pub(super) frames: Vec<Frame>,
     /// The states of all open structures, and those of the member that is being read.
-    arena: Vec<Place>,
+    pub(super) arena: Vec<Place>,
     /// How many frames stay when the structure that is left out ends.
-    muted: Option<usize>,
+    pub(super) muted: Option<usize>,
     treat: Treat,
     /// The beginning of a name or value that came in earlier pieces.
     held: Vec<u8>,
@@ -159,7 +159,10 @@ impl Machine {
                 State::String { name, escape } => self.string(name, escape, rest, at, &mut piece, out)?,
                 State::Number(number) => self.number(number, rest, at, &mut piece, out)?,
                 State::Word(word, seen) => self.word(word, seen, rest, at, &mut piece, out)?,
-                _ => self.between(rest, at, &mut piece, out)?,
+                _ => match self.skim(rest)? {
+                    0 => self.between(rest, at, &mut piece, out)?,
+                    skimmed => skimmed,
+                },
             };
         }
         self.suspend(&mut piece, out);
@@ -259,7 +262,7 @@ impl Machine {
         piece: &mut Piece<'_>,
         out: &mut Vec<u8>,
     ) -> Result<usize, MaskError> {
-        let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
+        let blanks = json_text::blanks(rest);
         if let State::Mark(seen) = self.state {
             return self.mark(seen, rest);
         }

@@ -1,8 +1,6 @@
 //! The masked places of a document as an automaton: the states that hold in a structure are those of its place, and a
 //! member's name leads on from them. Steps into arrays are no steps.
 
-use std::collections::HashMap;
-
 use kernel::verdict::Mask;
 
 use super::super::json_path::{JsonPath, Step};
@@ -12,13 +10,20 @@ pub(super) type State = u32;
 
 #[derive(Debug, Default)]
 struct Node {
-    members: HashMap<Box<[u8]>, State>,
+    /// Few: names are compared by length first, which is quicker than any table.
+    members: Vec<(Box<[u8]>, State)>,
     any: Option<State>,
     /// Where `..` leads, without a name.
     deep: Option<State>,
     /// Behind `..`: it holds at every depth below.
     stays: bool,
     mask: Option<Mask>,
+}
+
+impl Node {
+    fn member(&self, name: &[u8]) -> Option<State> {
+        self.members.iter().find(|(known, _)| **known == *name).map(|(_, state)| *state)
+    }
 }
 
 /// All places that are masked.
@@ -53,10 +58,10 @@ impl Places {
                 Step::Elements => at,
                 Step::Member(name) => {
                     self.longest_name = self.longest_name.max(name.len());
-                    let known = self.node(at).and_then(|node| node.members.get(name.as_bytes()).copied());
+                    let known = self.node(at).and_then(|node| node.member(name.as_bytes()));
                     known.unwrap_or_else(|| {
                         self.grow(at, false, |node, child| {
-                            node.members.insert(name.as_bytes().into(), child);
+                            node.members.push((name.as_bytes().into(), child));
                         })
                     })
                 }
@@ -117,8 +122,8 @@ impl Places {
             if node.stays {
                 self.enter(state, end, states);
             }
-            if let Some(next) = name.and_then(|name| node.members.get(name)) {
-                self.enter(*next, end, states);
+            if let Some(next) = name.and_then(|name| node.member(name)) {
+                self.enter(next, end, states);
             }
             if let Some(next) = node.any {
                 self.enter(next, end, states);
