@@ -3,6 +3,7 @@
 
 mod bed;
 mod hostile;
+mod masked;
 mod streams;
 mod websocket;
 
