@@ -13,6 +13,7 @@ mod parts;
 pub mod pdp;
 mod people;
 mod problem;
+mod rate;
 mod routes;
 mod serve;
 pub mod ssf;

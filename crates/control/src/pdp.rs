@@ -45,9 +45,12 @@ pub use parts::{
 };
 
 use crate::problem::Problem;
+use crate::rate::Rates;
 
 /// The largest body, in bytes: a request that is passed on, with its own body.
 const LARGEST: usize = 256 * 1024;
+/// How often an address may fail to prove who calls, or whose request is passed on, a minute.
+const FAILURES: u32 = 60;
 /// How many searches may run at a time: each asks policy for as much as it finds.
 const SEARCHES: usize = 2;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -91,6 +94,9 @@ struct Point {
     parts: PdpParts,
     searches: Semaphore,
     submitted: Mutex<Submitted>,
+    /// Addresses from which nobody was proved: callers', and those of proxies' clients.
+    failed: Rates,
+    failed_clients: Rates,
 }
 
 type Shared = axum::extract::State<Arc<Point>>;
@@ -98,8 +104,13 @@ type Shared = axum::extract::State<Arc<Point>>;
 impl DecisionPoint {
     /// The decision point.
     pub fn new(parts: PdpParts) -> Self {
-        let point =
-            Arc::new(Point { parts, searches: Semaphore::new(SEARCHES), submitted: Mutex::new(HashMap::new()) });
+        let point = Arc::new(Point {
+            parts,
+            searches: Semaphore::new(SEARCHES),
+            submitted: Mutex::new(HashMap::new()),
+            failed: Rates::new(FAILURES),
+            failed_clients: Rates::new(FAILURES),
+        });
         let router = router(Arc::clone(&point));
         Self { point, router }
     }

@@ -71,6 +71,8 @@ pub(crate) enum Problem {
     Configuration(Vec<Value>),
     #[error("the request took too long")]
     TimedOut,
+    #[error("too many calls from this address proved nobody; try again in a minute")]
+    TooManyFailures,
     #[error("too many searches run; try again in a moment")]
     Busy,
     #[error("the gateway failed")]
@@ -93,7 +95,7 @@ const fn text(code: &'static str, meaning: &'static str, hint: &'static str) -> 
 }
 
 /// The codes that only the admin API has. Those that it shares with the command line have the meaning that they have there.
-pub const CODES: [CodeText; 12] = [
+pub const CODES: [CodeText; 13] = [
     text("PAR0320", "nobody approves their own request", "ask another member of the group"),
     text("PAR0321", "the person is in none of the groups that must approve", "ask a member of the named groups"),
     text("PAR0322", "the person has approved already", "a quorum counts distinct people: ask another"),
@@ -109,6 +111,11 @@ pub const CODES: [CodeText; 12] = [
         "PAR0331",
         "no token is issued for the task",
         "ask for upstreams and actions that some policy permits to the workload, and for an hour at most",
+    ),
+    text(
+        "PAR0332",
+        "too many calls of the decision point from one address proved nobody",
+        "wait a minute; look at what the caller shows",
     ),
 ];
 
@@ -143,6 +150,7 @@ impl Problem {
             Self::NoTask(_) => (StatusCode::CONFLICT, "PAR0331", "no token for the task"),
             Self::Configuration(_) => (StatusCode::UNPROCESSABLE_ENTITY, "PAR0327", "mistakes in the configuration"),
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "PAR0305", "timed out"),
+            Self::TooManyFailures => (StatusCode::TOO_MANY_REQUESTS, "PAR0332", "too many failures"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "PAR0328", "busy"),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "PAR0301", "failed"),
         }
@@ -178,6 +186,9 @@ impl IntoResponse for Problem {
         let mut response = (status, body.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+        }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"parapet\""));
         }

@@ -5,7 +5,6 @@
 mod answer;
 mod form;
 mod handlers;
-mod rate;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,10 +22,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::people::People;
+use crate::rate::Rates;
 use crate::serve::serve_connection;
 
 /// The largest body: two tokens and a task.
 const LARGEST: usize = 64 * 1024;
+/// Calls of an address a minute.
+const MOST_CALLS: u32 = 600;
 /// No request takes longer: an issuer's keys may have to be fetched.
 const LONGEST: Duration = Duration::from_secs(15);
 
@@ -155,13 +157,13 @@ pub struct Caller {
 /// What the handlers share.
 struct Shared {
     parts: TokenEndpointParts,
-    rates: rate::Rates,
+    rates: Rates,
 }
 
 impl TokenEndpoint {
     /// The endpoint.
     pub fn new(parts: TokenEndpointParts) -> Self {
-        let shared = Arc::new(Shared { parts, rates: rate::Rates::default() });
+        let shared = Arc::new(Shared { parts, rates: Rates::new(MOST_CALLS) });
         let router = Router::new()
             .route("/token", post(handlers::token))
             .route("/introspect", post(handlers::introspect))

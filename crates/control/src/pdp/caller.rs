@@ -15,7 +15,7 @@ use kernel::workload::Name;
 use subtle::ConstantTimeEq as _;
 
 use super::forwarded::HeaderFamily;
-use super::parts::ShownProof;
+use super::parts::{Settings, ShownProof};
 use super::{Arrived, Point};
 use crate::problem::Problem;
 
@@ -118,7 +118,7 @@ pub(super) async fn admit(
         None if authorization == Authorization::PassedOn => None,
         None => one(headers, &header::AUTHORIZATION)?.and_then(|text| text.strip_prefix("Bearer ")),
     };
-    let caller = find(point, arrived, token).await.ok_or(Problem::Unauthenticated)?;
+    let caller = find(point, arrived, token).await?;
     if caller.may.contains(&wanted) { Ok(caller) } else { Err(Problem::Forbidden) }
 }
 
@@ -132,25 +132,46 @@ fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>,
     }
 }
 
-async fn find(point: &Point, arrived: &Arrived, token: Option<&str>) -> Option<Caller> {
+/// Who calls. Tokens that are compared are always looked at; what costs a verification is not, where the address has failed too
+/// often.
+async fn find(point: &Point, arrived: &Arrived, token: Option<&str>) -> Result<Caller, Problem> {
     let settings = (point.parts.settings)();
-    if let Some(token) = token {
-        if let Some(entry) = by_token(&settings.callers, token) {
-            return Some(Caller::of(entry));
-        }
-        let people = point.parts.people.borrow().clone();
-        if let Some(person) = people.find(token) {
-            return Some(Caller {
-                name: person.person.0.clone(),
-                may: [Use::Evaluate, Use::Search, Use::Request].into(),
-                upstreams: BTreeSet::new(),
-                disclosure: Disclosure::Full,
-                headers: HeaderFamily::default(),
-                certificates: false,
-                person: Some(person.person),
-            });
+    if let Some(caller) = token.and_then(|token| known(point, &settings, token)) {
+        return Ok(caller);
+    }
+    let (source, now) = (arrived.connected.source, point.parts.clock.now());
+    if point.failed.is_spent(source, now) {
+        return Err(Problem::TooManyFailures);
+    }
+    match proved(point, &settings, arrived, token).await {
+        Some(caller) => Ok(caller),
+        None => {
+            point.failed.admit(source, now);
+            Err(Problem::Unauthenticated)
         }
     }
+}
+
+/// A caller with a token of its own, or a person.
+fn known(point: &Point, settings: &Settings, token: &str) -> Option<Caller> {
+    if let Some(entry) = by_token(&settings.callers, token) {
+        return Some(Caller::of(entry));
+    }
+    let people = point.parts.people.borrow().clone();
+    let person = people.find(token)?;
+    Some(Caller {
+        name: person.person.0.clone(),
+        may: [Use::Evaluate, Use::Search, Use::Request].into(),
+        upstreams: BTreeSet::new(),
+        disclosure: Disclosure::Full,
+        headers: HeaderFamily::default(),
+        certificates: false,
+        person: Some(person.person),
+    })
+}
+
+/// A caller that proves itself as a workload.
+async fn proved(point: &Point, settings: &Settings, arrived: &Arrived, token: Option<&str>) -> Option<Caller> {
     let certificates = arrived.connected.certificates.clone();
     let workloads = settings.callers.iter().any(|entry| matches!(entry.proof, CallerProof::Workload(_)));
     if !workloads || (token.is_none() && certificates.is_empty()) {

@@ -82,9 +82,19 @@ pub(super) async fn check(
     caller: &Caller,
     passed: PassedOn,
 ) -> Result<Reply, Problem> {
+    // Each failure costs a verification and an entry in the log. Which client it is, only the proxy can tell.
+    let now = point.parts.clock.now();
+    if passed.source.is_some_and(|client| point.failed_clients.is_spent(client, now)) {
+        let detail = "too many requests of this address proved no workload; try again in a minute";
+        let refusal = Reply::refusal(StatusCode::TOO_MANY_REQUESTS, "slow-down", "Too many failures", detail);
+        return Ok(Reply { retry_after: Some(60), ..refusal });
+    }
     let (who, subject) = match identified(point, caller, &passed).await {
         Ok(found) => found,
         Err(why) => {
+            if let Some(client) = passed.source {
+                point.failed_clients.admit(client, now);
+            }
             enter_unproved(point, arrived, caller, &passed, &why).await?;
             let detail = "the request proves no workload";
             return Ok(Reply::refusal(StatusCode::UNAUTHORIZED, "unauthenticated", "Not authenticated", detail));

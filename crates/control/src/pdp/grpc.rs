@@ -26,6 +26,7 @@ const CONTENT_TYPE: &str = "application/grpc";
 const OK: i32 = 0;
 const INVALID_ARGUMENT: i32 = 3;
 const PERMISSION_DENIED: i32 = 7;
+const RESOURCE_EXHAUSTED: i32 = 8;
 const INTERNAL: i32 = 13;
 const UNAUTHENTICATED: i32 = 16;
 
@@ -45,6 +46,7 @@ pub(super) async fn check(
         Err(problem) => failure(match problem {
             Problem::Unauthenticated => UNAUTHENTICATED,
             Problem::Forbidden => PERMISSION_DENIED,
+            Problem::TooManyFailures => RESOURCE_EXHAUSTED,
             Problem::Unreadable(_) | Problem::TooLarge => INVALID_ARGUMENT,
             // Never UNAVAILABLE: clients try again by themselves.
             _ => INTERNAL,

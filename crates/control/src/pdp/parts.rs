@@ -47,8 +47,12 @@ pub struct TypeEntry {
 /// An endpoint in the place of a caller's action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeEndpoint {
-    /// The action, one of `http:*`.
+    /// The action, one of `http:*`: that of the endpoint's group, where its upstream's configuration gives it one.
     pub action: Action,
+    /// The endpoint's id there.
+    pub operation: Option<Arc<str>>,
+    /// The fields of its answers that have classes there: an answer would hold them.
+    pub fields: Vec<Arc<Resource>>,
     /// The method.
     pub method: Arc<str>,
     /// The path template; its parameter `{id}` is the resource's id.

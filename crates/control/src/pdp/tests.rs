@@ -38,6 +38,8 @@ const START: Timestamp = Timestamp::from_millis(1_795_233_600_000);
 /// The fixture of AuthZEN's certification scenario (alice, bob, record-1, record-2), and some of our own.
 const POLICIES: &str = r#"
 @id("all-read-records") permit(principal in Group::"users", action == Action::"http:GET", resource in Upstream::"records");
+@id("all-read-fields") permit(principal in Group::"users", action == Action::"http:field", resource in Upstream::"records");
+@id("fields-are-masked") @mask("partial") forbid(principal, action == Action::"http:field", resource);
 @id("alice-writes") permit(principal == Workload::"alice", action == Action::"http:PUT", resource in Upstream::"records")
   unless { context.body.hasTag("status") && context.body.getTag("status") == "archived" };
 @id("admins-write-archived") permit(principal, action == Action::"http:PUT", resource in Upstream::"records")
@@ -140,14 +142,32 @@ fn caller(text: &str, may: &[Use]) -> CallerEntry {
 
 fn settings() -> Settings {
     let every = [Use::Evaluate, Use::Search, Use::Request, Use::Check];
-    let endpoint =
-        |action: Action, method: &str| TypeEndpoint { action, method: method.into(), template: "/records/{id}".into() };
+    let endpoint = |action: Action, method: &str| TypeEndpoint {
+        action,
+        operation: None,
+        fields: Vec::new(),
+        method: method.into(),
+        template: "/records/{id}".into(),
+    };
     let record = TypeEntry {
         upstream: name("records"),
         actions: BTreeMap::from([
             ("read".to_owned(), endpoint(Action::HttpGet, "GET")),
             ("write".to_owned(), endpoint(Action::HttpPut, "PUT")),
             ("delete".to_owned(), endpoint(Action::HttpDelete, "DELETE")),
+            ("purge".to_owned(), endpoint(Action::HttpDestroy, "GET")),
+            (
+                "export".to_owned(),
+                TypeEndpoint {
+                    operation: Some("export".into()),
+                    fields: vec![Arc::new(Resource::new(
+                        ResourceKind::Field,
+                        &name("records"),
+                        ["/records/{id}", "$.email"],
+                    ))],
+                    ..endpoint(Action::HttpGet, "GET")
+                },
+            ),
         ]),
         ids: vec!["record-1".into(), "record-2".into()],
     };

@@ -101,15 +101,23 @@ fn operations_of(own: &TypeEntry, asked: &Asked) -> Result<Arc<[Operation]>, Und
         method: Arc::clone(&endpoint.method),
         path: endpoint.template.replace("{id}", &id).into(),
         template: Arc::clone(&endpoint.template),
+        operation: endpoint.operation.clone(),
         parameters: Texts::from([("id".into(), id)]),
         texts,
         numbers,
         ..HttpFacts::default()
     };
-    let resource = Resource::new(ResourceKind::Endpoint, &own.upstream, [&endpoint.template]);
-    let facts = Facts { http: Some(Arc::new(http)), ..Facts::default() };
-    let (action, verb) = (endpoint.action, endpoint.action.as_str());
-    Ok([Operation { action, resource: Arc::new(resource), facts: Arc::new(facts), verb, span: None }].into())
+    let resource = Arc::new(Resource::new(ResourceKind::Endpoint, &own.upstream, [&endpoint.template]));
+    let facts = Arc::new(Facts { http: Some(Arc::new(http)), ..Facts::default() });
+    let operation = |action: Action, resource| Operation {
+        action,
+        resource,
+        facts: Arc::clone(&facts),
+        verb: action.as_str(),
+        span: None,
+    };
+    let fields = endpoint.fields.iter().map(|field| operation(Action::HttpField, Arc::clone(field)));
+    Ok(std::iter::once(operation(endpoint.action, resource)).chain(fields).collect())
 }
 
 /// Properties as facts: texts, whole numbers and truth values. What is neither is passed over, so that a policy which reads

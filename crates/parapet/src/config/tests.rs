@@ -1,6 +1,7 @@
 //! The configuration as users meet it: what is accepted, and every mistake at once.
 
 mod http;
+mod pdp;
 mod templates;
 
 use std::path::Path;

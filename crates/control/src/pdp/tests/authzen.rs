@@ -156,6 +156,49 @@ async fn who_may_ask_what() {
     assert_eq!(house.entered("decision").last().unwrap()["asked_by"]["name"], "ann@example.com");
 }
 
+/// What an address costs that proves nobody is bounded; who shows a token that is only compared is not kept out by it.
+#[tokio::test]
+async fn addresses_that_prove_nobody_wait() {
+    let house = house().await;
+    let asked = question("alice", "read", "record-1").to_string();
+    let as_whom = async |token: &str| {
+        let request = Request::post(EVALUATION)
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {token}"));
+        house.send(request.body(Body::from(asked.clone())).unwrap()).await
+    };
+    for _ in 0..FAILURES {
+        assert_eq!(as_whom("stranger's").await.status, 401);
+    }
+    let refused = as_whom("stranger's").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("60")), "{}", refused.json());
+    assert_eq!(refused.json()["code"], "PAR0332");
+    for (token, status) in [("gatekeeper's", 429), ("app-token", 200), (house.person.as_str(), 200)] {
+        assert_eq!(as_whom(token).await.status, status);
+    }
+    house.clock.advance(Duration::from_secs(60));
+    for (token, status) in [("gatekeeper's", 200), ("stranger's", 401)] {
+        assert_eq!(as_whom(token).await.status, status);
+    }
+}
+
+/// What the configuration of an upstream says of an endpoint holds for a caller's own words: here the group `destroy`, its id and
+/// a field with a class.
+#[tokio::test]
+async fn own_words_are_asked_as_the_endpoint_is() {
+    let house = house().await;
+    let mut asked = question("alice", "purge", "record-1");
+    assert_eq!(house.post("app", EVALUATION, &asked).await.json()["context"]["reason"], "no_permit");
+    asked = question("alice", "export", "record-1");
+    let answer = house.post("app", EVALUATION, &asked).await.json();
+    let paths = &answer["context"]["obligations"][0]["paths"];
+    assert_eq!((&answer["decision"], paths), (&json!(false), &json!(["records/records/{id} $.email"])), "{answer}");
+    let entry = house.entered("decision").pop().unwrap();
+    assert_eq!(entry["operations"][0]["facts"]["http"]["operation"], "export", "{entry}");
+    asked["context"] = json!({ "obligations_supported": ["custom"] });
+    assert_eq!(house.post("app", EVALUATION, &asked).await.json()["decision"], true);
+}
+
 #[tokio::test]
 async fn answers_stand_in_the_log_before_they_are_told() {
     let house = house().await;

@@ -49,6 +49,25 @@ async fn envoy_asks_over_http() {
     assert_eq!(house.entered("login_refused").len(), 3);
 }
 
+/// Each failure costs a verification and an entry: a client that goes on failing gets neither. Others are not kept waiting.
+#[tokio::test]
+async fn clients_that_prove_nobody_wait() {
+    let house = house().await;
+    let from = |client| ("x-forwarded-for", client);
+    let stranger = ("authorization", "Bearer stranger's");
+    for _ in 0..FAILURES {
+        assert_eq!(house.pass("GET", "/ext_authz/", &[ENVOY, HOST, stranger, from("10.9.9.9")]).await.status, 401);
+    }
+    for (client, token, status) in
+        [("10.9.9.9", stranger, 429), ("10.9.9.9", TRIAGE, 429), ("10.9.9.8", stranger, 401), ("10.9.9.8", TRIAGE, 200)]
+    {
+        let reply = house.pass("GET", "/ext_authz/", &[ENVOY, HOST, token, from(client)]).await;
+        assert_eq!(reply.status, status, "{client}: {}", reply.json());
+        assert_eq!(reply.header("retry-after"), (status == 429).then_some("60"));
+    }
+    assert_eq!(house.entered("login_refused").len(), FAILURES as usize + 1);
+}
+
 #[tokio::test]
 async fn a_certificate_counts_by_the_word_of_a_proxy_that_is_trusted_with_it() {
     let house = house().await;

@@ -379,6 +379,10 @@ pub(crate) fn check(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Configurat
     }
     let gateway = gateway?;
     let upstreams::Upstreams { databases, apis } = upstreams?;
+    let mut pdp = pdp;
+    if let Some(Some(part)) = &mut pdp {
+        pdp::join(&root.section("pdp"), part, &apis, problems);
+    }
     let audit = audit::audit(&root.section("audit"), &gateway.state, problems);
     Some(Configuration {
         gateway,

@@ -10,13 +10,16 @@ use std::sync::Arc;
 use control::pdp::{CallerEntry, CallerProof, HeaderFamily, Settings, TypeEndpoint, TypeEntry, Use};
 use kernel::operation::Action;
 use kernel::policy::Disclosure;
+use kernel::resource::{Resource, ResourceKind};
+use wire::http::endpoint::{ANY_METHOD, Endpoint, Field, Template, TemplateError};
 
+use crate::config::checked::http::ApiEntry;
 use crate::config::checked::identity::unhex;
-use crate::config::checked::listeners::{listen_entry, listener_tls, public_url, without_tls};
+use crate::config::checked::listeners::{listen_entry, listener, public_url};
 use crate::config::checked::{ListenerTls, choose, choose_entry, file, name, parse, parse_name, read};
 use crate::config::problem::Problem;
 use crate::config::raw::{Entry, Section};
-use crate::config::value::{self, Unreadable};
+use crate::config::value::Unreadable;
 
 /// The decision point.
 #[derive(Clone, Debug)]
@@ -37,13 +40,7 @@ pub(crate) struct PdpPart {
 pub(super) fn pdp(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<PdpPart>> {
     let Some(entry) = listen_entry(section, "pdp", "127.0.0.1:18003", problems)? else { return Some(None) };
     let before = problems.len();
-    let listen = read(section, "listen", value::listen, problems);
-    let tls = listener_tls(section, problems);
-    if let (Some(listen), Some(ListenerTls::Off)) = (listen, &tls)
-        && !listen.ip().is_loopback()
-    {
-        problems.push(without_tls(&entry.place, listen));
-    }
+    let listener = listener(section, &entry, problems);
     let url = section.get("url").and_then(|entry| parse(&entry, "url", public_url, problems));
     let client_authorities = file(section, "client_authorities", problems);
     let subjects = section.list("subjects").into_iter().map(|entry| entry.text).collect();
@@ -55,7 +52,8 @@ pub(super) fn pdp(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<
     let types: BTreeMap<_, _> =
         types.filter_map(|(label, section)| Some((label.to_owned(), own_type(&section, problems)?))).collect();
     let settings = Arc::new(Settings { callers, subjects, types });
-    let part = PdpPart { listen: listen?, tls: tls?, url, client_authorities, settings };
+    let (listen, tls) = listener?;
+    let part = PdpPart { listen, tls, url, client_authorities, settings };
     (problems.len() == before).then_some(Some(part))
 }
 
@@ -126,5 +124,64 @@ fn endpoint(text: &str) -> Result<TypeEndpoint, Unreadable> {
     if !clean {
         return Err(WANTED);
     }
-    Ok(TypeEndpoint { action, method: method.into(), template: template.into() })
+    let (method, template) = (method.into(), template.into());
+    Ok(TypeEndpoint { action, operation: None, fields: Vec::new(), method, template })
+}
+
+/// Endpoints that the configuration of their upstream knows are asked for as they are there: by the action of their group, under their
+/// id, with the classed fields of their answers. Otherwise the decision point would say yes where the gateway says no.
+pub(super) fn join(section: &Section<'_>, part: &mut PdpPart, apis: &[ApiEntry], problems: &mut Vec<Problem>) {
+    let mut settings = Settings::clone(&part.settings);
+    let types = section.section("resources");
+    for (label, section) in types.named() {
+        let Some(own) = settings.types.get_mut(label) else { continue };
+        let Some(api) = apis.iter().find(|api| api.upstream.name == own.upstream) else { continue };
+        for (action, entry) in section.map("actions") {
+            let Some(asked) = own.actions.get_mut(&action) else { continue };
+            if let Err((message, help)) = as_configured(asked, api) {
+                problems.push(Problem::new("PAR0405", &entry.place, message).help(help));
+            }
+        }
+    }
+    part.settings = Arc::new(settings);
+}
+
+type Mistake = (&'static str, String);
+
+fn as_configured(asked: &mut TypeEndpoint, api: &ApiEntry) -> Result<(), Mistake> {
+    let invalid = |error: TemplateError| ("the path of the action cannot be read", error.to_string());
+    let template = Template::parse(&asked.template).map_err(invalid)?;
+    let same = |endpoint: &&Endpoint| endpoint.template.same_form(&template);
+    let known: Vec<&Endpoint> = api.endpoints.iter().filter(same).collect();
+    let by_method = known.iter().find(|endpoint| *endpoint.method == *asked.method);
+    let endpoint = by_method.or_else(|| known.iter().find(|endpoint| &*endpoint.method == ANY_METHOD));
+    let Some(endpoint) = endpoint else {
+        asked.fields = fields(api, &asked.template, &api.everywhere);
+        return Ok(());
+    };
+    if endpoint.template.text() != &*asked.template {
+        let help = format!("its upstream calls it `{}`", endpoint.template.text());
+        return Err(("the endpoint has other names for its parameters", help));
+    }
+    if endpoint.graphql || endpoint.secret.is_some() {
+        let help = "name an endpoint whose method and path say it".to_owned();
+        return Err(("what the endpoint is asked for stands in no method and path", help));
+    }
+    let action = Action::of_http_endpoint(&asked.method, endpoint.group);
+    asked.action = action.ok_or(("the endpoint's group has no action", "give it another group".to_owned()))?;
+    asked.operation = endpoint.id.clone();
+    asked.fields = fields(api, &asked.template, &endpoint.fields);
+    let more = fields(api, &asked.template, &api.everywhere);
+    asked.fields.extend(
+        more.into_iter().filter(|field| !endpoint.fields.iter().any(|own| own.path.text().as_ref() == field.name())),
+    );
+    Ok(())
+}
+
+fn fields(api: &ApiEntry, template: &str, fields: &[Field]) -> Vec<Arc<Resource>> {
+    let field = |field: &Field| {
+        let path = [template, field.path.text()];
+        Arc::new(Resource::new(ResourceKind::Field, &api.upstream.name, path))
+    };
+    fields.iter().map(field).collect()
 }
