@@ -247,8 +247,9 @@ impl Endpoints {
     /// The endpoint of a method and of the decoded segments of a canonical path, which has none for `/`.
     ///
     /// HEAD is GET where it is not listed by itself. A slash at the end makes no difference, because it makes none to
-    /// most servers. Where unlisted paths pass, another method of a listed path is an endpoint of that path's template, and a path that is
-    /// listed but for its case is none: a server that does not tell cases apart would serve it.
+    /// most servers. Where unlisted paths pass, another method of a listed path is an endpoint of that path's template. A path that is
+    /// listed but for its case, or for dots and blanks at the end of a segment, is none, whatever else would take it: a server that does
+    /// not tell them apart would serve the one that is listed.
     pub fn find(&self, method: &str, segments: &[&str]) -> Option<Match<'_>> {
         let bare = match segments.split_last() {
             Some((&"", rest)) => rest,
@@ -263,13 +264,16 @@ impl Endpoints {
             of(method).or_else(|| if method == "HEAD" { of("GET") } else { None })
         };
         if let Some((place, captured)) = self.tree.find(bare, &wanted) {
+            if !captured.is_empty() && self.tree.is_another_to_some(bare) {
+                return None;
+            }
             return Some(matched(self.all.get(place)?, captured));
         }
         let unlisted = self.unlisted.as_ref()?;
         if let Some((place, captured)) = self.tree.find(bare, &|leaf: &[usize]| leaf.first().copied()) {
             return Some(matched(self.others.get(&place)?, captured));
         }
-        if self.tree.holds_but_for_case(bare) {
+        if self.tree.holds_but_for_spelling(bare) {
             return None;
         }
         Some(Match { endpoint: unlisted, parameters: Vec::new(), unlisted: true })

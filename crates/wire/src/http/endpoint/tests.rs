@@ -87,6 +87,18 @@ fn paths_find_their_endpoints() {
         // HT04: a server that does not tell cases apart would serve these.
         ("POST", "/V1/refunds", "none", "none"),
         ("GET", "/v1/Files/a", "none", "none"),
+        ("GET", "/v1/refunds/Latest", "none", "none"),
+        ("GET", "/v1/refunds/latest.", "none", "none"),
+        ("GET", "/v1/refunds/latest ", "none", "none"),
+        ("GET", "/v1/refunds/latest.x", "/v1/refunds/{id} id=latest.x", "/v1/refunds/{id} id=latest.x"),
+        (
+            "PUT",
+            "/v1/refunds/LATEST/notes/2",
+            "/v1/refunds/{id}/notes/{note} id=LATEST note=2",
+            "/v1/refunds/{id}/notes/{note} id=LATEST note=2",
+        ),
+        ("GET", "/static.", "none", "none"),
+        ("GET", "/STATIC", "none", "none"),
         ("GET", "/v1/refunds//17", "none", "/**"),
     ];
     for (method, path, expect, expect_open) in cases {

@@ -140,22 +140,50 @@ impl Tree {
         wanted(&self.0.get(node?)?.leaf)
     }
 
-    /// Whether a template matches once cases are not told apart.
-    pub(super) fn holds_but_for_case(&self, path: &[&str]) -> bool {
+    /// Whether a template matches for a server that tells neither cases apart nor dots and blanks at the end of a name.
+    pub(super) fn holds_but_for_spelling(&self, path: &[&str]) -> bool {
         self.folded(0, path)
     }
 
     fn folded(&self, node: usize, path: &[&str]) -> bool {
         let Some(node) = self.0.get(node) else { return false };
-        let Some((segment, rest)) = path.split_first() else { return !node.leaf.is_empty() };
-        let lower = segment.to_lowercase();
-        node.literals.iter().any(|(text, child)| text.to_lowercase() == lower && self.folded(*child, rest))
+        let Some((segment, rest)) = path.split_first() else { return !node.leaf.is_empty() || node.rest.is_some() };
+        let lenient = lenient(segment);
+        node.literals.iter().any(|(text, child)| self::lenient(text) == lenient && self.folded(*child, rest))
             || node
                 .patterns
                 .iter()
-                .any(|(pattern, child)| capture(&fold(pattern), &lower, &mut Vec::new()) && self.folded(*child, rest))
+                .any(|(pattern, child)| capture(&fold(pattern), &lenient, &mut Vec::new()) && self.folded(*child, rest))
             || node.rest.or(node.named_rest).is_some()
     }
+
+    /// Whether a path that a pattern takes is that of a literal to such a server: `/users/ME` beside `/users/me`.
+    pub(super) fn is_another_to_some(&self, path: &[&str]) -> bool {
+        self.strays(0, path)
+    }
+
+    fn strays(&self, node: usize, path: &[&str]) -> bool {
+        let (Some(node), Some((segment, rest))) = (self.0.get(node), path.split_first()) else { return false };
+        let exact = node.literals.get(*segment);
+        let is_it = |(text, child): (&Arc<str>, &usize)| {
+            // Most names differ at once.
+            let begins =
+                text.bytes().zip(segment.bytes()).take(1).all(|(a, b)| a.eq_ignore_ascii_case(&b) || !b.is_ascii());
+            begins && lenient(text) == lenient(segment) && self.folded(*child, rest)
+        };
+        exact.is_some_and(|child| self.strays(*child, rest))
+            || exact.is_none() && node.literals.iter().any(is_it)
+            || node
+                .patterns
+                .iter()
+                .any(|(pattern, child)| capture(pattern, segment, &mut Vec::new()) && self.strays(*child, rest))
+    }
+}
+
+/// A segment as a server may read it that tells no cases apart, and drops dots and blanks from the end of a name.
+fn lenient(segment: &str) -> String {
+    let bare = segment.trim_end_matches(['.', ' ']);
+    if bare.is_empty() { segment.to_owned() } else { bare.to_lowercase() }
 }
 
 fn fold(segment: &Segment) -> Segment {
