@@ -11,6 +11,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use kernel::ports::LiveSessions as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
+use wire::detect::Detector;
+use wire::http::json_mask::Detect;
 
 use super::bed::{Bed, ok, request, token, until};
 use super::check;
@@ -147,4 +149,16 @@ async fn a_token_that_is_revoked_or_has_ended_ends_its_session() {
     client.write_all(open.as_bytes()).await.unwrap();
     check(&until(&mut client, "}").await, &["HTTP/1.1 401"]);
     assert_eq!(bed.tripwire.heard().matches("GET /v1/open/a").count(), 1);
+}
+
+/// Who knows the length of an answer does not ask for what follows its last byte.
+#[tokio::test]
+async fn what_detectors_look_at_ends_and_its_connection_is_used_again() {
+    let detector = Arc::new(Detector::new().unwrap());
+    let bed = Bed::with(|upstream| upstream.detect = Some((Detect::Signal, detector))).await;
+    bed.tripwire.answer(ok(r#"{"note":"ann@example.com"}"#));
+    let said = bed.talk(&request("GET /v1/open/7", "", "").repeat(3)).await;
+    assert_eq!(said.matches("HTTP/1.1 200").count(), 3, "{said}");
+    assert_eq!(bed.tripwire.connections(), 1);
+    check(&bed.house.entries().join("\n"), &[r#""detector":"email""#]);
 }
