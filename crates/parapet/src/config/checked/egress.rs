@@ -6,11 +6,10 @@ use gateway::upstream::address::Host;
 use ipnet::IpNet;
 use kernel::policy::{Disclosure, Mode, Upstream};
 
-use crate::config::checked::listeners::{listen_entry, listener_tls, without_tls};
+use crate::config::checked::listeners::{listen_entry, listener};
 use crate::config::checked::{ListenerTls, choose, parse_name, read};
 use crate::config::problem::Problem;
 use crate::config::raw::{Entry, Section};
-use crate::config::value;
 
 /// The egress gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,13 +38,7 @@ pub(super) fn egress(
 ) -> Option<Option<EgressPart>> {
     let Some(entry) = listen_entry(section, "egress", "127.0.0.1:18082", problems)? else { return Some(None) };
     let before = problems.len();
-    let listen = read(section, "listen", value::listen, problems);
-    let tls = listener_tls(section, problems);
-    if let (Some(listen), Some(ListenerTls::Off)) = (listen, &tls)
-        && !listen.ip().is_loopback()
-    {
-        problems.push(without_tls(&entry.place, listen));
-    }
+    let listener = listener(section, &entry, problems);
     let upstream = upstream(section, upstreams, problems);
     let allow = section.list("allow").iter().filter_map(|entry| network(entry, problems)).collect();
     let hosts = hosts(section, problems);
@@ -59,9 +52,10 @@ pub(super) fn egress(
     if problems.len() > before {
         return None;
     }
+    let (listen, tls) = listener?;
     Some(Some(EgressPart {
-        listen: listen?,
-        tls: tls?,
+        listen,
+        tls,
         upstream: upstream?,
         allow,
         hosts,

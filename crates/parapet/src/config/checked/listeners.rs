@@ -56,16 +56,26 @@ pub(super) fn listen_entry(
     Some(entry)
 }
 
-/// `Some(None)`: no listener is configured. `None`: it is, and wrong.
-pub(super) fn postgres(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<PostgresListener>> {
-    let Some(entry) = listen_entry(section, "postgres", "127.0.0.1:15432", problems)? else { return Some(None) };
+/// Where a listener listens, and how it is protected: in clear on loopback only.
+pub(super) fn listener(
+    section: &Section<'_>,
+    listens: &Entry,
+    problems: &mut Vec<Problem>,
+) -> Option<(SocketAddr, ListenerTls)> {
     let listen = read(section, "listen", value::listen, problems);
     let tls = listener_tls(section, problems);
     let (listen, tls) = (listen?, tls?);
     if tls == ListenerTls::Off && !listen.ip().is_loopback() {
-        problems.push(without_tls(&entry.place, listen));
+        problems.push(without_tls(&listens.place, listen));
         return None;
     }
+    Some((listen, tls))
+}
+
+/// `Some(None)`: no listener is configured. `None`: it is, and wrong.
+pub(super) fn postgres(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<PostgresListener>> {
+    let Some(entry) = listen_entry(section, "postgres", "127.0.0.1:15432", problems)? else { return Some(None) };
+    let (listen, tls) = listener(section, &entry, problems)?;
     let names = section.list("oauthbearer");
     if let Some(first) = names.first().filter(|_| tls == ListenerTls::Off) {
         // The mechanism has no protection of its own (RFC 7628, section 4).
@@ -80,13 +90,7 @@ pub(super) fn postgres(section: &Section<'_>, problems: &mut Vec<Problem>) -> Op
 /// `Some(None)`: no listener is configured. `None`: it is, and wrong.
 pub(super) fn http(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<HttpListener>> {
     let Some(entry) = listen_entry(section, "http", "127.0.0.1:18080", problems)? else { return Some(None) };
-    let listen = read(section, "listen", value::listen, problems);
-    let tls = listener_tls(section, problems);
-    let (listen, tls) = (listen?, tls?);
-    if tls == ListenerTls::Off && !listen.ip().is_loopback() {
-        problems.push(without_tls(&entry.place, listen));
-        return None;
-    }
+    let (listen, tls) = listener(section, &entry, problems)?;
     Some(Some(HttpListener { listen, tls }))
 }
 
@@ -107,13 +111,13 @@ pub(super) fn tokens(section: &Section<'_>, problems: &mut Vec<Problem>) -> Opti
     Some(Some(TokenListener { listen, tls, url }))
 }
 
-pub(super) fn without_tls(place: &Place, listen: SocketAddr) -> Problem {
+fn without_tls(place: &Place, listen: SocketAddr) -> Problem {
     // A client sends its token as the password: off loopback that is never without TLS.
     Problem::new("PAR0410", place, format!("`{listen}` is reachable from other hosts and needs TLS"))
         .help("set `tls` to `self-signed` or to a table with `certificate` and `key`, or listen on 127.0.0.1")
 }
 
-pub(super) fn listener_tls(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<ListenerTls> {
+fn listener_tls(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<ListenerTls> {
     let table = section.section("tls");
     if table.is_table() {
         let certificate = file(&table, "certificate", problems);
