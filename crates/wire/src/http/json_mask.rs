@@ -139,10 +139,11 @@ enum Inner {
 impl JsonMasker {
     /// A masker for one answer.
     pub fn new(masks: Masks, form: Form) -> Self {
+        let whole = masks.places.mask(&masks.places.root()).is_some();
         let machine = Machine::new(masks, form == Form::Lines);
         let inner = match form {
             Form::Json | Form::Lines => Inner::Documents(machine),
-            Form::Events => Inner::Events(Events::new(machine)),
+            Form::Events => Inner::Events(Events::new(machine, whole)),
         };
         Self { inner, failed: None }
     }
@@ -173,6 +174,14 @@ impl JsonMasker {
         match self.failed {
             Some(error) => Err(error),
             None => step(&mut self.inner).inspect_err(|error| self.failed = Some(*error)),
+        }
+    }
+
+    /// The detectors have seen enough, where they only count: what comes is masked by its place alone.
+    pub fn look_no_more(&mut self) {
+        match &mut self.inner {
+            Inner::Documents(machine) => machine.look_no_more(),
+            Inner::Events(events) => events.look_no_more(),
         }
     }
 

@@ -10,9 +10,9 @@ use brotli_decompressor::DecompressorWriter;
 use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// The most that may come out of one step, in bytes. A step takes at most [`STEP`] bytes.
+/// The most that may come out of one step, in bytes.
 const MOST_AT_ONCE: usize = 4 << 20;
-/// How much is decoded at a time, in bytes.
+/// How much of what is compressed is decoded at a time, in bytes.
 pub(super) const STEP: usize = 2048;
 /// So much may come out however little came in, in bytes.
 const FREE: u64 = 64 << 20;
@@ -70,7 +70,12 @@ impl Decoder {
         Ok(Self { coding, came: 0, left: 0 })
     }
 
-    /// Decodes a step of at most [`STEP`] bytes, and appends what comes out.
+    /// How much is decoded at a time, in bytes: what is not compressed does not grow.
+    pub(super) const fn step(&self) -> usize {
+        if matches!(self.coding, Coding::Identity) { 8 * STEP } else { STEP }
+    }
+
+    /// Decodes a step of at most [`Self::step`] bytes, and appends what comes out.
     pub(super) fn feed(&mut self, step: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         let before = out.len();
         match &mut self.coding {

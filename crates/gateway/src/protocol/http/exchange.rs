@@ -222,6 +222,7 @@ pub(super) async fn understand<'c>(
     drop(segments);
     // What is sent at once is searched before it is judged; the rest, as it leaves.
     if written.is_some()
+        && !head.expects_continue
         && head.content_length().is_some_and(|length| length <= upstream.limits.body as u64)
         && let Err(why) = read_body(&mut cargo, &slot, pulse).await
     {
@@ -481,6 +482,8 @@ fn answer(
         slot.upstream.detect.as_ref().map_or((Detect::Off, None), |(what, with)| (*what, Some(with)));
     let replaces = masked || matches!(detect, Detect::Mask(_));
     let looks = detect == Detect::Signal && slot.looks();
+    // A mask by place needs no detector that only counts.
+    let detect = if detect == Detect::Signal && !looks { Detect::Off } else { detect };
     let answer = if !(replaces || looks) || has_no_body(head, parts.status) || body.is_end_stream() {
         Answer::stream(body, slot, link, most)
     } else {
@@ -569,11 +572,12 @@ fn change(
         headers.insert(UPGRADE, protocol);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    let (paths, most) = (classified.masks(&terms.masks), terms.limits.bytes);
+    let (paths, limits) = (classified.masks(&terms.masks), terms.limits);
     let names: Vec<&str> = paths.iter().map(|(path, _)| path.text().as_ref()).collect();
-    let limited = most.map(|bytes| format!("bytes={bytes}"));
-    announce(&mut headers, decision, names, limited.as_deref());
+    let limited = [limits.rows.map(|rows| format!("rows={rows}")), limits.bytes.map(|bytes| format!("bytes={bytes}"))];
+    let limited: Vec<String> = limited.into_iter().flatten().collect();
+    announce(&mut headers, decision, names, Some(limited.join(",").as_str()).filter(|said| !said.is_empty()));
     let (slot, gateway, classified) = (Arc::clone(slot), Arc::clone(&caller.gateway), classified.clone());
-    caller.set_tunnel(tunnel(Change { slot, gateway, client, upstream, classified, paths, most }));
+    caller.set_tunnel(tunnel(Change { slot, gateway, client, upstream, classified, paths, limits }));
     refuse::empty(StatusCode::SWITCHING_PROTOCOLS, headers)
 }

@@ -16,7 +16,7 @@ use wire::http::bound::Bound;
 use wire::http::refuse::{Refusal, Waiting};
 
 use super::cargo::{Body, read_body};
-use super::exchange::{Asked, enter_permit, stale, unread};
+use super::exchange::{Asked, enter_permit, no_mask_comes_back, stale, unread};
 use super::kept;
 use super::refuse::{self, Answered, desk};
 use super::sealed::seal;
@@ -35,6 +35,7 @@ pub(super) async fn hold(asked: &mut Asked<'_>) -> Result<Option<Receipt>, Answe
     if let Err(why) = read_body(&mut asked.cargo, &asked.slot, asked.pulse).await {
         return Err(unread(asked.caller, &asked.slot, &asked.head, &template, why).await);
     }
+    no_mask_comes_back(asked).await?;
     let (caller, slot) = (asked.caller, std::sync::Arc::clone(&asked.slot));
     let accepts = asked.head.accepts;
     let mut guard = slot.session().await;

@@ -37,7 +37,7 @@ pub(super) struct Masking {
     state: State,
     /// The answer passes as it comes; this one only looks.
     looks: Looks,
-    /// How many bytes of what passes were looked at.
+    /// How many bytes detectors were shown.
     looked: usize,
     findings: Option<Findings>,
 }
@@ -183,11 +183,15 @@ impl Masking {
     }
 
     fn step(&mut self) -> Result<(), Broken> {
-        let many = self.input.len().min(STEP);
+        let many = self.input.len().min(self.decoder.step());
         let step = self.input.get(..many).unwrap_or_default();
         let decoded = self.decoder.feed(step, &mut self.plain);
         self.input.advance(many);
         decoded.map_err(|_error| Broken::Unmaskable("coding"))?;
+        if self.looked > LOOKED {
+            self.masker.look_no_more();
+        }
+        self.looked = self.looked.saturating_add(self.plain.len());
         let masked = self.masker.feed(&self.plain, &mut self.out);
         self.plain.clear();
         masked.map_err(|_error| Broken::Unmaskable("form"))

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use kernel::verdict::{Content, Deny, Mask, Undecidable};
+use kernel::verdict::{Content, Deny, Limits, Mask, Undecidable};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use wire::http::classify::Classified;
 use wire::http::json_mask::{Detect, Masks};
@@ -45,8 +45,8 @@ pub(super) struct Change {
     pub(super) classified: Classified,
     /// What is replaced in the upstream's messages.
     pub(super) paths: Vec<(JsonPath, Mask)>,
-    /// The most bytes of messages that may leave towards the client.
-    pub(super) most: Option<u64>,
+    /// What of messages may leave towards the client, each of which is a row.
+    pub(super) limits: Limits,
 }
 
 /// Why it ends.
@@ -60,7 +60,7 @@ enum End {
     Idle(Duration),
     /// A side sent what ends it; the line that stands in the log, if it is a denial.
     Fault(Side, FrameFault, Option<String>),
-    TooMuch(u64),
+    TooMuch(String),
     /// Policy denies it now.
     Denied(String),
     /// Policy masks something else now.
@@ -81,7 +81,7 @@ impl End {
                 (fault.code(), fault.to_string().into())
             }
             Self::Fault(_, fault, None) => (1014, fault.to_string().into()),
-            Self::TooMuch(most) => (1008, format!("blocked, the messages have more than {most} bytes").into()),
+            Self::TooMuch(most) => (1008, format!("blocked, more than {most}").into()),
             Self::Denied(line) => (1008, line.clone().into()),
             Self::Changed => (1012, "the policies have changed, connect again".into()),
         })
@@ -99,7 +99,7 @@ impl End {
 
 /// Moves messages until it ends.
 pub(super) async fn tunnel(change: Change) {
-    let Change { slot, gateway, client, upstream, classified, paths, most } = change;
+    let Change { slot, gateway, client, upstream, classified, paths, limits } = change;
     let changed = tokio::time::timeout(CHANGE, async { tokio::try_join!(client, upstream) }).await;
     let Ok(Ok((client, upstream))) = changed else {
         tracing::debug!("a change of protocol was not completed");
@@ -109,8 +109,8 @@ pub(super) async fn tunnel(change: Change) {
     let (from_upstream, to_upstream) = split(TokioIo::new(upstream));
     let longest = slot.upstream.limits.message;
     let (said, heard) = directions(&slot, &paths, longest);
-    let mut up = Way::new(Side::Client, from_client, to_upstream, said, None);
-    let mut down = Way::new(Side::Server, from_upstream, to_client, heard, most);
+    let mut up = Way::new(Side::Client, from_client, to_upstream, said, Limits::default());
+    let mut down = Way::new(Side::Server, from_upstream, to_client, heard, limits);
     let mut stopping = gateway.tasks.stopping();
     let idle = slot.upstream.limits.idle;
     let talk = Talk {
@@ -178,8 +178,10 @@ struct Way {
     /// Whole frames, of which so many bytes have left.
     out: Vec<u8>,
     sent: usize,
-    left: Option<u64>,
-    most: u64,
+    limits: Limits,
+    /// What has been counted.
+    rows: u64,
+    bytes: u64,
 }
 
 impl Talk {
@@ -271,9 +273,8 @@ async fn enter(session: &mut Session, deny: Deny) -> String {
 }
 
 impl Way {
-    fn new(side: Side, from: ReadHalf<Io>, to: WriteHalf<Io>, frames: Frames, most: Option<u64>) -> Self {
-        let most_or_all = most.unwrap_or(u64::MAX);
-        Self { side, from, to, frames, out: Vec::new(), sent: 0, left: most, most: most_or_all }
+    fn new(side: Side, from: ReadHalf<Io>, to: WriteHalf<Io>, frames: Frames, limits: Limits) -> Self {
+        Self { side, from, to, frames, out: Vec::new(), sent: 0, limits, rows: 0, bytes: 0 }
     }
 
     /// Passes messages to the end of the direction.
@@ -311,13 +312,12 @@ impl Way {
         if self.side == Side::Client {
             return Ok(());
         }
-        if let Some(left) = &mut self.left {
-            match left.checked_sub(passed.bytes) {
-                Some(less) => *left = less,
-                None => {
-                    self.withdraw();
-                    return Err(End::TooMuch(self.most));
-                }
+        (self.rows, self.bytes) = (self.rows + passed.messages, self.bytes + passed.bytes);
+        for (count, most, unit) in [(self.rows, self.limits.rows, "messages"), (self.bytes, self.limits.bytes, "bytes")]
+        {
+            if let Some(most) = most.filter(|most| count > *most) {
+                self.withdraw();
+                return Err(End::TooMuch(format!("{most} {unit}")));
             }
         }
         talk.slot.count_messages(passed.messages, passed.bytes);

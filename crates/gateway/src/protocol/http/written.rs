@@ -66,8 +66,9 @@ impl Written {
             span: None,
         };
         let fields_read: Vec<Operation> = resources.map(reading).collect();
-        let sought = sought(fields().map(|field| &field.path), &upstream.mask_keys);
-        Some(Self { sought, form, fields: fields_read.into() })
+        let value = is_patch(head).then(|| JsonPath::parse("$..value").ok()).flatten();
+        let paths = fields().map(|field| &field.path).chain(value.as_ref());
+        Some(Self { sought: sought(paths, &upstream.mask_keys), form, fields: fields_read.into() })
     }
 
     /// One that reads the body as it comes.
@@ -81,6 +82,12 @@ impl Written {
         let found = seeker.feed(body);
         found == Ok(true) || (found == Ok(false) && seeker.finish() == Ok(true))
     }
+}
+
+/// A patch of RFC 6902, whose values stand under no name of their own.
+fn is_patch(head: &Head) -> bool {
+    let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.to_ascii_lowercase().trim_start().starts_with("application/json-patch+json")
 }
 
 /// The endpoint that reads what this one writes, if there is another.

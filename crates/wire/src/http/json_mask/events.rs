@@ -1,5 +1,5 @@
-//! Server-sent events (WHATWG HTML, 9.2): the `data` of each event is JSON and goes through the machine; `event`, `id` and `retry` pass;
-//! comments and unknown fields, which no client reads, lose their text.
+//! Server-sent events (WHATWG HTML, 9.2): the `data` of each event is JSON and goes through the machine; `event`, `id` and `retry` pass,
+//! but where the whole of the data is masked: then they could say it. Comments and unknown fields, which no client reads, lose their text.
 //!
 //! Data that is `[DONE]` passes: that is how streams of language models end.
 
@@ -28,6 +28,8 @@ enum Line {
 #[derive(Debug)]
 pub(super) struct Events {
     machine: Machine,
+    /// All that an event says is masked.
+    whole: bool,
     line: Line,
     name: Vec<u8>,
     /// The last line ended with a carriage return; a line feed behind it belongs to it.
@@ -37,12 +39,16 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) const fn new(machine: Machine) -> Self {
-        Self { machine, line: Line::Name, name: Vec::new(), returned: false, probe: Some(Vec::new()) }
+    pub(super) const fn new(machine: Machine, whole: bool) -> Self {
+        Self { machine, whole, line: Line::Name, name: Vec::new(), returned: false, probe: Some(Vec::new()) }
     }
 
     pub(super) const fn machine(&self) -> &Machine {
         &self.machine
+    }
+
+    pub(super) fn look_no_more(&mut self) {
+        self.machine.look_no_more();
     }
 
     pub(super) fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), MaskError> {
@@ -90,7 +96,7 @@ impl Events {
             let name = std::mem::take(&mut self.name);
             self.line = match name.as_slice() {
                 b"data" => Line::DataBegin,
-                b"event" | b"id" | b"retry" => Line::Pass,
+                b"event" | b"id" | b"retry" if !self.whole => Line::Pass,
                 _ => Line::Drop,
             };
             if self.line != Line::Drop {

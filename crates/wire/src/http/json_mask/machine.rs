@@ -79,7 +79,9 @@ struct Piece<'i> {
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) masks: Masks,
-    pub(super) inspector: Option<Inspector>,
+    inspector: Option<Inspector>,
+    /// Whether the detectors look at values that pass.
+    pub(super) looks: bool,
     utf8: Utf8,
     pub(super) state: State,
     /// Whether the record separator of RFC 7464 may stand between documents.
@@ -116,6 +118,7 @@ impl Machine {
         let inspector = detector.map(|detector| Inspector::new(detector.clone()));
         Self {
             masks,
+            looks: inspector.is_some(),
             inspector,
             utf8: Utf8::default(),
             state: State::Mark(0),
@@ -130,6 +133,11 @@ impl Machine {
             masked: 0,
             seeks,
         }
+    }
+
+    /// What detectors only count is not looked at any more.
+    pub(super) fn look_no_more(&mut self) {
+        self.looks &= self.masks.detect != Detect::Signal;
     }
 
     /// Whether what was sought was found.
@@ -338,9 +346,7 @@ impl Machine {
         self.state = state;
         self.treat = match mask {
             Some(mask) => Treat::Mask(mask),
-            None if self.muted.is_none() && self.inspector.is_some() && !matches!(state, State::Word(..)) => {
-                Treat::Inspect
-            }
+            None if self.muted.is_none() && self.looks && !matches!(state, State::Word(..)) => Treat::Inspect,
             None => Treat::Pass,
         };
         Ok(())

@@ -8,7 +8,7 @@ use super::{DEEPEST_ANSWER, MaskError};
 impl Machine {
     /// How many bytes from here on pass as they are.
     pub(super) fn skim(&mut self, rest: &[u8]) -> Result<usize, MaskError> {
-        let Some(mut frame) = self.frames.last().copied().filter(|_| self.inspector.is_none()) else { return Ok(0) };
+        let Some(mut frame) = self.frames.last().copied().filter(|_| !self.looks) else { return Ok(0) };
         let mut at = 0;
         while let Some(byte) = rest.get(at).copied() {
             let token = rest.get(at..).unwrap_or_default();

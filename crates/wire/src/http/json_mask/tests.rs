@@ -265,6 +265,15 @@ fn detectors_look_at_what_passes() {
         String::from_utf8(cut_everywhere(&masked, Form::Json, input.as_bytes()).unwrap()).unwrap(),
         r#"{"note":"call m***@e***.com or p***@e***.org now","card":4000000000000000,"email":null,"n":17}"#
     );
+    // Who only counts may stop; who masks may not.
+    for (masks, counts) in [(&signal, 0), (&masked, 3)] {
+        let mut masker = JsonMasker::new(masks.clone(), Form::Json);
+        masker.look_no_more();
+        let mut out = Vec::new();
+        masker.feed(input.as_bytes(), &mut out).unwrap();
+        assert_eq!(masker.found().map(|(_, count)| count).sum::<u32>(), counts);
+        assert_eq!(out, cut_everywhere(masks, Form::Json, input.as_bytes()).unwrap());
+    }
     for (detect, passes) in [(Detect::Signal, true), (Detect::Mask(Mask::Partial), false)] {
         let text = format!("\"marie@example.com {}\"", "x".repeat(LONGEST_INSPECTED));
         let whole = run(&masks(&[], detect), Form::Json, &[text.as_bytes()]).unwrap();

@@ -19,9 +19,12 @@ async fn what_a_mask_made_is_not_written_back() {
     let masked = r#"{"name":"Ann","contact":{"e\u006dail":"[redacted]"}}"#;
     let long = format!(r#"{{"name":"{}","email":"[redacted]"}}"#, "x".repeat(8192));
     let merged = "content-type: application/merge-patch+json\r\n";
+    let pointed = "content-type: application/json-patch+json\r\n";
+    let pointers = r#"[{"op":"replace","path":"/email","value":"[redacted]"}]"#.to_owned();
     for (name, said) in [
         ("whole", request("PUT /v1/customers/7", JSON, masked)),
         ("a patch", request("PATCH /v1/customers/7", merged, masked)),
+        ("a patch by pointers", request("PATCH /v1/customers/7", pointed, &pointers)),
         ("in chunks", chunked("PUT /v1/customers/7", masked, 7)),
         ("byte by byte", chunked("PUT /v1/customers/7", masked, 1)),
         ("longer than what is read whole", request("PUT /v1/customers/7", JSON, &long)),
@@ -46,6 +49,19 @@ async fn what_a_mask_made_is_not_written_back() {
         let answer = bed.talk(&said).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{name}: {answer}");
     }
+}
+
+/// People are not asked about what may not be done anyway.
+#[tokio::test]
+async fn what_a_mask_made_is_not_held() {
+    let bed = Bed::new().await;
+    bed.house.reload_after_next_look(
+        "@id(\"asks\") @approve(\"ops\") forbid(principal, action == Action::\"http:PUT\", resource);",
+    );
+    let answer = bed.talk(&chunked("PUT /v1/customers/7", r#"{"email":"[redacted]"}"#, 7)).await;
+    check(&answer, &["HTTP/1.1 403", "PAR0213"]);
+    assert_eq!(bed.house.approvals().len(), 0);
+    assert_eq!(bed.tripwire.heard(), "");
 }
 
 /// A part says nothing of the place that a value has in the whole.

@@ -249,7 +249,7 @@ async fn a_limit_on_bytes_holds() {
     assert!(next(&mut client).await.contains("aaaa"));
     bed.tripwire.answer(frames[1].clone());
     client.write_all(&sent(0x81, b"more\r\n\r\n        ")).await.unwrap();
-    assert_eq!(next(&mut client).await, "1008 blocked, the messages have more than 100 bytes");
+    assert_eq!(next(&mut client).await, "1008 blocked, more than 100 bytes");
     over(client).await;
 }
 

@@ -42,4 +42,8 @@ fn the_data_of_events_is_masked() {
         let masked = masked.map(|bytes| String::from_utf8(bytes).unwrap());
         assert_eq!(masked.as_deref().map_err(|error| *error), expect, "{input:?}");
     }
+    // Where all of it is masked, the other fields could say it.
+    let whole = masks(&[("$", Mask::Redact)], Detect::Off);
+    let masked = cut_everywhere(&whole, Form::Events, b"event: marie\nid: marie\ndata: \"marie\"\n\n").unwrap();
+    assert_eq!(String::from_utf8(masked).unwrap(), ":\n:\ndata: \"[redacted]\"\n\n");
 }
