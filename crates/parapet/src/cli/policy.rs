@@ -1,11 +1,13 @@
 //! `parapet policy`: checks, tests, formats and proposes policies. None of it needs a gateway.
 
 mod suggest;
+mod way_out;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum as _};
 use kernel::policy::{Bundle, PolicyFile, Problem};
+use kernel::ports::Clock as _;
 use serde_json::json;
 
 use crate::cli::config::refused;
@@ -14,6 +16,8 @@ use crate::cli::globals::Globals;
 use crate::cli::output;
 use crate::cli::serve::Layers;
 use crate::cli::style::{Styled, Tone, plain};
+use crate::clock::SystemClock;
+use crate::config::Configuration;
 use crate::policy_test::{self, ReportForm, TestFileError, policy_files};
 
 /// Check, test, format and propose policies; needs no gateway
@@ -65,10 +69,11 @@ enum Verb {
 impl Policy {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         match self.verb {
-            Verb::Check { paths, layers } => match folders(paths, &layers, globals)? {
-                Ok(paths) => check(&paths, globals),
+            Verb::Check { paths, layers } if paths.is_empty() => match loaded(&layers, globals) {
+                Ok(configuration) => check(&configuration.policy_folders, Some(&configuration), globals),
                 Err(exit) => Ok(exit),
             },
+            Verb::Check { paths, .. } => check(&paths, None, globals),
             Verb::Test { paths, only, min, reports, layers } => match folders(paths, &layers, globals)? {
                 Ok(paths) => test(&paths, &Wanted { only: only.as_deref(), min, reports: &reports }, globals),
                 Err(exit) => Ok(exit),
@@ -87,10 +92,12 @@ fn folders(paths: Vec<PathBuf>, layers: &Layers, globals: &Globals) -> Result<Re
     if !paths.is_empty() {
         return Ok(Ok(paths));
     }
-    match crate::config::load(layers.running_sources(globals)) {
-        Ok(configuration) => Ok(Ok(configuration.policy_folders)),
-        Err(problems) => Ok(Err(refused(globals, &problems))),
-    }
+    Ok(loaded(layers, globals).map(|configuration| configuration.policy_folders))
+}
+
+/// The configuration; else how it ends, and its mistakes were shown.
+fn loaded(layers: &Layers, globals: &Globals) -> Result<Configuration, Exit> {
+    crate::config::load(layers.running_sources(globals)).map_err(|problems| refused(globals, &problems))
 }
 
 fn read(paths: &[PathBuf]) -> Result<Vec<PolicyFile>, Failure> {
@@ -105,7 +112,8 @@ fn read(paths: &[PathBuf]) -> Result<Vec<PolicyFile>, Failure> {
     Ok(files)
 }
 
-fn check(paths: &[PathBuf], globals: &Globals) -> Result<Exit, Failure> {
+/// Checks policies. Where they are those of a configuration, they are looked at beside what they guard.
+fn check(paths: &[PathBuf], configuration: Option<&Configuration>, globals: &Globals) -> Result<Exit, Failure> {
     let files = read(paths)?;
     let bundle = match Bundle::load(&files) {
         Ok(bundle) => bundle,
@@ -114,6 +122,10 @@ fn check(paths: &[PathBuf], globals: &Globals) -> Result<Exit, Failure> {
     let permits = bundle.policies().iter().filter(|policy| !policy.forbids()).count();
     let forbids = bundle.policies().len() - permits;
     let observed = bundle.policies().iter().filter(|policy| policy.observed()).count();
+    let egress = configuration.and_then(|configuration| Some((configuration, configuration.egress.as_ref()?)));
+    let warning = egress.and_then(|(configuration, egress)| {
+        way_out::warning(&egress.upstream, &configuration.workloads, &files, SystemClock.now())
+    });
     let report = run_tests(paths, None)?;
     let exit = if report.failed() == 0 { Exit::Done } else { Exit::Invalid };
     if globals.for_programs() {
@@ -124,6 +136,7 @@ fn check(paths: &[PathBuf], globals: &Globals) -> Result<Exit, Failure> {
             "forbids": forbids,
             "observed": observed,
             "problems": [],
+            "warnings": warning.as_slice(),
             "tests": report.json(),
         });
         output::data(&output::object("parapet.policy-check/v1", &view));
@@ -138,6 +151,9 @@ fn check(paths: &[PathBuf], globals: &Globals) -> Result<Exit, Failure> {
     ));
     if permits == 0 {
         output::note(globals, "no policy permits anything: every request is denied");
+    }
+    if let Some(warning) = &warning {
+        output::note(globals, &format!("warning: {warning}"));
     }
     if report.outcomes.is_empty() {
         output::note(globals, "there are no tests beside the policies");
