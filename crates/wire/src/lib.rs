@@ -4,6 +4,7 @@
 //! It is pure: no input or output, no runtime, no clock, no randomness, and no policy.
 
 pub mod detect;
+mod digest;
 pub mod http;
 pub mod mask;
 pub mod postgres;

@@ -5,10 +5,9 @@
 //! request that belongs to no endpoint, or whose method no action stands for, yields no operation: it is denied.
 
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
+use std::hash::Hash as _;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use kernel::facts::{Facts, HttpFacts, Texts};
 use kernel::operation::{Action, ActionGroup, Operation};
 use kernel::policy::HttpReads;
@@ -21,6 +20,7 @@ use super::endpoint::Match;
 use super::graphql::{self, Selection};
 use super::json_path::JsonPath;
 use super::secret_store::Secret;
+use crate::digest::Digest;
 
 /// What is known of a request once its head stands in its one form, and its body where a policy reads it.
 #[derive(Debug)]
@@ -199,22 +199,9 @@ fn essence(content_type: &str) -> Option<Arc<str>> {
     (plain && essence.contains('/')).then(|| essence.to_ascii_lowercase().into())
 }
 
-/// Feeds a SHA-256 from `Hash`, which writes lengths and discriminants, so that no two values share their bytes.
-struct Digest(Context);
-
-impl Hasher for Digest {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(&self) -> u64 {
-        0
-    }
-}
-
 /// The digest over everything that policy sees. All operations of a request share their facts.
 fn shape(operations: &[Operation]) -> u128 {
-    let mut digest = Digest(Context::new(&SHA256));
+    let mut digest = Digest::new();
     operations.len().hash(&mut digest);
     for operation in operations {
         operation.action.hash(&mut digest);
@@ -224,8 +211,7 @@ fn shape(operations: &[Operation]) -> u128 {
         operation.verb.hash(&mut digest);
     }
     operations.first().map(|first| &first.facts).hash(&mut digest);
-    let full = digest.0.finish();
-    full.as_ref().iter().take(16).fold(0_u128, |shape, byte| (shape << 8) | u128::from(*byte))
+    digest.shape()
 }
 
 #[cfg(test)]

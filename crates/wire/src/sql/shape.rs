@@ -1,29 +1,16 @@
 //! Digests and templates: what makes two requests equal to policy, and the text without its constants.
 
-use std::hash::{Hash, Hasher};
+use std::hash::Hash as _;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use kernel::operation::Operation;
 
 use super::analysis::Statement;
 use super::parse::{self, TokenKind};
-
-/// Feeds a SHA-256 from `Hash`, which writes lengths and discriminants, so that no two values share their bytes.
-struct Digest(Context);
-
-impl Hasher for Digest {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(&self) -> u64 {
-        0
-    }
-}
+use crate::digest::Digest;
 
 /// The digest over operations, facts and outputs. Spans are left out: they say where, not what.
 pub(super) fn shape(operations: &[Operation], statements: &[Statement]) -> u128 {
-    let mut digest = Digest(Context::new(&SHA256));
+    let mut digest = Digest::new();
     operations.len().hash(&mut digest);
     for operation in operations {
         operation.action.hash(&mut digest);
@@ -39,8 +26,7 @@ pub(super) fn shape(operations: &[Operation], statements: &[Statement]) -> u128 
         statement.outputs.hash(&mut digest);
         statement.copied.hash(&mut digest);
     }
-    let full = digest.0.finish();
-    full.as_ref().iter().take(16).fold(0u128, |shape, byte| (shape << 8) | u128::from(*byte))
+    digest.shape()
 }
 
 /// The text with each constant as `$n`, counting on from the text's own parameters, and each comment as a space. A text
