@@ -128,6 +128,10 @@ http_set() {
   need python3 "httpx, websockets and gRPC, as stock clients and servers" have python3
   need python3-venv "a private folder for them" has_venv
   need golang-go "builds h2spec, a conformance test of HTTP/2" have go
+  need iproute2 "a network of a test's own, for names that lie" have ip
+  need util-linux "unshare, for the same" have unshare
+  need git "a stock client of the egress" have git
+  need npm "a stock client of the egress" have npm
   need ca-certificates "fetches Go modules" [ -e /etc/ssl/certs/ca-certificates.crt ]
 }
 
