@@ -6,12 +6,15 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
 /// How many bytes are reserved at a time: blocks of the disk, and pages of memory that are ready to be written.
 const STEP: usize = 256 * 1024;
+/// What reserved blocks are filled with.
+static ZEROS: [u8; STEP] = [0; STEP];
 
 /// The pages of a file that this process alone writes.
 #[derive(Debug)]
@@ -65,7 +68,15 @@ impl Pages {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let ready = end.checked_next_multiple_of(STEP).map_or(most, |ready| ready.min(most));
-        rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, ready as u64)?;
+        rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, ready as u64)?;
+        // Pages of which the file's system knows nothing but their reservation cost five times as much at their first touch.
+        // Written at its end, because a file that is open for appending takes bytes nowhere else.
+        let mut length = usize::try_from(self.file.metadata()?.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        while let Some(zeros) = ready.checked_sub(length).filter(|zeros| *zeros > 0) {
+            let zeros = ZEROS.get(..zeros).unwrap_or(&ZEROS);
+            self.file.write_all_at(zeros, length as u64)?;
+            length += zeros.len();
+        }
         // Faults taken together cost a fraction of what they cost one by one. Where the kernel cannot (before 5.14), they
         // come one by one.
         let start = self.ready - self.ready % STEP;
