@@ -1,7 +1,5 @@
 //! The head of a request as bytes: what a receipt holds, and what is sent. It is written once, from the one normal form,
 //! before anything is judged; what goes upstream is read back from the receipt and from nowhere else.
-//!
-//! The same as `wire::http::head`'s `encode` and `decode`, without a copy of the headers before and behind.
 
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
