@@ -97,13 +97,13 @@ async fn ask(
         }
     };
     if kept::is_reserved(&head.path) {
-        settle(caller, body).await;
-        return Ok(kept::look(caller, &slot, &head).await);
+        Box::pin(settle(caller, body)).await;
+        return Ok(Box::pin(kept::look(caller, &slot, &head)).await);
     }
     let approval = head.approval.take();
     let cargo = match Body::of(&head, body) {
         Ok(cargo) => cargo,
-        Err(violation) => return Err(violated(caller, &slot, &head, "", violation).await),
+        Err(violation) => return Err(Box::pin(violated(caller, &slot, &head, "", violation)).await),
     };
     let mut asked = understand(caller, slot, head, cargo, approval, pulse).await?;
     for _ in 0..MOST_TURNS {
@@ -117,11 +117,11 @@ async fn ask(
             // The policies have changed since the facts were read, and the new ones read more.
             Judged::Stale => {
                 let Asked { slot, head, cargo, approval, .. } = asked;
-                asked = understand(caller, slot, head, cargo, approval, pulse).await?;
+                asked = Box::pin(understand(caller, slot, head, cargo, approval, pulse)).await?;
                 continue;
             }
         };
-        return send(asked, receipt, changes).await;
+        return send(&mut asked, receipt, changes).await;
     }
     let (slot, head, template) = (&asked.slot, &asked.head, &asked.classified.template);
     Err(Box::pin(refuse_request(caller, slot, head, Undecidable::NoSnapshot, template)).await)
@@ -224,9 +224,9 @@ pub(super) async fn understand<'c>(
     if written.is_some()
         && !head.expects_continue
         && head.content_length().is_some_and(|length| length <= upstream.limits.body as u64)
-        && let Err(why) = read_body(&mut cargo, &slot, pulse).await
+        && let Err(why) = Box::pin(read_body(&mut cargo, &slot, pulse)).await
     {
-        return Err(unread(caller, &slot, &head, &classified.template, why).await);
+        return Err(Box::pin(unread(caller, &slot, &head, &classified.template, why)).await);
     }
     if classified.answers().next().is_some() {
         // Whether a value is masked is not known yet; what would keep it from being masked is not asked for (HT10, HT14).
@@ -366,8 +366,13 @@ fn content(asked: &Asked<'_>) -> Content {
 }
 
 /// Sends what a receipt admits, and makes the answer of what comes back.
-pub(super) async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnUpgrade>) -> Result<Answered, Answered> {
-    let Asked { caller, slot, head, pulse, classified, cargo, written, .. } = asked;
+pub(super) async fn send(
+    asked: &mut Asked<'_>,
+    receipt: Receipt,
+    changes: Option<OnUpgrade>,
+) -> Result<Answered, Answered> {
+    let cargo = std::mem::replace(&mut asked.cargo, Body::Whole(Bytes::new(), None));
+    let Asked { caller, slot, head, pulse, classified, written, .. } = &*asked;
     let decision = receipt.decision();
     let grpc = head.accepts.grpc;
     let upgrade = head.upgrade.as_deref().and_then(|protocol| HeaderValue::try_from(protocol).ok());
@@ -391,8 +396,8 @@ pub(super) async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnU
             let pace = (!grpc).then_some(pace);
             let mut upload = Upload::stream(body, pace);
             overridden = overrides.and_then(|overrides| upload.look_for(overrides));
-            if let Some(written) = &written
-                && !shows_in_clear(&slot, written).await
+            if let Some(written) = written
+                && !shows_in_clear(slot, written).await
             {
                 brought_back = upload.seek(written.seeker());
             }
@@ -400,20 +405,20 @@ pub(super) async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnU
         }
     };
     let cargo = Cargo { upload, digest, speaks, upgrade, patient: grpc };
-    let sending = forward(&caller.gateway, &slot, receipt, cargo, pulse);
+    let sending = forward(&caller.gateway, slot, receipt, cargo, pulse);
     let forwarded = tokio::select! {
         biased;
         forwarded = sending => forwarded,
-        _cut = slot.gone() => return Err(refuse::cut(caller, &slot, head.accepts)),
+        _cut = slot.gone() => return Err(refuse::cut(caller, slot, head.accepts)),
     };
     match forwarded {
-        Ok(forwarded) => answer(caller, &slot, &head, &classified, forwarded, changes),
+        Ok(forwarded) => answer(caller, slot, head, classified, forwarded, changes),
         Err(ForwardError::Broken(_)) if overridden.as_ref().is_some_and(|found| found.get().is_some()) => {
-            Err(Box::pin(violated(caller, &slot, &head, &classified.template, Violation::Override)).await)
+            Err(Box::pin(violated(caller, slot, head, &classified.template, Violation::Override)).await)
         }
         Err(ForwardError::Broken(_)) if brought_back.is_some_and(|found| found.load(Ordering::Acquire)) => {
             let template = &classified.template;
-            Err(Box::pin(refuse_request(caller, &slot, &head, Undecidable::MaskedValue, template)).await)
+            Err(Box::pin(refuse_request(caller, slot, head, Undecidable::MaskedValue, template)).await)
         }
         // It was the client that broke the exchange, by a body that cannot be read in one way.
         Err(ForwardError::Broken(_)) if caller.line.violation().is_some() => {
@@ -421,7 +426,7 @@ pub(super) async fn send(asked: Asked<'_>, receipt: Receipt, changes: Option<OnU
             let refusal = Refusal::violated(violation, Some(decision), &caller.gateway.parts.public_url).closing();
             Err(refuse::reply(caller, head.accepts, &refusal))
         }
-        Err(error) => Err(failed(caller, &slot, &head, decision, &error)),
+        Err(error) => Err(failed(caller, slot, head, decision, &error)),
     }
 }
 

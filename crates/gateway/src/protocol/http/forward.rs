@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::header::HeaderValue;
 use hyper::rt::Executor;
 use hyper::{Request, Response, Uri, Version};
@@ -213,7 +214,12 @@ pub(super) async fn forward(
             return Err(ForwardError::Stopping);
         }
         shape(&mut request, upstream, &link);
-        match ask(&mut link, request, pulse).await {
+        // Pinned where it is made: what is passed on by value has room twice.
+        let answered = match &mut link {
+            Link::Http1(sender) => answered(pin!(sender.try_send_request(request)), pulse).await,
+            Link::Http2(sender) => answered(pin!(sender.try_send_request(request)), pulse).await,
+        };
+        match answered {
             Ok(response) => {
                 pulse.rest();
                 // The next request may not wait behind an upload that the upstream did not need.
@@ -247,16 +253,13 @@ enum Unanswered {
     Broken(hyper::Error),
 }
 
-async fn ask(link: &mut Link, request: Request<Upload>, pulse: &Pulse) -> Result<Response<Incoming>, Unanswered> {
-    let answer = async {
-        match link {
-            Link::Http1(sender) => sender.try_send_request(request).await,
-            Link::Http2(sender) => sender.try_send_request(request).await,
-        }
-    };
+async fn answered(
+    sending: Pin<&mut impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>>>,
+    pulse: &Pulse,
+) -> Result<Response<Incoming>, Unanswered> {
     tokio::select! {
         biased;
-        answered = answer => answered.map_err(|mut error| match error.take_message() {
+        answered = sending => answered.map_err(|mut error| match error.take_message() {
             Some(unsent) => Unanswered::Unsent(Box::new(unsent)),
             None => Unanswered::Broken(error.into_error()),
         }),

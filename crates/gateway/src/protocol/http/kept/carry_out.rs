@@ -278,7 +278,7 @@ impl Carrying<'_> {
                 Ok(false) => return None,
                 Err(_) => return Some(Ended { decision, ..Ended::before(KeptEnd::Unreachable) }),
             }
-            let answered = send(asked, receipt, None).await;
+            let answered = send(&mut asked, receipt, None).await;
             let ended = answered_by(answered, limits, slot.upstream.limits.answer).await;
             caller.give_pulse(pulse);
             return Some(Ended { decision, ..ended });

@@ -16,12 +16,24 @@ use wire::http::json_mask::Detect;
 
 use super::bed::{Bed, ok, request, token, until};
 use super::check;
+use crate::protocol::http::connection::Caller;
+use crate::protocol::http::exchange::exchange;
 
 fn by_http2(path: &str) -> Request<Full<Bytes>> {
     Request::get(format!("http://payments.internal{path}"))
         .header("authorization", format!("Bearer {}", token("bot")))
         .body(Full::default())
         .unwrap()
+}
+
+/// Each request allocates it and moves it; what is seldom needed is boxed instead.
+#[test]
+fn the_future_of_an_exchange_is_small() {
+    fn size<C, R, B, F>(_exchange: impl Fn(C, R, B) -> F) -> usize {
+        size_of::<F>()
+    }
+    let size = size(|caller: Arc<Caller>, request, busy| async move { exchange(&caller, request, busy).await });
+    assert!(size < 5000, "{size} bytes");
 }
 
 #[tokio::test]
