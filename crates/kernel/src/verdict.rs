@@ -20,7 +20,7 @@ use crate::task::Bound;
 use crate::workload::Name;
 
 pub use budget::{Budget, Drawn, Limits, Rate, SumLimit};
-pub use undecidable::Undecidable;
+pub use undecidable::{Fault, Undecidable};
 
 /// How a masked value is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

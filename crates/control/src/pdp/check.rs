@@ -22,7 +22,7 @@ use kernel::operation::{Action, Operation};
 use kernel::policy::Disclosure;
 use kernel::resource::{Resource, ResourceKind};
 use kernel::secret::Secret;
-use kernel::verdict::{Content, DenyReason, Undecidable};
+use kernel::verdict::{Content, DenyReason, Fault, Undecidable};
 use kernel::workload::Name;
 use serde_json::{Value, json};
 
@@ -210,19 +210,12 @@ fn reply(point: &Point, decided: &Decided, told: Disclosure, who: Identified) ->
 /// Where the client is at fault, it is told so, as by the gateway.
 fn undecided(why: Undecidable) -> (StatusCode, &'static str, &'static str) {
     let malformed = |status| (status, "malformed", "Cannot be read in one way");
-    match why {
-        Undecidable::AmbiguousFraming
-        | Undecidable::AmbiguousPath
-        | Undecidable::AmbiguousAuthority
-        | Undecidable::AmbiguousBody
-        | Undecidable::Upgrade
-        | Undecidable::NotUtf8 => malformed(StatusCode::BAD_REQUEST),
-        Undecidable::Method => malformed(StatusCode::METHOD_NOT_ALLOWED),
-        Undecidable::TooLarge => malformed(StatusCode::PAYLOAD_TOO_LARGE),
-        Undecidable::UnknownEndpoint | Undecidable::ForbiddenAddress => {
-            (StatusCode::FORBIDDEN, "denied", "Blocked by policy")
-        }
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "cannot-decide", "Cannot be decided"),
+    match why.fault_by_http() {
+        Fault::Unreadable => malformed(StatusCode::BAD_REQUEST),
+        Fault::Method => malformed(StatusCode::METHOD_NOT_ALLOWED),
+        Fault::Size => malformed(StatusCode::PAYLOAD_TOO_LARGE),
+        Fault::Refused => (StatusCode::FORBIDDEN, "denied", "Blocked by policy"),
+        Fault::Gateway => (StatusCode::SERVICE_UNAVAILABLE, "cannot-decide", "Cannot be decided"),
     }
 }
 

@@ -50,7 +50,47 @@ pub enum Undecidable {
     ForbiddenAddress,
 }
 
+/// Whose it is to change something, where nothing can be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The client's: the request cannot be read, or not in one way.
+    Unreadable,
+    /// The client's: a method that is not let through.
+    Method,
+    /// The client's: the request is too large.
+    Size,
+    /// Nobody's: what is asked for is not to be had.
+    Refused,
+    /// The gateway's, or its operator's.
+    Gateway,
+}
+
 impl Undecidable {
+    /// Whose it is to change something, if the request came by HTTP.
+    pub const fn fault_by_http(self) -> Fault {
+        match self {
+            Self::AmbiguousFraming
+            | Self::AmbiguousPath
+            | Self::AmbiguousAuthority
+            | Self::AmbiguousBody
+            | Self::Upgrade
+            | Self::NotUtf8 => Fault::Unreadable,
+            Self::Method => Fault::Method,
+            Self::TooLarge => Fault::Size,
+            Self::UnknownEndpoint | Self::ForbiddenAddress | Self::MaskedValue => Fault::Refused,
+            Self::Unparseable
+            | Self::UnknownForm
+            | Self::UnknownRelation
+            | Self::UnsupportedMessage
+            | Self::PinnedSetting
+            | Self::NoCatalogue
+            | Self::NoSnapshot
+            | Self::AuditUnavailable
+            | Self::DeskUnavailable
+            | Self::CannotMask => Fault::Gateway,
+        }
+    }
+
     /// Every reason.
     pub const ALL: [Self; 21] = [
         Self::Unparseable,
@@ -124,7 +164,7 @@ impl Undecidable {
             Self::AmbiguousAuthority => "the request does not say one host in one way",
             Self::AmbiguousBody => "a policy reads the body, and it cannot be read in one way",
             Self::UnknownEndpoint => "the upstream has no endpoint of that method and path",
-            Self::Method => "the method is not let through",
+            Self::Method => "the method is not let through, or a parameter or a field such as `_method` says another",
             Self::Upgrade => "the upstream is not configured for a change to that protocol",
             Self::ForbiddenAddress => "the destination is an address that is never dialled for a client",
         }
@@ -152,7 +192,9 @@ impl Undecidable {
             }
             Self::AmbiguousAuthority => "send one Host (or :authority) that is the name of TLS and of the upstream",
             Self::AmbiguousBody => "send plain JSON, each name once, numbers as numbers",
-            Self::UnknownEndpoint => "check the spelling; `parapet upstreams list` says what is known",
+            Self::UnknownEndpoint => {
+                "check the spelling, and upper and lower case; `parapet upstreams list` says what is known"
+            }
             Self::Method => "use GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE",
             Self::Upgrade => "leave Upgrade out, or name the protocol in the upstream's `upgrades`",
             Self::ForbiddenAddress => "ask for a public name; private networks are named in `[egress]`",

@@ -11,7 +11,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use kernel::id::{ApprovalId, DecisionId};
 use kernel::policy::Disclosure;
 use kernel::time::Timestamp;
-use kernel::verdict::{Ask, Deny, DenyReason, Undecidable};
+use kernel::verdict::{Ask, Deny, DenyReason, Fault, Undecidable};
 use kernel::workload::Workload;
 
 use crate::http::head::Accepts;
@@ -113,17 +113,12 @@ impl Kind {
 
     /// The kind and status of what cannot be decided: 503 where we are at fault, another where the client is.
     pub const fn of_undecidable(why: Undecidable) -> Self {
-        match why {
-            Undecidable::AmbiguousFraming
-            | Undecidable::AmbiguousPath
-            | Undecidable::AmbiguousAuthority
-            | Undecidable::AmbiguousBody
-            | Undecidable::Upgrade
-            | Undecidable::NotUtf8 => Self::Malformed(400),
-            Undecidable::Method => Self::Malformed(405),
-            Undecidable::TooLarge => Self::Malformed(413),
-            Undecidable::UnknownEndpoint | Undecidable::ForbiddenAddress | Undecidable::MaskedValue => Self::Denied,
-            _ => Self::CannotDecide,
+        match why.fault_by_http() {
+            Fault::Unreadable => Self::Malformed(400),
+            Fault::Method => Self::Malformed(405),
+            Fault::Size => Self::Malformed(413),
+            Fault::Refused => Self::Denied,
+            Fault::Gateway => Self::CannotDecide,
         }
     }
 }
