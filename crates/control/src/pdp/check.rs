@@ -286,7 +286,8 @@ pub(super) async fn ext_authz(
     let target = target.ok_or(Problem::NoRoute)?.to_owned();
     let host = one(&parts.headers, "host").flatten().map(str::to_owned);
     let authority = parts.uri.authority().map(|authority| authority.as_str().to_owned()).or(host);
-    // A body that Envoy passes on in part, or not at all, is none that can be judged.
+    // A body that Envoy passes on in part, or not at all, is none that can be judged. An empty one is not taken for the client's: an
+    // Envoy that passes on no bodies says of them what its client says.
     let whole = one(&parts.headers, "x-envoy-auth-partial-body").flatten() == Some("false");
     let body = match whole {
         false => None,
@@ -295,7 +296,8 @@ pub(super) async fn ext_authz(
                 .await
                 .map_err(|_| Problem::Unreadable("its body is too large"))?
                 .to_vec(),
-        ),
+        )
+        .filter(|body| !body.is_empty()),
     };
     let http = HttpAsked {
         method: parts.method.as_str().to_owned(),

@@ -105,7 +105,8 @@ fn passed(request: CheckRequest) -> Option<PassedOn> {
             authority: http.host,
             target: http.path,
             headers,
-            body: whole.then_some(sent),
+            // An empty one is not taken for the client's: an Envoy that passes on no bodies says of them what its client says.
+            body: Some(sent).filter(|sent| whole && !sent.is_empty()),
             tls: http.scheme == "https",
         },
         authorization,

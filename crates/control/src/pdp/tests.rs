@@ -201,13 +201,17 @@ fn identify(shown: ShownProof) -> Result<Identified, Unidentified> {
     }
 }
 
-/// `api.example` is the upstream `api`; a path with `..` cannot be read; everything else is one operation.
+/// `api.example` is the upstream `api`; a path with `..` cannot be read, nor one whose body is read and not told; everything else is
+/// one operation.
 fn classify(asked: &HttpAsked) -> Result<HttpUnderstood, HttpNotUnderstood> {
     if asked.authority != "api.example" {
         return Err(HttpNotUnderstood::NoUpstream);
     }
     if asked.target.contains("..") {
         return Err(HttpNotUnderstood::Undecidable { upstream: name("api"), why: Undecidable::AmbiguousPath });
+    }
+    if asked.target.contains("reads-body") && asked.body.is_none() {
+        return Err(HttpNotUnderstood::Undecidable { upstream: name("api"), why: Undecidable::AmbiguousBody });
     }
     let action = Action::named(&format!("http:{}", asked.method)).ok_or(HttpNotUnderstood::Malformed)?;
     let resource = Resource::new(ResourceKind::Endpoint, &name("api"), ["/v1/things"]);

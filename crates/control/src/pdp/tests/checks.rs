@@ -230,6 +230,36 @@ async fn envoy_asks_over_grpc() {
     assert_eq!((&around["source"], &around["tls"]), (&json!("10.1.2.3"), &json!(true)));
 }
 
+/// An Envoy that passes on no bodies leaves the client's own word that the body is whole.
+#[tokio::test]
+async fn a_body_that_was_not_passed_on_is_not_empty() {
+    let house = house().await;
+    let said = ("x-envoy-auth-partial-body", "false");
+    for (headers, body, status) in [
+        (&[TRIAGE, said][..], "", 400),
+        (&[TRIAGE], "{}", 400),
+        (&[TRIAGE, ("x-envoy-auth-partial-body", "true")], "{}", 400),
+        (&[TRIAGE, said], "{}", 200),
+    ] {
+        let asked = HttpRequest {
+            path: "/v1/things?reads-body".to_owned(),
+            body: body.to_owned(),
+            ..http_request("GET", headers)
+        };
+        let answer = house.call("envoy-token", "application/grpc", frame(asked)).await.1.unwrap();
+        let code = answer.denied.map_or(200, |denied| denied.status.unwrap().code);
+        assert_eq!(code, status, "gRPC {headers:?} {body:?}");
+        let request = [ENVOY, HOST]
+            .iter()
+            .chain(headers)
+            .fold(Request::get("/ext_authz/v1/things?reads-body"), |request, (name, value)| {
+                request.header(*name, *value)
+            });
+        let reply = house.send(request.body(Body::from(body)).unwrap()).await;
+        assert_eq!(reply.status, u16::try_from(status).unwrap(), "HTTP {headers:?} {body:?}: {}", reply.json());
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_call_lets_nothing_pass() {
     let house = house().await;
