@@ -2,8 +2,13 @@
 
 mod clients;
 mod conformance;
+mod decided;
 mod egress;
 mod hazards;
+mod interim;
+mod kept;
+mod logins;
 mod masks;
 mod memory;
 mod secrets;
+mod websockets;

@@ -37,6 +37,9 @@ const MOST_OF_ONE: usize = 16;
 const MOST_IN_ALL: usize = 1024;
 /// How many looks an idle connection survives unused. See [`Pool::tidy`].
 const LOOKS: u32 = 60;
+/// The window of one connection of HTTP/2, in bytes: what may wait here for slow clients. By half of it h2 bounds what tiny frames
+/// that wait cost, each counted as 256 bytes: events of a few bytes for one slow client must not end the streams of others.
+const CONNECTION_WINDOW: u32 = 4 << 20;
 /// The longest head of an answer, in bytes.
 const LONGEST_HEAD: usize = 128 * 1024;
 
@@ -331,7 +334,7 @@ where
         let made = http2::Builder::new(streams)
             .max_header_list_size(u32::try_from(LONGEST_HEAD).unwrap_or(u32::MAX))
             .initial_stream_window_size(256 * 1024)
-            .initial_connection_window_size(1024 * 1024)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .handshake(stream)
             .await;
         let (sender, connection) = made.map_err(ForwardError::Broken)?;

@@ -313,27 +313,3 @@ fn grpc_calls_of_every_kind() {
     assert!(seen.iter().all(|call| !call.to_string().contains("authorization")), "{seen:?}");
     assert!(seen.iter().all(|call| call["method"] != "Forbidden"), "{seen:?}");
 }
-
-#[test]
-fn websockets_where_they_are_declared() {
-    let Some(_) = peer::command("websocket_client.py") else { return };
-    let folder = Folder::new("http-websocket-server");
-    let server = Peer::start("websocket_server.py", &folder).unwrap();
-    let url = format!("http://localhost:{}", server.port("websocket"));
-    let bed = Api::new("http-websocket")
-        .upstream("shop-api", &url, "unlisted = \"allow\"\nupgrades = [\"websocket\"]\n")
-        .upstream("plain-api", &url, "unlisted = \"allow\"\nhosts = [\"plain.internal\"]\n")
-        .start();
-    let talk = |host: &str, workload: &str| -> Value {
-        let given = json!({"port": bed.port(), "host": host, "path": "/talk", "token": bed.token(workload), "messages": ["one", "two"], "big": 4_194_304});
-        said(peer::command("websocket_client.py").unwrap(), &given).unwrap()
-    };
-    let came = talk(HOST, "deploy");
-    assert_eq!(came["heard"], json!(["one", "two", "one two three"]), "{came}");
-    assert_eq!((&came["same"], &came["closed"]), (&json!(true), &json!(1000)), "{came}");
-    let refused = talk("plain.internal", "deploy");
-    assert_eq!(refused["status"], 400, "{refused}");
-    let seen = server.seen();
-    assert_eq!(seen.len(), 1, "{seen:?}");
-    assert!(!seen[0].to_string().contains("authorization"), "{seen:?}");
-}

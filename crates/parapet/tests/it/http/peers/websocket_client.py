@@ -1,11 +1,13 @@
-"""Talks through the gateway: reads {"port", "host", "path", "token", "messages", "big"} and says what came back."""
+"""Talks through the gateway: reads {"port", "host", "path", "token", "messages", "big"} and says what came back; or with "wait" instead of
+"big" how the connection was ended after the messages.
+"""
 
 import asyncio
 import json
 import sys
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 given = json.load(sys.stdin)
 
@@ -16,9 +18,15 @@ async def main():
     try:
         async with connect(url, additional_headers=headers, host="127.0.0.1", port=given["port"], max_size=None, open_timeout=20) as connection:
             heard = []
-            for message in given["messages"]:
-                await connection.send(message)
-                heard.append(await asyncio.wait_for(connection.recv(), 20))
+            try:
+                for message in given["messages"]:
+                    await connection.send(bytes.fromhex(message["hex"]) if isinstance(message, dict) else message)
+                    heard.append(await asyncio.wait_for(connection.recv(), 20))
+                if given.get("wait"):
+                    await asyncio.wait_for(connection.recv(), 60)
+            except ConnectionClosed as closed:
+                said = closed.rcvd
+                return {"heard": heard, "code": said and said.code, "reason": said and said.reason}
             big = bytes(range(256)) * (given.get("big", 0) // 256)
             same = True
             if big:

@@ -16,6 +16,7 @@ async def talk(connection):
     say({"path": request.path, "headers": [[key.lower(), value] for key, value in request.headers.raw_items()]})
     async for message in connection:
         await connection.send(message)
+    say({"closed": connection.close_code})
 
 
 async def main():
