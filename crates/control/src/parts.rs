@@ -99,6 +99,10 @@ pub enum DecideRefusal {
 pub struct Foreseen {
     /// SHA-256 of the exact content, in hexadecimal: see `kernel::verdict::Content::digest`.
     pub digest: String,
+    /// The upstream that it is for.
+    pub upstream: Name,
+    /// What people are shown: the statement, or the request.
+    pub text: String,
     /// The message line without ids.
     pub summary: String,
     /// The statement with its constants replaced.
@@ -116,6 +120,8 @@ pub enum ForeseeRefusal {
     Permitted,
     /// It is denied, and no approval lifts that.
     Denied,
+    /// What would be approved cannot be said before it is sent.
+    NotBound,
 }
 
 /// Which columns are asked for.

@@ -255,6 +255,8 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
                 _ if request.upstream != Some(name("shop-db")) => Err(ForeseeRefusal::NotJudged(DecideRefusal::NoUpstream)),
                 sql => Ok(Foreseen {
                     digest: sql.to_owned(),
+                    upstream: name("shop-db"),
+                    text: sql.to_owned(),
                     summary: "DROP TABLE on shop-db/shop.public.orders".to_owned(),
                     template: "drop table orders".to_owned(),
                     terms: terms(1),

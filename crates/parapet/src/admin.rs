@@ -245,13 +245,14 @@ fn decide(house: &House, request: &Hypothetical) -> Result<DryRun, DecideRefusal
 /// would make of this text, without bound values.
 fn foresee(house: &House, request: &Hypothetical) -> Result<Foreseen, ForeseeRefusal> {
     let judged = decide(house, request).map_err(ForeseeRefusal::NotJudged)?;
-    let on = request.upstream.as_ref().ok_or(ForeseeRefusal::NotJudged(DecideRefusal::NoUpstream))?;
     match (judged.evaluation.verdict, &judged.evaluation.approval, &judged.asked) {
         ("permit", _, _) => Err(ForeseeRefusal::Permitted),
         ("ask", Some(terms), Some(asked)) => {
-            let content = Content { text: request.sql.as_str().into(), ..Content::default() };
+            let (upstream, content) = bound(house, request).ok_or(ForeseeRefusal::NotBound)?;
             Ok(Foreseen {
-                digest: kernel::approval::hex(&content.digest(on)),
+                digest: kernel::approval::hex(&content.digest(&upstream)),
+                upstream,
+                text: content.text.to_string(),
                 summary: wire::refusal::what(asked.operations.get(judged.evaluation.operation)),
                 template: asked.template.to_string(),
                 terms: (**terms).clone(),
@@ -259,6 +260,18 @@ fn foresee(house: &House, request: &Hypothetical) -> Result<Foreseen, ForeseeRef
         }
         _ => Err(ForeseeRefusal::Denied),
     }
+}
+
+/// What a grant binds of it, and for which upstream.
+fn bound(house: &House, request: &Hypothetical) -> Option<(Name, Content)> {
+    let Some(question) = &request.http else {
+        return Some((request.upstream.clone()?, Content { text: request.sql.as_str().into(), ..Content::default() }));
+    };
+    let control::HttpQuestion { line, headers, body } = question.clone();
+    let question = dry_run::Question { line, headers, body };
+    let snapshot = house.publisher.current();
+    let (upstream, bound) = dry_run::bound(&house.apis, request.upstream.as_ref(), &snapshot, &question)?;
+    Some((upstream, Content { text: bound.text.into(), values: bound.values, ..Content::default() }))
 }
 
 /// Tests upstreams with the gateway's own connections.

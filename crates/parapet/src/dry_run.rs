@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use wire::mask::{MaskPlan, PreviewedColumn, preview};
 use wire::sql::{Analysis, Catalogue, analyse};
 
-pub(crate) use self::http::{Api, Astray, Question, ask};
+pub(crate) use self::http::{Api, Astray, Question, ask, bound};
 use crate::recorded::{described, set};
 
 /// What would be decided, and about what.

@@ -5,10 +5,10 @@ use axum::extract::Path;
 use kernel::workload::Name;
 use serde::Deserialize;
 
+use super::decisions::{Asked, Headers};
 use super::{Answer, Body, Nothing, Parameters, WithReason};
 use crate::app;
 use crate::context::Context;
-use crate::parts::Hypothetical;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,15 +32,27 @@ pub(crate) struct WithComment {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AheadBody {
-    r#as: Name,
-    on: Name,
-    sql: String,
+    #[serde(rename = "as")]
+    workload: Name,
+    #[serde(default)]
+    on: Option<Name>,
+    #[serde(default)]
+    sql: Option<String>,
+    #[serde(default)]
+    http: Option<String>,
+    #[serde(default)]
+    headers: Headers,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    body_base64: Option<String>,
     reason: Option<String>,
 }
 
 pub(crate) async fn request(context: Context, Body(body): Body<AheadBody>) -> Answer {
-    let reason = body.reason.as_deref().map(app::said).transpose()?;
-    let request = Hypothetical { workload: body.r#as, upstream: Some(body.on), sql: body.sql, http: None };
+    let AheadBody { workload, on, sql, http, headers, body, body_base64, reason } = body;
+    let reason = reason.as_deref().map(app::said).transpose()?;
+    let request = Asked { workload, on, sql, http, headers, body, body_base64 }.hypothetical()?;
     app::approvals::request(&context, request, reason).await.map(Json)
 }
 

@@ -18,7 +18,8 @@ use crate::problem::Problem;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DecideBody {
-    r#as: Name,
+    #[serde(rename = "as")]
+    workload: Name,
     /// Needed for a statement; a request says it by its host and path, too.
     #[serde(default)]
     on: Option<Name>,
@@ -39,7 +40,7 @@ pub(crate) struct DecideBody {
 /// Headers by name, or as pairs where a name stands there more than once.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Headers {
+pub(super) enum Headers {
     Named(BTreeMap<String, String>),
     Listed(Vec<(String, String)>),
 }
@@ -64,25 +65,43 @@ pub(crate) async fn show(context: Context, Path(id): Path<String>) -> Answer {
 }
 
 pub(crate) async fn decide(context: Context, Body(asked): Body<DecideBody>) -> Answer {
-    let DecideBody { r#as: workload, on: upstream, sql, http, headers, body, body_base64 } = asked;
-    let headers: Vec<(String, String)> = headers.into();
-    let body = match (body, body_base64) {
-        (Some(text), None) => Some(text.into_bytes()),
-        (None, Some(encoded)) => {
-            Some(STANDARD.decode(encoded).map_err(|_| Problem::Unreadable("`body_base64` is no base64"))?)
-        }
-        (None, None) => None,
-        (Some(_), Some(_)) => return Err(Problem::Unreadable("either `body` or `body_base64`")),
-    };
-    let request = match (sql, http) {
-        (Some(sql), None) if headers.is_empty() && body.is_none() && upstream.is_some() => {
-            Hypothetical { workload, upstream, sql, http: None }
-        }
-        (None, Some(line)) => {
-            let http = Some(HttpQuestion { line, headers, body });
-            Hypothetical { workload, upstream, sql: String::new(), http }
-        }
-        _ => return Err(Problem::Unreadable("either `sql` and `on`, or `http` with `headers` and a body")),
-    };
+    let DecideBody { workload, on, sql, http, headers, body, body_base64 } = asked;
+    let request = Asked { workload, on, sql, http, headers, body, body_base64 }.hypothetical()?;
     app::decisions::decide(&context, request).await.map(Json)
+}
+
+/// A statement or a request, as a body tells of it.
+pub(super) struct Asked {
+    pub(super) workload: Name,
+    pub(super) on: Option<Name>,
+    pub(super) sql: Option<String>,
+    pub(super) http: Option<String>,
+    pub(super) headers: Headers,
+    pub(super) body: Option<String>,
+    pub(super) body_base64: Option<String>,
+}
+
+impl Asked {
+    pub(super) fn hypothetical(self) -> Result<Hypothetical, Problem> {
+        let Self { workload, on: upstream, sql, http, headers, body, body_base64 } = self;
+        let headers: Vec<(String, String)> = headers.into();
+        let body = match (body, body_base64) {
+            (Some(text), None) => Some(text.into_bytes()),
+            (None, Some(encoded)) => {
+                Some(STANDARD.decode(encoded).map_err(|_| Problem::Unreadable("`body_base64` is no base64"))?)
+            }
+            (None, None) => None,
+            (Some(_), Some(_)) => return Err(Problem::Unreadable("either `body` or `body_base64`")),
+        };
+        match (sql, http) {
+            (Some(sql), None) if headers.is_empty() && body.is_none() && upstream.is_some() => {
+                Ok(Hypothetical { workload, upstream, sql, http: None })
+            }
+            (None, Some(line)) => {
+                let http = Some(HttpQuestion { line, headers, body });
+                Ok(Hypothetical { workload, upstream, sql: String::new(), http })
+            }
+            _ => Err(Problem::Unreadable("either `sql` and `on`, or `http` with `headers` and a body")),
+        }
+    }
 }

@@ -72,9 +72,9 @@ pub(crate) async fn request(context: &Context, request: Hypothetical, reason: Op
         ForeseeRefusal::NotJudged(refusal) => refusal.into(),
         ForeseeRefusal::Permitted => Problem::NothingToApprove("it passes without an approval"),
         ForeseeRefusal::Denied => Problem::NothingToApprove("it is denied, and no approval lifts that"),
+        ForeseeRefusal::NotBound => Problem::NothingToApprove("what would be approved is not known before it is sent"),
     })?;
-    let upstream = request.upstream.ok_or(Problem::Missing("upstream"))?;
-    let object = format!("{} on {upstream}, content {}", request.workload, foreseen.digest);
+    let object = format!("{} on {}, content {}", request.workload, foreseen.upstream, foreseen.digest);
     context.enter("approvals request", &object, reason).await?;
     let now = parts.clock.now();
     let asked = Asked {
@@ -83,10 +83,10 @@ pub(crate) async fn request(context: &Context, request: Hypothetical, reason: Op
         workload: request.workload,
         owner: workload.owner.clone(),
         started_by: Some(context.caller.person.clone()),
-        upstream,
+        upstream: foreseen.upstream,
         digest: foreseen.digest,
         summary: foreseen.summary,
-        text: request.sql,
+        text: foreseen.text,
         template: foreseen.template,
         terms: foreseen.terms,
         reason: reason.map(str::to_owned),

@@ -6,11 +6,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::cli::client::{Client, encoded, named};
+use crate::cli::decide::Hypothetical;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::globals::{Format, Globals};
 use crate::cli::output::{self, Column, Listing, Shape};
 use crate::cli::workloads::changed;
 use crate::cli::{id, style};
+use crate::recorded::set;
 
 /// List, read, approve and reject requests for approval
 #[derive(Debug, Args)]
@@ -44,7 +46,7 @@ enum Verb {
         /// Its id
         approval: String,
     },
-    /// Ask ahead for a grant, bound to the exact statement
+    /// Ask ahead for a grant, bound to the exact statement or request
     Request(Ahead),
     /// Approve a request
     Approve {
@@ -83,18 +85,11 @@ enum Verb {
     },
 }
 
-/// A statement for which people are asked before it is sent.
+/// A statement or a request for which people are asked before it is sent, exactly as it will be.
 #[derive(Debug, Args)]
 struct Ahead {
-    /// The workload that will send it
-    #[arg(long = "as", value_name = "WORKLOAD")]
-    workload: String,
-    /// The upstream that it is for
-    #[arg(long = "on", value_name = "UPSTREAM")]
-    upstream: String,
-    /// The statement, exactly as it will be sent
-    #[arg(long, value_name = "STATEMENT")]
-    sql: String,
+    #[command(flatten)]
+    request: Hypothetical,
     /// Why, for those who answer
     #[arg(long)]
     reason: Option<String>,
@@ -163,9 +158,9 @@ impl Approvals {
 
 impl Ahead {
     async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
-        let mut body = json!({ "as": id::read(&self.workload)?, "on": id::read(&self.upstream)?, "sql": self.sql });
-        if let (Some(members), Some(reason)) = (body.as_object_mut(), self.reason) {
-            members.insert("reason".to_owned(), reason.into());
+        let mut body = self.request.question()?;
+        if let Some(reason) = self.reason {
+            set(&mut body, "reason", reason);
         }
         let client = Client::new(globals)?;
         let asked = client.post("/v1/approvals", &body).await?;

@@ -91,6 +91,11 @@ impl Hypothetical {
 
     /// What the gateway would decide about it.
     pub(super) async fn decided(&self, globals: &Globals) -> Result<Value, Failure> {
+        Client::new(globals)?.post("/v1/decide", &self.question()?).await
+    }
+
+    /// What the admin API is asked.
+    pub(super) fn question(&self) -> Result<Value, Failure> {
         let mut body = json!({ "as": id::read(&self.workload)? });
         if let Some(upstream) = &self.upstream {
             set(&mut body, "on", id::read(upstream)?);
@@ -105,18 +110,34 @@ impl Hypothetical {
                 }
             }
         }
-        Client::new(globals)?.post("/v1/decide", &body).await
+        Ok(body)
+    }
+
+    /// The command that asks people ahead, for a shell, byte for byte: a grant binds it so. None where that cannot be written in
+    /// one line.
+    fn ahead(&self) -> Option<String> {
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+        let mut command = format!("parapet approvals request --as {}", self.workload);
+        let options = [("--on", &self.upstream), ("--sql", &self.sql), ("--http", &self.http), ("--body", &self.body)];
+        let headers = self.headers.iter().map(|header| ("--header", header));
+        for (option, value) in
+            options.into_iter().filter_map(|(option, value)| Some((option, value.as_ref()?))).chain(headers)
+        {
+            let value = if option == "--on" { value.clone() } else { quoted(value) };
+            command.push_str(&format!(" {option} {value}"));
+        }
+        match &self.body_file {
+            None => Some(command),
+            Some(path) if path.as_os_str() != "-" => Some(format!("{command} --body-file {}", quoted(path.to_str()?))),
+            Some(_) => None,
+        }
     }
 }
 
 impl Decide {
     pub(super) async fn execute(self, globals: &Globals) -> Result<Exit, Failure> {
         let mut answer = self.request.decided(globals).await?;
-        let Hypothetical { workload, upstream, sql, .. } = &self.request;
-        if let (Some("ask"), Some(sql), Some(upstream)) = (verdict(&answer), sql, upstream) {
-            // For a shell, with the statement byte for byte: a grant binds it so.
-            let quoted = format!("'{}'", sql.replace('\'', "'\\''"));
-            let command = format!("parapet approvals request --as {workload} --on {upstream} --sql {quoted}");
+        if let (Some("ask"), Some(command)) = (verdict(&answer), self.request.ahead()) {
             set(&mut answer, "request", command);
         }
         output::data(&page::decision(&answer, globals));

@@ -17,6 +17,7 @@ use kernel::workload::Name;
 use serde_json::{Value, json};
 use wire::http::Violation;
 use wire::http::authority::Authority;
+use wire::http::bound::Bound;
 use wire::http::classify::Classified;
 use wire::http::endpoint::Endpoints;
 use wire::http::head::{Arrived, Head};
@@ -178,6 +179,24 @@ pub(crate) fn ask(
     let judged = DryRun::judged(snapshot, workload, upstream, asked, around);
     let fields = understood.answers.iter().map(|(place, path)| (*place, path));
     Ok(judged.with_fields(snapshot, fields))
+}
+
+/// The upstream of a request, and what a grant would bind of it; none for what is not understood.
+pub(crate) fn bound(
+    upstreams: &[Arc<HttpUpstream>],
+    on: Option<&Name>,
+    snapshot: &Snapshot,
+    question: &Question,
+) -> Option<(Name, Bound)> {
+    let routes = HttpRoutes::new(upstreams).ok()?;
+    let (authority, target) = place(question, on.and_then(|on| upstreams.iter().find(|upstream| upstream.name == *on)));
+    let ((method, target), authority) = target.zip(authority)?;
+    let headers: Vec<(String, Vec<u8>)> =
+        question.headers().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
+    let body = Some(question.body.as_deref().unwrap_or_default());
+    let told = Told { method, authority: &authority, target: &target, headers: &headers, body, tls: true };
+    // A body that is only said to come cannot be bound.
+    (!question.comes()).then(|| routes.bound(snapshot, told).ok())?
 }
 
 /// The host that a request is for, and its method and target, as a client would send them.

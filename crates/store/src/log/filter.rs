@@ -6,7 +6,7 @@ use serde_json::Value;
 /// Conditions that must all hold. An absent one holds for every entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// The sort of entry: `decision`, `login`, `login_refused`, `session_ended`, `outcome`, `approval`, `admin`, `configuration`.
+    /// The sort of entry: `decision`, `login`, `login_refused`, `session_ended`, `outcome`, `approval`, `kept_request`, `admin`, `configuration`.
     pub kind: Option<String>,
     /// A decision's id, in full.
     pub decision: Option<String>,

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use hyper::Request;
-use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::header::{COOKIE, HOST, HeaderName, HeaderValue};
 use kernel::operation::Operation;
 use kernel::policy::Snapshot;
 use kernel::verdict::Undecidable;
 use kernel::workload::Name;
 use wire::http::Violation;
+use wire::http::bound::Bound;
+use wire::http::classify::Classified;
 use wire::http::head::{Arrived, Head};
 use wire::http::json_path::JsonPath;
 use wire::http::understand::{Wanted, understand};
@@ -83,6 +85,36 @@ impl HttpRoutes {
     /// # Errors
     /// Why it cannot be said. It is denied then.
     pub fn understand(&self, snapshot: &Snapshot, told: Told<'_>) -> Result<Understood, NotUnderstood> {
+        let (head, upstream, classified) = self.read(snapshot, told)?;
+        Ok(Understood {
+            upstream: upstream.name.clone(),
+            answers: classified.answers().map(|(place, path)| (place, path.clone())).collect(),
+            operations: classified.operations,
+            template: format!("{} {}", head.method, classified.template),
+            text: format!("{} {}{}", head.method, head.authority, head.target()),
+        })
+    }
+
+    /// What a grant would bind of a request, if the gateway received it so: for who asks people ahead.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn bound(&self, snapshot: &Snapshot, told: Told<'_>) -> Result<(Name, Bound), NotUnderstood> {
+        let (mut head, upstream, classified) = self.read(snapshot, told)?;
+        if classified.answers().next().is_some() {
+            head.ask_for_the_whole();
+        }
+        if let (true, Some(cookies)) = (upstream.cookies, head.cookies.take()) {
+            head.headers.insert(COOKIE, cookies);
+        }
+        Ok((upstream.name.clone(), Bound::of(&head, told.body.unwrap_or_default())))
+    }
+
+    fn read(
+        &self,
+        snapshot: &Snapshot,
+        told: Told<'_>,
+    ) -> Result<(Head, &Arc<HttpUpstream>, Classified), NotUnderstood> {
         let head = head(told).map_err(NotUnderstood::Malformed)?;
         let served = self.0.find(head.authority.host(), &head.path).ok_or(NotUnderstood::NoUpstream)?;
         let upstream = &served.upstream;
@@ -103,13 +135,8 @@ impl HttpRoutes {
         }
         let classified = understand(&upstream.name, &head, &matched, &reads, &wanted, told.body)
             .map_err(|violation| undecidable(violation.undecidable()))?;
-        Ok(Understood {
-            upstream: upstream.name.clone(),
-            answers: classified.answers().map(|(place, path)| (place, path.clone())).collect(),
-            operations: classified.operations,
-            template: format!("{} {}", head.method, classified.template),
-            text: format!("{} {}{}", head.method, head.authority, head.target()),
-        })
+        drop(segments);
+        Ok((head, upstream, classified))
     }
 }
 

@@ -211,7 +211,7 @@ async fn limits_say_what_they_are() {
     let said = bed.talk(&[rare.clone(), rare.clone(), rare].concat()).await;
     let answers: Vec<&str> = said.split("HTTP/1.1 ").skip(1).collect();
     check(answers[1], &["200 OK"]);
-    check(answers[2], &["429 ", "retry-after: ", "over-budget"]);
+    check(answers[2], &["429 ", "retry-after: 3600\r\n", "over-budget"]);
     bed.tripwire.answer(ok(&"x".repeat(101)));
     let said = bed.talk(&request("GET /v1/capped", "", "")).await;
     check(&said, &["HTTP/1.1 403", "parapet-limited: bytes=100"]);

@@ -202,6 +202,12 @@ impl Routes {
         self.hosts.get(host)?.iter().map(|(_, served)| served).find(|served| served.upstream.name == *upstream)
     }
 
+    /// What is kept for the upstream of this name.
+    pub(super) fn keeps(&self, upstream: &Name) -> Option<KeepLimits> {
+        let mut all = self.hosts.values().flatten().map(|(_, served)| &served.upstream);
+        all.find(|served| served.name == *upstream)?.keeps.clone()
+    }
+
     /// The upstream of a host, in lower case, and a path.
     pub(super) fn find(&self, host: &str, path: &CanonicalPath) -> Option<&Arc<Served>> {
         let below = |prefix: &Option<CanonicalPath>| prefix.as_ref().is_none_or(|prefix| path.is_below(prefix));

@@ -15,7 +15,7 @@ use hyper::StatusCode;
 use kernel::approval::{ApprovalState, Grant};
 use kernel::id::{ApprovalId, DecisionId, SessionId};
 use kernel::kept::{KeptEnd, KeptState, KeptStep};
-use kernel::ports::Answer as DeskAnswer;
+use kernel::ports::{Answer as DeskAnswer, KeepError};
 use kernel::time::Timestamp;
 use wire::http::refuse::DECISION;
 
@@ -90,7 +90,7 @@ async fn recover(keeper: &Keeper, recovered: &mut bool) -> Vec<ApprovalId> {
 
 /// What the wait for people came to.
 enum Waited {
-    Granted(Grant, Box<KeptForm>),
+    Granted(Grant),
     Ended(KeptEnd),
     Stopping,
 }
@@ -102,8 +102,8 @@ async fn follow(gateway: &Arc<HttpGateway>, keeper: &Keeper, approval: ApprovalI
     match carried.wait(&mut stopping).await {
         Waited::Stopping => {}
         Waited::Ended(end) => carried.end(&mut stopping, Ended::before(end)).await,
-        Waited::Granted(grant, form) => {
-            if let Some(ended) = carried.out(&mut stopping, grant, *form).await {
+        Waited::Granted(grant) => {
+            if let Some(ended) = carried.out(&mut stopping, grant).await {
                 carried.end(&mut stopping, ended).await;
             }
         }
@@ -125,8 +125,6 @@ struct Ended {
     decision: Option<DecisionId>,
     status: Option<StatusCode>,
     answer: Option<Vec<u8>>,
-    /// How long it is remembered.
-    time: Duration,
 }
 
 impl Ended {
@@ -139,7 +137,6 @@ impl Ended {
             decision: None,
             status: None,
             answer: None,
-            time: KeepLimits::default().time,
         }
     }
 }
@@ -149,18 +146,23 @@ impl Carrying<'_> {
         self.gateway.parts.clock.now()
     }
 
-    /// Waits until people have answered, for as long as the proof counts.
+    /// What was kept; none if it was erased or cannot be read.
+    async fn form(&self) -> Result<Option<KeptForm>, KeepError> {
+        let request = self.keeper.store.request(self.approval).await?;
+        Ok(request.and_then(|request| KeptForm::read(request.expose())))
+    }
+
+    /// Waits until people have answered, for as long as the proof counts. What was kept is not held meanwhile.
     async fn wait(&self, stopping: &mut Stopping) -> Waited {
         let desk = Arc::clone(&self.gateway.parts.desk);
         loop {
-            let form = match self.keeper.store.request(self.approval).await {
-                Ok(Some(request)) => KeptForm::read(request.expose()),
-                Ok(None) => None,
+            let until = match self.form().await {
+                Ok(Some(form)) => form.until(),
+                Ok(None) => return Waited::Ended(KeptEnd::Unreadable),
                 Err(_) if pause(stopping).await => continue,
                 Err(_) => return Waited::Stopping,
             };
-            let Some(form) = form else { return Waited::Ended(KeptEnd::Unreadable) };
-            let left = form.until().map_or(TURN, |until| until.since(self.now()));
+            let left = until.map_or(TURN, |until| until.since(self.now()));
             if left.is_zero() {
                 return Waited::Ended(KeptEnd::Proof);
             }
@@ -170,7 +172,7 @@ impl Carrying<'_> {
                 answer = desk.wait(self.approval, left.min(TURN)) => answer,
             };
             match answer {
-                Ok(DeskAnswer::Granted(grant)) => return Waited::Granted(grant, Box::new(form)),
+                Ok(DeskAnswer::Granted(grant)) => return Waited::Granted(grant),
                 Ok(DeskAnswer::Ended(ended)) => return Waited::Ended(end_of(&ended.state)),
                 Ok(DeskAnswer::StillWaiting) => {}
                 Err(error) => {
@@ -184,7 +186,8 @@ impl Carrying<'_> {
     }
 
     /// Carries it out. None if nothing more is to be made durable.
-    async fn out(&self, stopping: &mut Stopping, grant: Grant, form: KeptForm) -> Option<Ended> {
+    async fn out(&self, stopping: &mut Stopping, grant: Grant) -> Option<Ended> {
+        let Ok(Some(form)) = self.form().await else { return Some(Ended::before(KeptEnd::Unreadable)) };
         let (Some(head), Some(body), Some(who)) = (form.head(), form.body(), form.who()) else {
             return Some(Ended::before(KeptEnd::Unreadable));
         };
@@ -219,7 +222,7 @@ impl Carrying<'_> {
         let slot = Slot::new(session, right, served, Opener::Certificate, &self.gateway.pool, place);
         let caller = Caller::nobody(self.gateway, form.source, form.tls);
         let sent = self.send(&caller, &slot, session_id, (head, Body::Whole(body, None)), grant, &limits).await;
-        let ended = sent.map(|ended| Ended { session: Some(session_id), time: limits.time, ..ended });
+        let ended = sent.map(|ended| Ended { session: Some(session_id), ..ended });
         // What became of it is durable before its session is over.
         if let Some(ended) = ended {
             self.end(stopping, ended).await;
@@ -288,14 +291,15 @@ impl Carrying<'_> {
 
     /// Makes its end durable. What fails is tried again until the process stops.
     async fn end(&self, stopping: &mut Stopping, ended: Ended) {
-        let until = Some(self.now().after(ended.time));
+        let kept = self.keeper.store.find(self.approval).await.ok().flatten();
+        let limits = kept.and_then(|kept| self.gateway.routes.keeps(&kept.upstream)).unwrap_or_default();
         let step = KeptStep {
             from: ended.from,
             to: ended.to,
             decision: ended.decision,
             status: ended.status.map(|status| status.as_u16()),
             answer: ended.answer.as_deref(),
-            until,
+            until: Some(self.now().after(limits.time)),
         };
         while let Err(error) = self.keeper.store.step(self.approval, ended.session, step).await {
             tracing::error!(approval = %self.approval, state = ended.to.as_str(), %error, "the end of a kept request is not stored");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use hyper::{Method, Response, StatusCode};
 use kernel::approval::ApprovalState;
-use kernel::kept::{KeptEnd, KeptRequest, KeptState};
+use kernel::kept::{KeptEnd, KeptRequest, KeptState, KeptStep};
 use kernel::policy::Disclosure;
 use kernel::ports::Answer as DeskAnswer;
 use kernel::verdict::Undecidable;
@@ -95,7 +95,12 @@ impl Looking<'_> {
 
     async fn deleted(&self, keeper: &Keeper, kept: &KeptRequest) -> Answered {
         let done = match kept.state {
-            KeptState::Waiting => self.session.desk().withdraw(kept.approval).await.map_err(|_| Unavailable),
+            KeptState::Waiting => match self.taken_back(keeper, kept).await {
+                Ok(true) => Ok(()),
+                // It was approved just now.
+                Ok(false) => return self.told_word(&KeptRequest { state: KeptState::Sending, ..kept.clone() }, None),
+                Err(Unavailable) => Err(Unavailable),
+            },
             // It is on its way.
             KeptState::Sending => return self.told_word(kept, None),
             KeptState::Answered | KeptState::Lost | KeptState::Ended(_) | KeptState::Unknown => {
@@ -106,6 +111,24 @@ impl Looking<'_> {
             Ok(()) => refuse::empty(StatusCode::NO_CONTENT, HeaderMap::new()),
             Err(Unavailable) => refuse::undecided(self.caller, self.head.accepts, Undecidable::AuditUnavailable),
         }
+    }
+
+    /// Ends what waits, unless its sending has begun: did that happen?
+    async fn taken_back(&self, keeper: &Keeper, kept: &KeptRequest) -> Result<bool, Unavailable> {
+        let limits = self.slot.upstream.keeps.clone().unwrap_or_default();
+        let step = KeptStep {
+            from: KeptState::Waiting,
+            to: KeptState::Ended(KeptEnd::Withdrawn),
+            decision: None,
+            status: None,
+            answer: None,
+            until: Some(self.session.clock().now().after(limits.time)),
+        };
+        let taken = keeper.store.step(kept.approval, Some(self.session.id()), step).await.map_err(|_| Unavailable)?;
+        if taken {
+            self.session.desk().withdraw(kept.approval).await.map_err(|_| Unavailable)?;
+        }
+        Ok(taken)
     }
 
     async fn told(&self, keeper: &Keeper, place: &Place, kept: &KeptRequest) -> Answered {

@@ -149,6 +149,7 @@ function handle(request, response) {
     waiting.set(name, true);
     return json(response, 200, { released: name });
   }
+  if (at.startsWith("/hold/")) return released(at.slice(6)).then(() => echo(request, response));
   if (at === "/trailers") return trailers(response);
   if (at.startsWith("/files/")) return file(url, response);
   if (at === "/redirect") {
