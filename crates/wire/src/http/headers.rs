@@ -32,14 +32,12 @@ const FORWARDING: &[&str] = &[
     "x-client-ip",
     "x-cluster-client-ip",
     "x-originating-ip",
-    "x-remote-ip",
-    "x-remote-addr",
-    "x-remote-user",
-    "x-authenticated-user",
-    "x-client-cert",
+    "x-anonymous-consumer",
     "x-client-verify",
     "x-client-dn",
     "x-host",
+    "x-scheme",
+    "x-url-scheme",
     "x-original-host",
     "x-original-forwarded-for",
     "x-proxyuser-ip",
@@ -55,28 +53,41 @@ const PLAIN_FORWARDING: &[&str] = &[
     "max-forwards",
     "client-ip",
     "true-client-ip",
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
     "fastly-client-ip",
-    "remote-user",
-    "ssl-client-cert",
-    "ssl-client-verify",
+    "front-end-https",
     "cdn-loop",
     "proxy",
 ];
 
-/// What many headers of the same sort begin with.
+/// What many headers of the same sort begin with: those of proxies, of what stands before an application and says who its
+/// user is (oauth2-proxy, Authelia, Authentik, Pomerium, Kong, Grafana's and the clouds'), and of Kubernetes, where they would act in
+/// another's name by the gateway's right (hazards KU07).
 const FORWARDING_PREFIXES: &[&str] = &[
     "x-forwarded",
-    "x-ssl-client-",
+    "x-ssl-",
+    "x-tls-client-",
+    "x-client-cert",
+    "x-remote-",
+    "x-authenticated-",
     "x-auth-request-",
+    "x-authentik-",
+    "x-webauth-",
+    "x-pomerium-",
+    "x-consumer-",
+    "x-credential-",
     "x-envoy-",
     "x-goog-authenticated-user-",
+    "x-goog-iap-",
     "x-ms-client-principal",
+    "x-arr-",
     "x-amzn-oidc-",
+    "x-amzn-mtls-",
     "x-parapet-",
     "parapet-",
 ];
+
+/// The same, of names that do not begin with `x-`.
+const PLAIN_PREFIXES: &[&str] = &["remote-", "impersonate-", "ssl-client-", "cf-", "tailscale-user-"];
 
 /// Headers that make a framework or a server take another method or path than the request line says.
 const OVERRIDES: &[&str] = &[
@@ -92,6 +103,7 @@ const OVERRIDES: &[&str] = &[
     "x-rewrite-uri",
     "x-override-url",
     "x-request-uri",
+    "x-script-name",
     "x-waws-unencoded-url",
     "x-middleware-subrequest",
     "x-middleware-rewrite",
@@ -145,6 +157,7 @@ fn is_taken_out(name: &str) -> bool {
     HOP_BY_HOP.contains(&name)
         || CREDENTIALS.contains(&name)
         || PLAIN_FORWARDING.contains(&name)
+        || PLAIN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || matches!(name, "request-uri")
 }
 
