@@ -196,6 +196,28 @@ fn batch() {
             came.json()["evaluations"].as_array().unwrap().iter().map(|one| one["decision"].clone()).collect();
         assert_eq!(json!(said), json!(decisions), "{asked}");
     }
+    // yes, no, yes, no: how far each semantic goes.
+    let four = ["record-1", "record-2"].map(|id| {
+        [
+            json!({ "action": action("read"), "resource": record(id) }),
+            json!({ "action": action("write"), "resource": record(id) }),
+        ]
+    });
+    let four: Vec<Value> = four.into_iter().flatten().collect();
+    for (semantic, decisions, status) in [
+        ("execute_all", &[true, false, true, true][..], 200),
+        ("deny_on_first_deny", &[true, false], 200),
+        ("permit_on_first_permit", &[true], 200),
+        ("whatever", &[], 400),
+    ] {
+        let asked = json!({ "subject": bob, "evaluations": four, "options": { "evaluations_semantic": semantic } });
+        let came = send(&bed, "/access/v1/evaluations", &asked.to_string(), &["-H", "X-Request-ID: b-1"]);
+        expect(&came, status, &[], semantic);
+        assert_eq!(came.header("x-request-id"), Some("b-1"));
+        let answers = came.json()["evaluations"].as_array().cloned().unwrap_or_default();
+        let said: Vec<_> = answers.iter().map(|one| one["decision"].clone()).collect();
+        assert_eq!(json!(said), json!(decisions), "{semantic}");
+    }
     let mut alone = question(alice, action("read"), record("record-1"));
     expect(
         &send(&bed, "/access/v1/evaluations", &alone.to_string(), &[]),
