@@ -23,6 +23,8 @@ pub const LONGEST_MESSAGE: u64 = 16 << 20;
 const LONGEST_HEAD: usize = 14;
 /// The longest control frame.
 const LONGEST_CONTROL: u64 = 125;
+/// How long the code of a close is.
+const CODE: usize = 2;
 
 /// Which side sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,6 +351,10 @@ impl Frames {
         if frame.opcode == Opcode::Close {
             close::check(&self.control)?;
             self.closed = true;
+            if matches!(self.texts, Texts::Mask(_, false)) {
+                // A reason is free text, in which a value could stand as in any error (hazards MK07).
+                self.control.truncate(CODE);
+            }
         }
         let head = Head { opcode: frame.opcode, last: true, length: self.control.len() as u64, mask: frame.mask };
         head.write(out);

@@ -1,14 +1,14 @@
 //! The frame that ends a connection: its code and its reason.
 
 use super::write::{Head, unmask};
-use super::{FrameFault, LONGEST_CONTROL, Opcode};
+use super::{CODE, FrameFault, LONGEST_CONTROL, Opcode};
 
 /// The longest reason: a control frame without its code.
-const LONGEST_REASON: usize = LONGEST_CONTROL as usize - 2;
+const LONGEST_REASON: usize = LONGEST_CONTROL as usize - CODE;
 
 /// Checks the payload of a close that a side sent: a code that may be sent (RFC 6455, 7.4), a reason in UTF-8.
 pub(super) fn check(payload: &[u8]) -> Result<(), FrameFault> {
-    let Some((code, reason)) = payload.split_first_chunk::<2>() else { return Ok(()) };
+    let Some((code, reason)) = payload.split_first_chunk::<CODE>() else { return Ok(()) };
     if !matches!(u16::from_be_bytes(*code), 1000..=1003 | 1007..=1014 | 3000..=4999) {
         return Err(FrameFault::Malformed);
     }

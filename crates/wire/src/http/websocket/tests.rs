@@ -214,6 +214,8 @@ fn texts_are_masked() {
         assert_eq!(server(parts, false), code, "{parts:?}");
     }
     assert_eq!(server(&[(0x82, b"bytes")], true), "bytes ");
+    assert_eq!(server(&[(0x88, b"\x0f\xa0a@b.c")], false), "\u{f}\u{fffd} ");
+    assert_eq!(server(&[(0x88, b"")], false), " ");
     // What one masked message costs does not grow with it.
     let mut frames = Frames::new(Side::Server, 100_000).masking(masks("$", Mask::Redact), false);
     let mut out = Vec::new();

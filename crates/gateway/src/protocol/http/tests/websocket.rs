@@ -242,7 +242,7 @@ async fn messages_are_masked_or_refused() {
 }
 
 #[tokio::test]
-async fn a_limit_on_bytes_holds() {
+async fn limits_on_bytes_and_rows_hold() {
     let bed = Bed::new().await;
     let frames = [said(0x81, &[b'a'; 60]), said(0x81, &[b'b'; 60])];
     let mut client = socket(&bed, "/v1/capped", &frames[0]).await;
@@ -250,6 +250,19 @@ async fn a_limit_on_bytes_holds() {
     bed.tripwire.answer(frames[1].clone());
     client.write_all(&sent(0x81, b"more\r\n\r\n        ")).await.unwrap();
     assert_eq!(next(&mut client).await, "1008 blocked, more than 100 bytes");
+    over(client).await;
+    let bed = Bed::new().await;
+    bed.house.reload_after_next_look(
+        "@id(\"two\") @limit(\"rows=2\") forbid(principal, action == Action::\"http:GET\", resource);",
+    );
+    let frames = [said(0x81, b"one"), said(0x01, b"tw"), said(0x80, b"o")].concat();
+    let mut client = socket(&bed, "/v1/open/socket", &frames).await;
+    for wanted in ["81 one", "01 tw", "80 o"] {
+        assert_eq!(next(&mut client).await, wanted);
+    }
+    bed.tripwire.answer(said(0x81, b"three"));
+    client.write_all(&sent(0x81, b"more\r\n\r\n        ")).await.unwrap();
+    assert_eq!(next(&mut client).await, "1008 blocked, more than 2 messages");
     over(client).await;
 }
 
