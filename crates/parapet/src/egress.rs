@@ -1,9 +1,11 @@
-//! The egress gateway, joined: its listener, and the certificate authority in the state folder that clients are told to trust.
+//! The egress gateway, joined: its listener, and the certificate authority in the state folder that clients are told to trust
+//! (`egress/keys.rs`).
+
+mod keys;
 
 use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,12 +18,12 @@ use gateway::protocol::http::HttpGateway;
 use gateway::upstream::address::Reach;
 use kernel::ports::Clock;
 use store::database::Database;
+use store::log::MasterKey;
 use tokio::net::TcpListener;
-use zeroize::Zeroizing;
 
 use crate::config::checked::{EgressPart, ListenerTls};
 use crate::wiring::{self, House, session_parts};
-use crate::{certificates, dev_issuer, http};
+use crate::{audit, certificates, http};
 
 /// So many connections are served at once, whatever becomes of them.
 const MOST_CONNECTIONS: usize = 10_000;
@@ -34,10 +36,6 @@ pub(crate) fn authority_path(state: &Path) -> PathBuf {
 /// The same with the authorities that this machine trusts, for variables that replace a client's authorities.
 pub(crate) fn bundle_path(state: &Path) -> PathBuf {
     state.join("egress/bundle.pem")
-}
-
-fn key_path(state: &Path) -> PathBuf {
-    state.join("egress/ca.key")
 }
 
 /// Serves the egress, if it is configured; where it listens.
@@ -59,7 +57,9 @@ pub(crate) async fn serve(
     let (tls, dialler) = (house.offer("egress"), house.dialler.clone());
     let mut gateway = EgressGateway::new(parts, http::logins(house), dialler, tls, settings);
     if part.intercept {
-        let authority = authority(&configuration.gateway.state, &part.tls, &house.clock)?;
+        let master = audit::master_key(&configuration.audit, &configuration.gateway.state).await;
+        let master = master.context("the key over the egress's authority")?;
+        let authority = authority(&configuration.gateway.state, &part.tls, &master, &house.clock)?;
         if let Some(http) = apis {
             gateway = gateway.with_interception(Interception { http, authority: Arc::new(authority) });
         }
@@ -87,23 +87,22 @@ fn reach(part: &EgressPart) -> Reach {
     Reach::new(part.allow.clone(), hosts)
 }
 
-/// Reads the authority, or makes it, and writes what clients are told to trust.
-fn authority(state: &Path, tls: &ListenerTls, clock: &Arc<dyn Clock>) -> anyhow::Result<CertificateAuthority> {
-    let (certificate, key) = (authority_path(state), key_path(state));
-    if !key.is_file() || !certificate.is_file() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(state.join("egress"))?;
-        let label = format!("{:08x}", clock.random() >> 32);
-        let made = CertificateAuthority::make(&label, clock.now())?;
-        dev_issuer::write_private(&key, made.key.as_bytes())?;
-        fs::write(&certificate, &made.certificate)?;
-    }
-    let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
-    let (text, key) = (read(&certificate)?, Zeroizing::new(read(&key)?));
-    let authority = CertificateAuthority::new(&text, &key, Arc::clone(clock))
+/// Opens the authority, or makes it, and writes what clients are told to trust.
+fn authority(
+    state: &Path,
+    tls: &ListenerTls,
+    master: &MasterKey,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<CertificateAuthority> {
+    let label = || format!("{:08x}", clock.random() >> 32);
+    let opened = keys::open(&state.join("egress"), master, clock.now(), label)
         .with_context(|| format!("the egress's certificate authority in {}", state.join("egress").display()))?;
-    let mut bundle = system_authorities() + &text;
+    let authority = CertificateAuthority::new(&opened.certificate, &opened.key, Arc::clone(clock))?;
+    fs::write(authority_path(state), &opened.trusted)?;
+    let mut bundle = system_authorities() + &opened.trusted;
     if *tls == ListenerTls::SelfSigned {
-        bundle += &read(&certificates::self_signed_path(state))?;
+        let own = certificates::self_signed_path(state);
+        bundle += &fs::read_to_string(&own).with_context(|| format!("cannot read {}", own.display()))?;
     }
     fs::write(bundle_path(state), bundle)?;
     Ok(authority)

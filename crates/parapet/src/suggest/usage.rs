@@ -355,7 +355,8 @@ fn sent(entry: &Entry, asked: &[(Action, Resource)]) -> Option<Sent> {
             template: http.template.clone(),
             operation: http.operation.clone(),
             upgrade: http.upgrade.clone(),
-            asked: asked.to_vec(),
+            // Connecting stands before it where somebody passed the request on.
+            asked: asked.iter().filter(|(_, resource)| resource.kind.is_http()).cloned().collect(),
         })),
         // A path alone says nothing without its method.
         None if asked.iter().any(|(action, _)| action.is_http()) => None,

@@ -80,6 +80,14 @@ fn secret(upstream: &str, action: &str, method: &str, template: &str, all: &[[&s
     entry(upstream, json!({}), all.iter().enumerate().map(one).collect())
 }
 
+/// A request that a proxy passed on: connecting stands before it.
+fn passed_on(template: &str) -> Value {
+    let proved = json!({ "asked_by": { "name": "envoy", "source": "10.0.0.1", "subject": "token" } });
+    let http = json!({ "method": "GET", "host": "payments.internal", "template": template });
+    let connect = json!({ "action": "connect:session", "kind": "upstream", "resource": "payments" });
+    entry("payments", proved, json!([connect, operation("payments", ("http:GET", "endpoint"), &[template], http)]))
+}
+
 /// Everything that can pass.
 fn traffic() -> Vec<Value> {
     let refund =
@@ -124,6 +132,8 @@ fn traffic() -> Vec<Value> {
         secret("cluster", "http:reveal", "GET", "/api/v1/namespaces/{namespace}/secrets", &[["shop", "*"]]),
         secret("cluster", "http:reveal", "GET", "/api/v1/namespaces/{namespace}/secrets/{name}", &[["shop", "db"]]),
         connect("aws", json!({})),
+        // Passed on by a proxy, which asked the decision point.
+        passed_on("/v1/orders"),
         secret("aws", "http:reveal", "POST", "/", &[["secretsmanager", "app/db"]]),
         secret("aws", "http:reveal", "POST", "/", &[["secretsmanager", "app/db"], ["secretsmanager", "app/queue"]]),
     ]
@@ -169,6 +179,7 @@ fn what_passed_passes_again_and_nothing_else() {
     for line in [
         "\"POST /v1/refunds\"",
         "\"POST /v1/x:purge\"",
+        "\"GET /v1/orders\"",
         "\"CONNECT api.example.com:443\"",
         "\"POST http://hooks.example.com:80/\"",
         "\"GET /v1/kv/data/jobs/deploy\"",

@@ -1,0 +1,126 @@
+//! The keys of the egress's certificate authority, in the state folder: each closed in the envelope of the master key, as the audit
+//! log's are.
+//!
+//! An authority is followed by the next one a year before it ends. Clients are told to trust both from then on, and the old one signs
+//! for a month more: a client that read the file in that time knows the new one before it meets it. Looked at when the gateway starts.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use gateway::protocol::egress::CertificateAuthority;
+use gateway::tls;
+use kernel::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use store::log::MasterKey;
+use zeroize::Zeroizing;
+
+use crate::dev_issuer;
+
+/// So long before its end an authority is followed by another.
+const AHEAD: Duration = Duration::from_secs(365 * 86_400);
+/// So long the old one signs on.
+const OVERLAP: Duration = Duration::from_secs(30 * 86_400);
+/// What stands in the file.
+const FILE: &str = "authorities.json";
+/// What the envelope says it holds, before the certificate.
+const PURPOSE: &str = "egress authority ";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    certificate: String,
+    wrapped: String,
+    signs_from_ms: i64,
+}
+
+/// The authority that signs, and what clients are told to trust.
+pub(super) struct Opened {
+    /// Its certificate, as PEM.
+    pub(super) certificate: String,
+    /// Its key, as PEM.
+    pub(super) key: Zeroizing<String>,
+    /// The certificates of all that count, as PEM.
+    pub(super) trusted: String,
+}
+
+/// Opens the authorities of this folder, or makes the first. `label` tells one from those of other gateways.
+pub(super) fn open(
+    folder: &Path,
+    master: &MasterKey,
+    now: Timestamp,
+    label: impl Fn() -> String,
+) -> anyhow::Result<Opened> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let path = folder.join(FILE);
+    let mut kept: Vec<Kept> = match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| anyhow!("{} cannot be read", path.display()))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => in_clear(folder, master)?.into_iter().collect(),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let before = kept.len();
+    // Read before anything is dropped: an authority that cannot be read must not vanish.
+    let ends = kept.iter().map(end).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut counts = ends.iter().map(|end| now < *end);
+    kept.retain(|_| counts.next().unwrap_or(true));
+    let last = ends.into_iter().max().filter(|end| now < *end);
+    let ahead = i64::try_from(AHEAD.as_millis()).unwrap_or(i64::MAX);
+    if last.is_none_or(|end| end.millis() - now.millis() < ahead) {
+        let signs_from = if last.is_some() { now.after(OVERLAP) } else { now };
+        kept.push(made(master, &label(), now, signs_from)?);
+    }
+    if kept.len() != before || !path.is_file() {
+        store(&path, &kept)?;
+    }
+    // The key of before stands in no file, once it stands in the envelope.
+    let _gone_already = fs::remove_file(folder.join("ca.key"));
+    let signs = kept.iter().rev().find(|kept| kept.signs_from_ms <= now.millis());
+    let signs = signs.or(kept.first()).ok_or_else(|| anyhow!("there is no authority"))?;
+    let key = master.unwrap_text(&purpose(&signs.certificate), &signs.wrapped)?;
+    let key = String::from_utf8(key.to_vec()).map(Zeroizing::new).map_err(|_| anyhow!("the key is no text"))?;
+    Ok(Opened {
+        certificate: signs.certificate.clone(),
+        key,
+        trusted: kept.iter().map(|kept| kept.certificate.as_str()).collect(),
+    })
+}
+
+fn purpose(certificate: &str) -> String {
+    format!("{PURPOSE}{certificate}")
+}
+
+fn made(master: &MasterKey, label: &str, now: Timestamp, signs_from: Timestamp) -> anyhow::Result<Kept> {
+    let made = CertificateAuthority::make(label, now)?;
+    let wrapped = master.wrap_text(&purpose(&made.certificate), made.key.as_bytes())?;
+    Ok(Kept { certificate: made.certificate, wrapped, signs_from_ms: signs_from.millis() })
+}
+
+/// An authority whose key stands in a file of its own, as a gateway of before has written it.
+fn in_clear(folder: &Path, master: &MasterKey) -> anyhow::Result<Option<Kept>> {
+    let (certificate, key) = (folder.join("ca.pem"), folder.join("ca.key"));
+    if !certificate.is_file() || !key.is_file() {
+        return Ok(None);
+    }
+    let (certificate, key) = (fs::read_to_string(certificate)?, Zeroizing::new(fs::read_to_string(key)?));
+    let wrapped = master.wrap_text(&purpose(&certificate), key.as_bytes())?;
+    Ok(Some(Kept { certificate, wrapped, signs_from_ms: 0 }))
+}
+
+fn end(kept: &Kept) -> anyhow::Result<Timestamp> {
+    let chain = tls::certificates(kept.certificate.as_bytes())?;
+    let end = chain.first().and_then(tls::validity).map(|(_, until)| until);
+    end.ok_or_else(|| anyhow!("a certificate cannot be read"))
+}
+
+/// Replaces the file: there is the old one or the new one, whenever the machine stops.
+fn store(path: &Path, kept: &[Kept]) -> anyhow::Result<()> {
+    let fresh = path.with_extension("new");
+    dev_issuer::write_private(&fresh, &serde_json::to_vec(kept)?)?;
+    fs::File::open(&fresh)?.sync_all()?;
+    fs::rename(&fresh, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;
