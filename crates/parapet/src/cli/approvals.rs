@@ -217,6 +217,14 @@ async fn until_answered(globals: &Globals, approval: &str) -> Result<Value, Fail
 fn show(answer: &Value, globals: &Globals) -> String {
     let mut text = LISTING.render_one("parapet.approval/v1", answer, globals);
     let statement = answer.pointer("/asked/text").or_else(|| answer.get("text"));
+    let kept = answer.pointer("/kept/state").and_then(Value::as_str);
+    if let (Format::Table | Format::Wide, Some(state)) = (globals.format(), kept) {
+        let said = match state {
+            "waiting" => "the gateway sends it as soon as it is approved, whether its client is there or not",
+            state => state,
+        };
+        text.push_str(&format!("  kept\n    {}\n", style::plain(said)));
+    }
     if let (Format::Table | Format::Wide, Some(Value::String(statement))) = (globals.format(), statement) {
         // Line by line, so that what is approved is what is read.
         text.push_str("  statement\n");

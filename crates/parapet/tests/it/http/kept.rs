@@ -17,8 +17,10 @@ use crate::bed::wait;
 const CANARY: &str = "-7@canary.example";
 const SOON: Duration = Duration::from_secs(20);
 
-/// What people are asked: every POST.
+/// What people are asked: every POST, and, for a moment, every PATCH.
 const ASKED: &str = r#"
+@id("patches-need-a-quick-one") @approve("dba, window=2s, valid=30m, uses=1")
+forbid (principal, action == Action::"http:PATCH", resource in Upstream::"shop-api");
 @id("posts-need-a-person") @approve("dba, window=30m, valid=30m, uses=1")
 forbid (principal, action == Action::"http:POST", resource in Upstream::"shop-api");
 "#;
@@ -104,6 +106,8 @@ fn what_is_approved_is_carried_out_once_and_fetched_by_its_workload_alone() {
     let shown: Value = serde_json::from_str(&shown.out).unwrap_or_else(|error| panic!("{error}: {shown:?}"));
     assert_eq!(shown["kept"]["state"], "waiting", "whoever answers is to know that a yes sends it: {shown}");
     assert!(shown["asked"]["text"].as_str().unwrap().starts_with(line), "{shown}");
+    let said = bed.gateway.cli_as("dana@example.com", &["approvals", "show", approval(&place)]);
+    assert!(said.out.contains("the gateway sends it as soon as it is approved"), "{said:?}");
     let waiting = look(&bed, &place);
     assert_eq!((waiting.status, waiting.field("retry-after")), (202, Some("10")), "{}", waiting.text());
     // Nobody else finds it, and it is no path of the upstream's.
@@ -181,13 +185,17 @@ fn it_waits_no_longer_than_its_proof_or_its_approval() {
     let token = bed.issuer.token("deploy", Duration::from_secs(2));
     let head =
         format!("Host: {HOST}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\nPrefer: respond-async\r\n");
-    let asked = format!("POST /payouts HTTP/1.1\r\n{head}Content-Length: 1\r\n\r\nx");
+    let asked = format!("POST /payouts HTTP/1.1\r\n{head}Content-Type: application/json\r\nContent-Length: 1\r\n\r\nx");
     let kept = raw_http::send(bed.port(), asked.as_bytes());
     assert_eq!(kept.status, 202, "{}", kept.text());
     let place = kept.field("location").unwrap().to_owned();
     let told = over(&bed, &place);
     assert_eq!(told.status, 410, "{}", told.text());
     assert!(problem(&told)["reason"].as_str().unwrap().contains("proof"), "{}", told.text());
+    let patch = later(&bed, "PATCH /payouts", "x");
+    let told = over(&bed, &patch);
+    assert_eq!(told.status, 410, "{}", told.text());
+    assert!(problem(&told)["reason"].as_str().unwrap().contains("nobody answered in time"), "{}", told.text());
     // Asked anew with another proof it waits again; the quarantine of its workload ends that.
     assert_eq!(later(&bed, "POST /payouts", "x").as_str(), place.as_str(), "the same content joins the approval");
     bed.gateway.cli(&["workloads", "quarantine", "deploy", "--reason", "a test"]).assert_done();
