@@ -66,6 +66,22 @@ impl MasterKey {
         seal(&self.key, purpose.as_bytes(), secret)
     }
 
+    /// Closes a secret as text, for a file of somebody else's.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::NoRandomness`].
+    pub fn wrap_text(&self, purpose: &str, secret: &[u8]) -> Result<String, EnvelopeError> {
+        Ok(STANDARD.encode(self.wrap(purpose, secret)?))
+    }
+
+    /// Opens what [`wrap_text`](Self::wrap_text) closed for the same purpose.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::DoesNotOpen`].
+    pub fn unwrap_text(&self, purpose: &str, wrapped: &str) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+        self.unwrap(purpose, &STANDARD.decode(wrapped).map_err(|_| EnvelopeError::DoesNotOpen)?)
+    }
+
     /// Opens what `wrap` closed.
     pub(crate) fn unwrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
         open(&self.key, purpose.as_bytes(), wrapped)
