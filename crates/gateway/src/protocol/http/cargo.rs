@@ -19,13 +19,13 @@ const LOOKED_THROUGH: u64 = 64 * 1024;
 /// A body, before it is known whether it goes anywhere.
 pub(super) enum Body {
     /// With what looks for a field that would override the method, as it is read.
-    Coming(Incoming, Option<Overrides>),
+    Coming(Incoming, Option<Box<Overrides>>),
     Whole(Bytes, Option<HeaderMap>),
 }
 
 impl Body {
     pub(super) fn of(head: &Head, body: Incoming) -> Result<Self, Violation> {
-        let overrides = overrides(head)?.filter(|_| !body.is_end_stream());
+        let overrides = overrides(head)?.filter(|_| !body.is_end_stream()).map(Box::new);
         Ok(Self::Coming(body, overrides))
     }
 

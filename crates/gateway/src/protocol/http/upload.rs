@@ -42,7 +42,7 @@ pub(super) struct Streamed {
 /// A search of a body for a field that would override the method, and where it is noted that one was found.
 #[derive(Debug)]
 struct Watched {
-    overrides: Overrides,
+    overrides: Box<Overrides>,
     found: Arc<OnceLock<Violation>>,
 }
 
@@ -92,7 +92,7 @@ impl Upload {
     }
 
     /// Breaks off where a field comes that would override the method; then what this gives is set. None if nothing comes.
-    pub(super) fn look_for(&mut self, overrides: Overrides) -> Option<Arc<OnceLock<Violation>>> {
+    pub(super) fn look_for(&mut self, overrides: Box<Overrides>) -> Option<Arc<OnceLock<Violation>>> {
         let Self::Stream(streamed) = self else { return None };
         let found = Arc::default();
         streamed.overrides = Some(Box::new(Watched { overrides, found: Arc::clone(&found) }));

@@ -1,6 +1,8 @@
 //! Raw bytes that two parsers could read in two ways: refused, the connection closed, and nothing at the tripwire.
 
-use super::bed::{Bed, request, token};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::bed::{Bed, request, token, until};
 
 /// A head with the credential, and whatever stands in it.
 fn raw(head: &str) -> String {
@@ -102,4 +104,51 @@ async fn a_body_that_breaks_off_leaves_no_whole_request_upstream() {
     assert!(!said.contains(" 200 "), "{said}");
     let heard = bed.tripwire.heard();
     assert!(!heard.contains("0\r\n\r\n"), "the upstream got an end that the client never sent: {heard}");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_while_it_is_read_is_entered_once() {
+    let bed = Bed::new().await;
+    let more = "content-type: application/json\r\ntransfer-encoding: chunked\r\nexpect: 100-continue\r\n";
+    let mut client = bed.connect(false);
+    client.write_all(request("POST /v1/refunds", more, "").as_bytes()).await.unwrap();
+    until(&mut client, "100 Continue").await;
+    client.write_all(b"zz\r\n").await.unwrap();
+    let mut said = String::new();
+    client.read_to_string(&mut said).await.unwrap();
+    assert!(said.contains("HTTP/1.1 400 ") && said.contains("PAR0220"), "{said}");
+    let entries = bed.house.entries();
+    let about = |entry: &&String| {
+        entry.contains("ambiguous_framing") || entry.contains("malformed")
+    };
+    assert_eq!(entries.iter().filter(about).count(), 1, "{entries:#?}");
+    assert_eq!(bed.tripwire.heard(), "");
+}
+
+/// HT06: a short body is looked through before anything of it goes on, a long one as it passes.
+#[tokio::test]
+async fn no_body_overrides_the_method() {
+    let bed = Bed::new().await;
+    let parts = "--b\r\nContent-Disposition: form-data; name=\"_method\"\r\n\r\nDELETE\r\n--b--\r\n";
+    for (kind, body, twin) in [
+        ("application/x-www-form-urlencoded", "a=1&_method=DELETE", "a=1&method=DELETE"),
+        ("application/json", r#"{"a":1,"_method":"DELETE"}"#, r#"{"a":1,"method":"DELETE"}"#),
+        ("multipart/form-data; boundary=b", parts, &parts.replace("_method", "method")),
+    ] {
+        let more = format!("content-type: {kind}\r\n");
+        let before = bed.tripwire.heard();
+        let said = bed.talk(&request("POST /v1/upload", &more, body)).await;
+        assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("PAR0225"), "{kind}: {said}");
+        assert_eq!(bed.tripwire.heard(), before, "{kind}");
+        let said = bed.talk(&request("POST /v1/upload", &more, twin)).await;
+        assert!(said.starts_with("HTTP/1.1 200 "), "{kind}: {said}");
+    }
+    // Of a body whose length nobody knows, the upstream gets no end.
+    let more = "content-type: application/x-www-form-urlencoded\r\ntransfer-encoding: chunked\r\n";
+    let before = bed.tripwire.heard();
+    let said =
+        bed.talk(&format!("{}12\r\na=1&_method=DELETE\r\n0\r\n\r\n", request("POST /v1/upload", more, ""))).await;
+    assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("PAR0225"), "{said}");
+    let heard = bed.tripwire.heard().replacen(&before, "", 1);
+    assert!(!heard.contains("_method") && !heard.contains("0\r\n\r\n"), "{heard}");
 }
