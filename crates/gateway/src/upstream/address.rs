@@ -10,13 +10,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use wire::http::authority::Authority;
 
 use crate::upstream::dial::{DialError, Dialler};
-
-/// The longest name (RFC 1035, section 3.1, without the root).
-const LONGEST_NAME: usize = 253;
-/// The longest label.
-const LONGEST_LABEL: usize = 63;
 
 /// A host as a workload named it, in one form: a name in lower case without a dot at its end, or an address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,72 +23,25 @@ pub enum Host {
     Literal(IpAddr),
 }
 
-/// Why a text is no host. Resolvers of old read `0x7f.1`, `017700000001` and `2130706433` as addresses: here they are
-/// nothing.
+/// A text that is no host: what a request may not name as one (`wire::http::authority`), or a host with a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidHost {
-    /// No host at all.
-    #[error("there is no host")]
-    Empty,
-    /// Longer than names can be.
-    #[error("the host is longer than a name can be")]
-    TooLong,
-    /// A character that names do not have. International names are written with `xn--`.
-    #[error("the host has a character that no name has")]
-    Characters,
-    /// A label that is empty or too long, or begins or ends with a hyphen.
-    #[error("the host has a label that no name has")]
-    Label,
-    /// A number that is no address in the usual form.
-    #[error("the host is a number, but no address in the usual form")]
-    Number,
-    /// An IPv6 address without brackets, or brackets around something else.
-    #[error("the host is no address in brackets")]
-    Brackets,
+#[error("not a host")]
+pub struct InvalidHost;
+
+impl From<&Authority> for Host {
+    fn from(authority: &Authority) -> Self {
+        let host = authority.host();
+        host.parse().map_or_else(|_name| Self::Name(host.to_string()), Self::Literal)
+    }
 }
 
 impl FromStr for Host {
     type Err = InvalidHost;
 
     fn from_str(text: &str) -> Result<Self, InvalidHost> {
-        if let Some(rest) = text.strip_prefix('[') {
-            // No zone: `fe80::1%eth0` does not parse, and would be link-local anyway.
-            let address = rest.strip_suffix(']').ok_or(InvalidHost::Brackets)?;
-            return address.parse().map(|v6| Self::Literal(IpAddr::V6(v6))).map_err(|_| InvalidHost::Brackets);
-        }
-        if text.contains(':') {
-            return Err(InvalidHost::Brackets);
-        }
-        let name = text.strip_suffix('.').unwrap_or(text);
-        if name.is_empty() {
-            return Err(InvalidHost::Empty);
-        }
-        if name.len() > LONGEST_NAME {
-            return Err(InvalidHost::TooLong);
-        }
-        let of_names = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        if !name.bytes().all(of_names) {
-            return Err(InvalidHost::Characters);
-        }
-        let bad = |label: &str| {
-            label.is_empty() || label.len() > LONGEST_LABEL || label.starts_with('-') || label.ends_with('-')
-        };
-        if name.split('.').any(bad) {
-            return Err(InvalidHost::Label);
-        }
-        // Whatever ends in a number is read as an address by somebody: so it must be one in the one usual form.
-        if name.rsplit('.').next().is_some_and(is_number) {
-            return name.parse().map(|v4| Self::Literal(IpAddr::V4(v4))).map_err(|_| InvalidHost::Number);
-        }
-        Ok(Self::Name(name.to_ascii_lowercase()))
+        let authority = Authority::read(text).map_err(|_violation| InvalidHost)?;
+        if authority.port().is_some() { Err(InvalidHost) } else { Ok(Self::from(&authority)) }
     }
-}
-
-/// Would `inet_aton` take this label for a number?
-fn is_number(label: &str) -> bool {
-    let hexadecimal = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
-    hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        || label.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for Host {

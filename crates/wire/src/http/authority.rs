@@ -186,7 +186,8 @@ fn canonical_name(text: &str) -> Result<Arc<str>, Violation> {
     let mut last = "";
     for label in name.split('.') {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if label.is_empty() || label.len() > LABEL_CAP || !label.bytes().all(plain) {
+        let hyphens = label.starts_with('-') || label.ends_with('-');
+        if label.is_empty() || label.len() > LABEL_CAP || hyphens || !label.bytes().all(plain) {
             return Err(Violation::Authority);
         }
         last = label;

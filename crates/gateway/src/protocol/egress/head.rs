@@ -10,7 +10,7 @@ use wire::http::Violation;
 use wire::http::authority::{self, Authority};
 use wire::http::framing::{Framing, FramingLimits};
 
-use crate::upstream::address::{Host, InvalidHost};
+use crate::upstream::address::Host;
 
 /// What is read at once.
 const CHUNK: usize = 8 * 1024;
@@ -45,11 +45,8 @@ impl Destination {
         format!("{}:{}", self.host, self.port)
     }
 
-    fn of(authority: &Authority, default_port: u16) -> Result<Self, Violation> {
-        let host = authority.host();
-        let host = if host.contains(':') { format!("[{host}]").parse() } else { host.parse() };
-        let host = host.map_err(|_invalid: InvalidHost| Violation::Authority)?;
-        Ok(Self { host, port: authority.port().unwrap_or(default_port) })
+    fn of(authority: &Authority, default_port: u16) -> Self {
+        Self { host: authority.into(), port: authority.port().unwrap_or(default_port) }
     }
 }
 
@@ -66,11 +63,11 @@ impl Wanted {
     pub(super) fn of(parts: &Parts) -> Result<Self, Violation> {
         if parts.method == Method::CONNECT {
             let to = authority::of_connect(parts)?;
-            return Ok(Self::Tunnel(Destination::of(&to, 443)?));
+            return Ok(Self::Tunnel(Destination::of(&to, 443)));
         }
         // A request that is not for a proxy names no host in its target.
         match (parts.uri.scheme_str(), parts.uri.authority()) {
-            (Some("http"), Some(to)) => Ok(Self::Request(Destination::of(&Authority::read(to.as_str())?, 80)?)),
+            (Some("http"), Some(to)) => Ok(Self::Request(Destination::of(&Authority::read(to.as_str())?, 80))),
             // `https` is asked for by CONNECT.
             (Some(_), _) => Err(Violation::Scheme),
             _ => Err(Violation::TargetForm),

@@ -77,6 +77,8 @@ fn ht05_what_is_no_host_is_refused() {
         "a;b",
         "a=b",
         "*",
+        "-a.example",
+        "a-.example",
         "a.*",
         // What some resolvers take for addresses.
         "2130706433",
