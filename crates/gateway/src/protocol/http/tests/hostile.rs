@@ -118,9 +118,7 @@ async fn a_body_that_breaks_while_it_is_read_is_entered_once() {
     client.read_to_string(&mut said).await.unwrap();
     assert!(said.contains("HTTP/1.1 400 ") && said.contains("PAR0220"), "{said}");
     let entries = bed.house.entries();
-    let about = |entry: &&String| {
-        entry.contains("ambiguous_framing") || entry.contains("malformed")
-    };
+    let about = |entry: &&String| entry.contains("ambiguous_framing") || entry.contains("malformed");
     assert_eq!(entries.iter().filter(about).count(), 1, "{entries:#?}");
     assert_eq!(bed.tripwire.heard(), "");
 }
