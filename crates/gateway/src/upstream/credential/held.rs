@@ -118,11 +118,6 @@ impl<T> Held<T> {
         failed.as_ref().filter(|(at, _)| of_late(*at)).map(|(_, error)| error.clone())
     }
 
-    /// What is kept, good or not.
-    pub(super) fn kept(&self) -> Option<Arc<T>> {
-        self.kept.load_full().map(|kept| Arc::clone(&kept.value))
-    }
-
     /// Forgets the value, so that the next caller makes it anew.
     pub(super) fn forget(&self) {
         self.kept.store(None);

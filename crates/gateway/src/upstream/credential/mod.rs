@@ -10,6 +10,7 @@ mod sigv4;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Uri;
@@ -164,6 +165,9 @@ const RESERVED: [&str; 11] = [
     "expect",
 ];
 
+/// So many secrets that were replaced are looked for in answers.
+const SHOWN: usize = 8;
+
 /// A credential, bound to its origin.
 pub struct Credential {
     origin: Origin,
@@ -173,6 +177,8 @@ pub struct Credential {
     secret: Held<Secret<String>>,
     second: Held<Secret<String>>,
     tls: Held<UpstreamTls>,
+    /// What was added to requests of late, the last first: an answer may repeat what is no longer held.
+    shown: ArcSwap<Vec<Arc<Secret<String>>>>,
 }
 
 impl Credential {
@@ -187,6 +193,7 @@ impl Credential {
             secret: Held::default(),
             second: Held::default(),
             tls: Held::default(),
+            shown: ArcSwap::default(),
         })
     }
 
@@ -240,6 +247,7 @@ impl Credential {
             Kind::OAuth2(settings) => {
                 let (fetcher, clock) = (&self.fetcher, &*self.clock);
                 let token = self.secret.get(clock, || oauth::fetch(settings, fetcher, clock)).await?;
+                self.show(&token);
                 let text = Zeroizing::new(format!("Bearer {}", token.expose()));
                 parts.headers.insert(AUTHORIZATION, sensitive(&text)?);
             }
@@ -249,6 +257,7 @@ impl Credential {
                     None => None,
                     Some(source) => Some(self.second.get(&*self.clock, || held::read(source, &*self.clock)).await?),
                 };
+                session.iter().for_each(|token| self.show(token));
                 let session = session.as_ref().map(|token| token.expose().as_str());
                 sigv4::sign(key, secret.expose(), session, parts, &self.origin, body_digest, self.clock.now())?;
             }
@@ -260,7 +269,7 @@ impl Credential {
     /// Gives how many these were.
     pub fn take_out_of(&self, headers: &mut HeaderMap) -> usize {
         let mut taken = 0;
-        for secret in [self.secret.kept(), self.second.kept()].into_iter().flatten() {
+        for secret in &**self.shown.load() {
             taken += without_echo(headers, secret.expose().as_bytes());
             let encoded = match &self.kind {
                 Kind::Basic { user, .. } => basic(user, secret.expose()),
@@ -301,7 +310,21 @@ impl Credential {
     }
 
     async fn secret(&self, source: &SecretSource) -> Result<Arc<Secret<String>>, CredentialError> {
-        self.secret.get(&*self.clock, || held::read(source, &*self.clock)).await
+        let secret = self.secret.get(&*self.clock, || held::read(source, &*self.clock)).await?;
+        self.show(&secret);
+        Ok(secret)
+    }
+
+    /// Remembers what is about to be shown to the upstream.
+    fn show(&self, secret: &Arc<Secret<String>>) {
+        if self.shown.load().iter().any(|shown| Arc::ptr_eq(shown, secret)) {
+            return;
+        }
+        self.shown.rcu(|shown| {
+            // Read again, it is most often the same.
+            let others = shown.iter().filter(|other| other.expose() != secret.expose());
+            std::iter::once(secret).chain(others).take(SHOWN).cloned().collect::<Vec<_>>()
+        });
     }
 
     /// The request must say where it goes, and everything in it that says so must agree.

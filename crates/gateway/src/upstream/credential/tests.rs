@@ -128,6 +128,34 @@ async fn ht13_answers_do_not_repeat_what_was_added() {
 }
 
 #[tokio::test]
+async fn ht13_answers_do_not_repeat_what_is_held_no_longer() {
+    let file = SecretFile::new("rotated", CANARY);
+    let clock = ScriptedClock::new();
+    let credential = credential(ORIGIN, Kind::Bearer(file.source()), &clock);
+    let echo = |secret: &str| {
+        let mut answer = HeaderMap::new();
+        answer.insert("x-seen", HeaderValue::from_str(&format!("Bearer {secret}")).unwrap());
+        credential.take_out_of(&mut answer)
+    };
+    assert_eq!(echo(CANARY), 0);
+    credential.apply(&mut parts("/v1", &[("host", "api.example")]), None).await.unwrap();
+    // Another request was refused while this one was on its way.
+    credential.rejected();
+    assert_eq!(echo(CANARY), 1);
+    for rotation in 1..=SHOWN {
+        let next = format!("{CANARY}-{rotation}");
+        std::fs::write(&file.0, &next).unwrap();
+        credential.rejected();
+        // Read again and again, it is one secret.
+        for _ in 0..3 {
+            credential.apply(&mut parts("/v1", &[("host", "api.example")]), None).await.unwrap();
+            clock.pass(Duration::from_secs(30));
+        }
+        assert_eq!((echo(&next), echo(&format!("{CANARY}-1"))), (1, 1), "{rotation}");
+    }
+}
+
+#[tokio::test]
 async fn ht13_a_credential_goes_to_its_own_origin_only() {
     let file = SecretFile::new("origin", CANARY);
     let clock = ScriptedClock::new();
