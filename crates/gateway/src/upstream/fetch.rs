@@ -3,7 +3,6 @@
 //!
 //! The locations come from the configuration and never from a token. What the document says is its caller's business.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::pin::pin;
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::tls::UpstreamTls;
 use crate::upstream::dial::{Address, DialError, Dialler};
+use crate::upstream::origin::{InvalidOrigin, Origin, Scheme};
 
 /// The longest head of an answer, in bytes.
 const LONGEST_HEAD: usize = 32 * 1024;
@@ -54,37 +54,22 @@ impl FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self, InvalidLocation> {
         let uri = text.parse::<Uri>().map_err(|_invalid| InvalidLocation::NotUrl)?;
-        let authority = uri.authority().ok_or(InvalidLocation::NotUrl)?;
-        if authority.as_str().contains('@') {
-            return Err(InvalidLocation::UserInfo);
-        }
-        let (encrypted, default_port) = match uri.scheme_str() {
-            Some("https") => (true, 443),
-            Some("http") => (false, 80),
-            Some(_) => return Err(InvalidLocation::Scheme),
-            None => return Err(InvalidLocation::NotUrl),
-        };
-        let host = authority.host();
-        let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        if host.is_empty() {
-            return Err(InvalidLocation::NotUrl);
-        }
-        if !encrypted && !is_loopback(host) {
+        let origin = Origin::of(&uri).map_err(|invalid| match invalid {
+            InvalidOrigin::Scheme => InvalidLocation::Scheme,
+            InvalidOrigin::UserInfo => InvalidLocation::UserInfo,
+            InvalidOrigin::NotUrl | InvalidOrigin::Path => InvalidLocation::NotUrl,
+        })?;
+        let encrypted = origin.scheme() == Scheme::Https;
+        if !encrypted && !origin.is_loopback() {
             return Err(InvalidLocation::Clear);
         }
         Ok(Self {
-            address: Address::Tcp { host: host.to_owned(), port: authority.port_u16().unwrap_or(default_port) },
-            authority: authority.as_str().to_owned(),
+            address: origin.address(),
+            authority: origin.authority(),
             path: uri.path_and_query().map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned()),
             encrypted,
         })
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost"
-        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
-        || host.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// How much is read of an answer that says no, in bytes.

@@ -37,6 +37,23 @@ pub enum InvalidOrigin {
 }
 
 impl Origin {
+    /// That of a URL, whatever its path.
+    pub(super) fn of(uri: &Uri) -> Result<Self, InvalidOrigin> {
+        let authority = uri.authority().ok_or(InvalidOrigin::NotUrl)?;
+        if authority.as_str().contains('@') {
+            return Err(InvalidOrigin::UserInfo);
+        }
+        let scheme = match uri.scheme_str() {
+            Some("https") => Scheme::Https,
+            Some("http") => Scheme::Http,
+            Some(_) => return Err(InvalidOrigin::Scheme),
+            None => return Err(InvalidOrigin::NotUrl),
+        };
+        let port = port(authority, scheme).ok_or(InvalidOrigin::NotUrl)?;
+        let host = plain_host(authority.host()).ok_or(InvalidOrigin::NotUrl)?;
+        Ok(Self { scheme, host, port })
+    }
+
     /// Its scheme.
     pub const fn scheme(&self) -> Scheme {
         self.scheme
@@ -109,22 +126,11 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
         let uri = text.parse::<Uri>().map_err(|_invalid| InvalidOrigin::NotUrl)?;
-        let authority = uri.authority().ok_or(InvalidOrigin::NotUrl)?;
-        if authority.as_str().contains('@') {
-            return Err(InvalidOrigin::UserInfo);
-        }
-        let scheme = match uri.scheme_str() {
-            Some("https") => Scheme::Https,
-            Some("http") => Scheme::Http,
-            Some(_) => return Err(InvalidOrigin::Scheme),
-            None => return Err(InvalidOrigin::NotUrl),
-        };
+        let origin = Self::of(&uri)?;
         if uri.path() != "/" && !uri.path().is_empty() || uri.query().is_some() {
             return Err(InvalidOrigin::Path);
         }
-        let port = port(authority, scheme).ok_or(InvalidOrigin::NotUrl)?;
-        let host = plain_host(authority.host()).ok_or(InvalidOrigin::NotUrl)?;
-        Ok(Self { scheme, host, port })
+        Ok(origin)
     }
 }
 

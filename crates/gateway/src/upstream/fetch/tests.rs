@@ -13,6 +13,8 @@ fn locations() {
         ("https://[2001:db8::1]:8443/k", Ok(("[2001:db8::1]:8443", "[2001:db8::1]:8443", "/k"))),
         ("http://127.0.0.1:8080/k", Ok(("127.0.0.1:8080", "127.0.0.1:8080", "/k"))),
         ("http://[::1]/k", Ok(("[::1]:80", "[::1]", "/k"))),
+        ("https://Issuer.Example.:443/k", Ok(("issuer.example:443", "issuer.example", "/k"))),
+        ("https://issuer.example:99999/k", Err(InvalidLocation::NotUrl)),
         ("http://localhost/k", Ok(("localhost:80", "localhost", "/k"))),
         ("http://issuer.example/k", Err(InvalidLocation::Clear)),
         ("http://127.0.0.1.example/k", Err(InvalidLocation::Clear)),
