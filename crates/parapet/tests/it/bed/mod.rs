@@ -3,6 +3,7 @@
 //! Every test starts its own and owns it until the end. On failure the folder and its logs stay, and the path is printed.
 //! A server or driver that the machine lacks is a visible skip; with `CI=true` it is a failure.
 
+pub(crate) mod apart;
 pub(crate) mod api;
 pub(crate) mod authority;
 pub(crate) mod clients;
@@ -10,6 +11,7 @@ pub(crate) mod folder;
 pub(crate) mod gateway;
 pub(crate) mod issuer;
 pub(crate) mod keys;
+pub(crate) mod names;
 pub(crate) mod peer;
 pub(crate) mod postgres;
 pub(crate) mod raw;

@@ -1,7 +1,9 @@
-//! What goes out: curl, git, pip and npm through the egress, a job that has a placeholder for a key, destinations that nobody
-//! may reach, and tunnels that are cut.
+//! What goes out: curl, git, pip and npm through the egress, destinations that nobody may reach, and tunnels that are cut.
 
 mod hazards;
+mod learning;
+mod placeholder;
+mod rebinding;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -15,9 +17,7 @@ use serde_json::Value;
 use crate::bed::api::{Api, ApiBed};
 use crate::bed::clients::{Ran, run};
 use crate::bed::folder::Folder;
-use crate::bed::gateway::BINARY;
 use crate::bed::peer::{self, Peer};
-use crate::bed::tripwire::find;
 use crate::bed::{authority, wait};
 
 /// The key of the upstream, which the job must not have.
@@ -40,6 +40,10 @@ struct Outside {
 
 impl Outside {
     fn start(name: &str, egress: &str) -> Option<Self> {
+        Self::start_with(name, egress, |api| api.policies(LISTED))
+    }
+
+    fn start_with(name: &str, egress: &str, policies: impl FnOnce(Api) -> Api) -> Option<Self> {
         let folder = Folder::new(&format!("{name}-web"));
         folder.make("web");
         folder.write("web/hello.txt", "hello from the web\n");
@@ -56,7 +60,7 @@ impl Outside {
              hosts = {{ \"web.test\" = \"127.0.0.1\" }}\n{egress}\n"
         );
         let url = format!("https://127.0.0.1:{}", server.port("tls"));
-        let bed = Api::new(name).upstream("api", &url, &also).also(&egress).policies(LISTED).start();
+        let bed = policies(Api::new(name).upstream("api", &url, &also).also(&egress)).start();
         Some(Self { bed, server, folder })
     }
 
@@ -144,64 +148,6 @@ fn curl_reaches_what_is_listed_and_nothing_else() {
 
     let text = serde_json::to_string(&outside.bed.decisions()).unwrap();
     assert!(text.contains("http:tunnel") && text.contains("elsewhere.test:443"), "{text}");
-}
-
-#[test]
-fn what_is_learnt_passes_and_is_noted() {
-    let Some(outside) = Outside::start("egress-learn", "mode = \"observe\"") else { return };
-    let host = format!("https://127.0.0.1:{}/hello.txt", outside.server.port("tls"));
-    // What is no verdict binds all the same.
-    let refused = outside.curl("deploy", &["-v", &host]);
-    assert!(refused.err.contains("PAR0227"), "{refused:?}");
-    let hello = outside.curl("deploy", &[&format!("{}/hello.txt", outside.web())]);
-    assert_eq!(hello.code, 0, "{hello:?}");
-    let unlisted = outside.curl("deploy", &["-v", "https://elsewhere.invalid/"]);
-    assert!(unlisted.err.contains(" 502 ") && !unlisted.err.contains(" 403 "), "{unlisted:?}");
-    let text = serde_json::to_string(&outside.bed.decisions()).unwrap();
-    assert!(text.contains("elsewhere.invalid:443") && text.contains("listed-hosts-only"), "{text}");
-}
-
-#[test]
-fn a_job_with_a_placeholder_reaches_the_api_with_the_real_key() {
-    let Some(outside) = Outside::start("egress-placeholder", "") else { return };
-    // As a job would: `parapet run` says where the egress is and whom to trust; the key is a placeholder.
-    let script = "env; curl -sS -i --max-time 30 -H \"Authorization: Bearer $API_KEY\" https://api.test/hello.txt; \
-                  curl -sS --http1.1 --max-time 30 -H \"X-Api-Key: $API_KEY\" -u user:$API_KEY https://api.test/hello.txt";
-    let mut job = Command::new(BINARY);
-    let ran = run(job
-        .env("NO_COLOR", "1")
-        .env("PARAPET_CONFIG", outside.bed.folder.join("parapet.toml"))
-        .env("PARAPET_TOKEN", crate::bed::gateway::token_of("root@example.com"))
-        .env("PARAPET_WORKLOAD_TOKEN", outside.bed.token("deploy"))
-        .env("API_KEY", "placeholder")
-        .arg("--state-folder")
-        .arg(outside.bed.folder.join("state"))
-        .args(["run", "--as", "deploy", "--", "sh", "-c", script]));
-    assert_eq!(ran.code, 0, "{ran:?}");
-    assert_eq!(ran.out.matches("hello from the web").count(), 2, "{ran:?}");
-    assert!(ran.out.contains("SSL_CERT_FILE=") && ran.out.contains("NODE_EXTRA_CA_CERTS="), "{ran:?}");
-    let seen = outside.seen("/hello.txt");
-    assert_eq!(seen.len(), 2);
-    for headers in &seen {
-        assert_eq!(headers["authorization"], format!("Bearer {KEY}"));
-        assert!(headers.get("proxy-authorization").is_none());
-    }
-    // Nowhere in what the job has seen, nor in what the gateway has written.
-    assert!(!ran.out.contains(KEY) && !ran.err.contains(KEY));
-    for (path, bytes) in outside.bed.everything_written() {
-        assert!(find(&bytes, KEY.as_bytes()).is_none(), "the key stands in {}", path.display());
-    }
-    // Each request was judged as one to the API, not as a tunnel.
-    let text = serde_json::to_string(&outside.bed.decisions()).unwrap();
-    assert!(text.contains("http:GET") && text.contains("\"resource\":\"api/**\""), "{text}");
-
-    // Whoever does not trust the gateway's authority is not deceived.
-    let mut distrustful = outside.through("deploy", "curl");
-    let refused =
-        run(distrustful.args(["-sS", "--max-time", "30", "--cacert", &outside.authority(), "https://api.test/"]));
-    assert_eq!(refused.code, 60, "{refused:?}");
-    let printed = outside.bed.gateway.cli(&["egress", "ca"]);
-    assert!(printed.out.starts_with("-----BEGIN CERTIFICATE-----") && !printed.out.contains("PRIVATE"), "{printed:?}");
 }
 
 #[test]

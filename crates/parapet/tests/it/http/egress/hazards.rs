@@ -11,14 +11,14 @@ use super::hello;
 use crate::bed::api::{Api, ApiBed};
 use crate::bed::tripwire::Tripwire;
 
-struct Guarded {
-    bed: ApiBed,
+pub(super) struct Guarded {
+    pub(super) bed: ApiBed,
     tripwire: Tripwire,
 }
 
 impl Guarded {
     /// Every tunnel is permitted: what is refused here, is refused whatever policies say.
-    fn start(name: &str) -> Self {
+    pub(super) fn start(name: &str) -> Self {
         let tripwire = Tripwire::start();
         let egress = "\n[egress]\nlisten = \"127.0.0.1:0\"\ntls = \"off\"\nenvironment = \"production\"\n\
                       allow = [\"127.0.0.2/32\"]\nhosts = { \"chosen.test\" = \"127.0.0.1\" }\n";
@@ -28,11 +28,11 @@ impl Guarded {
         Self { bed, tripwire }
     }
 
-    fn authorization(&self) -> String {
+    pub(super) fn authorization(&self) -> String {
         STANDARD.encode(format!("deploy:{}", self.bed.token("deploy")))
     }
 
-    fn open(&self, head: &str) -> (TcpStream, String) {
+    pub(super) fn open(&self, head: &str) -> (TcpStream, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.bed.gateway.listener("egress").port())).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
@@ -45,7 +45,7 @@ impl Guarded {
     }
 
     /// Asks for a tunnel; the connection, and the head of the answer.
-    fn connect(&self, to: &str) -> (TcpStream, String) {
+    pub(super) fn connect(&self, to: &str) -> (TcpStream, String) {
         let authorization = self.authorization();
         self.open(&format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\nProxy-Authorization: Basic {authorization}\r\n\r\n"))
     }

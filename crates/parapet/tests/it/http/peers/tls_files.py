@@ -2,7 +2,8 @@
 
     python tls_files.py FOLDER        FOLDER holds server.crt, server.key and web/
 
-Says {"tls": PORT, "plain": PORT} when they listen, and for each request its path and headers.
+Says {"tls": PORT, "plain": PORT} when they listen, and for each request its path and headers. Whoever shows a credential gets it
+back in a header, as some APIs do.
 """
 
 import functools
@@ -23,6 +24,11 @@ class Files(http.server.SimpleHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         print(json.dumps({"path": self.path, "tls": isinstance(self.connection, ssl.SSLSocket), "headers": headers}), flush=True)
         super().do_GET()
+
+    def end_headers(self):
+        if shown := self.headers.get("Authorization"):
+            self.send_header("X-You-Showed", shown)
+        super().end_headers()
 
     def log_message(self, *_):
         pass
