@@ -201,7 +201,8 @@ fn keeps(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<Ke
     const MOST_REQUESTS: u32 = 10_000;
     const LEAST: usize = 1 << 10;
     const MOST: usize = 16 << 20;
-    let on = choose(section, "respond_async", &[("true", true), ("false", false)], problems);
+    // What is no truth value is refused where values are read.
+    let on = section.get("respond_async").is_some_and(|entry| entry.text == "true");
     let kept = section.section("kept");
     let size = |text: &str| match value::size(text)? {
         bytes @ LEAST..=MOST => Ok(bytes),
@@ -218,7 +219,7 @@ fn keeps(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Option<Ke
         read(&kept, "time", value::duration, problems),
     );
     let (Some(requests), Some(body), Some(answer), Some(time)) = limits else { return None };
-    Some(on?.then_some(KeepLimits { requests, body, answer, time }))
+    Some(on.then_some(KeepLimits { requests, body, answer, time }))
 }
 
 fn max_body(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<usize> {

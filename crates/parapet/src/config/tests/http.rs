@@ -79,7 +79,7 @@ fn mistakes_in_apis_are_refused() {
         ("url = \"https://a.example\"\nstore = \"safe\"", &["PAR0405"]),
         ("url = \"https://a.example\"\nmax_body = \"1GiB\"", &["PAR0405"]),
         ("url = \"https://a.example\"\npaths = [\"/.parapet/x\"]", &["PAR0405"]),
-        ("url = \"https://a.example\"\nrespond_async = \"yes\"", &["PAR0405"]),
+        ("url = \"https://a.example\"\nrespond_async = \"yes\"", &["PAR0404"]),
         ("url = \"https://a.example\"\nkept = { requests = 0 }", &["PAR0405"]),
         ("url = \"https://a.example\"\nkept = { body = \"1GiB\", answer = \"1\" }", &["PAR0405", "PAR0405"]),
         ("url = \"https://a.example\"\nrespond_async = true\nkept = { body = \"1KiB\" }", &[]),
