@@ -28,13 +28,13 @@ permit (principal == Workload::"deploy", action in Action::"destroy", resource i
 
 @id("no-other-customers")
 forbid (principal == Workload::"reporting", action, resource == Endpoint::"payments/v1/customers/{id}")
-when { context.parameters.getTag("id") != "7" };
+unless { context.parameters.hasTag("id") && context.parameters.getTag("id") == "7" };
 
 @id("auditors-stay-out")
 forbid (principal == Workload::"auditor", action == Action::"connect:session", resource in Upstream::"payments");
 
 @id("shallow")
-forbid (principal, action in [Action::"graphql:query", Action::"graphql:mutate"], resource) when { context.http.depth > 2 };
+forbid (principal, action in [Action::"graphql:query", Action::"graphql:mutate"], resource) when { context.http has depth && context.http.depth > 2 };
 "#;
 
 const ENDPOINTS: &str = r#"
