@@ -183,7 +183,8 @@ fn main() {
     for (algorithm, key) in &keys {
         let of = |run: usize| {
             let mut claims = claims();
-            claims["run_id"] = json!(run.to_string());
+            let members = claims.as_object_mut().expect("an object");
+            members.insert("run_id".to_owned(), json!(run.to_string()));
             key.token(algorithm, &claims)
         };
         let tokens: Vec<String> = (0..TOKENS).map(of).collect();

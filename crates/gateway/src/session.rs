@@ -533,7 +533,7 @@ impl Session {
         operations: Arc<[Operation]>,
         shape: u128,
         content: Content,
-    ) -> Result<Option<Arc<Terms>>, Deny> {
+    ) -> Result<Option<Arc<Terms>>, Box<Deny>> {
         self.next_step = next_step(self.around.session.rows_read);
         let snapshot = self.parts.snapshots.current();
         let request = self.request(&snapshot, operations, shape, content);
@@ -542,7 +542,7 @@ impl Session {
         match judge(&snapshot, &mut self.memo, &self.who, request, &self.around) {
             Verdict::Permit(permit) => Ok(Some(Arc::clone(permit.terms()))),
             Verdict::Ask(_) => Ok(None),
-            Verdict::Deny(deny) => Err(deny),
+            Verdict::Deny(deny) => Err(Box::new(deny)),
         }
     }
 

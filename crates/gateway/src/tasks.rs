@@ -1,7 +1,7 @@
 //! Owns every task that is spawned: names it, logs its panic, and drains it at shutdown. The only place that spawns.
 //!
-//! A task that must end early listens to [`Stopping`]. What has not ended when the drain's deadline comes is cut. Nothing
-//! here decides or moves bytes.
+//! A task that must end early listens to [`Stopping`]. What has not ended when the drain's deadline comes is told so, and cut if it
+//! does not end then. Nothing here decides or moves bytes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,6 +16,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+/// How long a task may take to end once the deadline has come: to enter the end of its session.
+const LAST_CALL: Duration = Duration::from_secs(1);
 /// How long a task that was cut may take to let go of what it holds.
 const LETTING_GO: Duration = Duration::from_secs(1);
 
@@ -25,8 +27,17 @@ pub struct Tasks {
     shared: Arc<Shared>,
 }
 
+/// How far the process is on its way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Runs,
+    Stops,
+    /// The deadline has come.
+    Over,
+}
+
 struct Shared {
-    stopping: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     running: watch::Sender<usize>,
     table: Mutex<Table>,
 }
@@ -63,7 +74,7 @@ impl Tasks {
     /// No tasks yet.
     pub fn new() -> Self {
         let shared = Shared {
-            stopping: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Runs),
             running: watch::Sender::new(0),
             table: Mutex::new(Table::default()),
         };
@@ -103,7 +114,7 @@ impl Tasks {
 
     /// Tells when the process begins to stop.
     pub fn stopping(&self) -> Stopping {
-        Stopping { signal: self.shared.stopping.subscribe() }
+        Stopping { phase: self.shared.phase.subscribe() }
     }
 
     /// How many tasks run now.
@@ -118,17 +129,24 @@ impl Tasks {
         names.chunk_by(|one, two| one == two).filter_map(|same| Some((*same.first()?, same.len()))).collect()
     }
 
-    /// Tells every task to stop, accepts no new ones, waits for at most `patience`, and cuts the rest.
+    /// Tells every task to stop, accepts no new ones, waits for at most `patience`, tells the rest that it is over, and cuts who does
+    /// not listen.
     pub async fn drain(&self, patience: Duration) -> Drained {
         self.shared.table().closed = true;
         let before = self.running();
-        self.shared.stopping.send_replace(true);
+        self.shared.phase.send_replace(Phase::Stops);
         if self.all_ended(patience).await {
+            return Drained { ended: before, cut: Vec::new() };
+        }
+        let late = self.by_name();
+        self.shared.phase.send_replace(Phase::Over);
+        tracing::warn!(tasks = ?late, "what did not end in time ends");
+        if self.all_ended(LAST_CALL).await {
             return Drained { ended: before, cut: Vec::new() };
         }
         let mut cut = self.cut_all();
         cut.sort_unstable();
-        tracing::warn!(tasks = ?cut, "cut what did not end in time");
+        tracing::warn!(tasks = ?cut, "cut what did not end at the deadline");
         if !self.all_ended(LETTING_GO).await {
             tracing::error!(tasks = ?self.by_name(), "tasks that were cut still run");
         }
@@ -199,19 +217,24 @@ async fn caught(name: &'static str, work: impl Future<Output = ()>) {
 /// The signal that the process stops. Each clone waits by itself.
 #[derive(Clone, Debug)]
 pub struct Stopping {
-    signal: watch::Receiver<bool>,
+    phase: watch::Receiver<Phase>,
 }
 
 impl Stopping {
     /// Resolves once the process begins to stop; at once if it already does.
     pub async fn begun(&mut self) {
         // An error means that `Tasks` is gone, and the process with it.
-        drop(self.signal.wait_for(|stopping| *stopping).await);
+        drop(self.phase.wait_for(|phase| *phase >= Phase::Stops).await);
+    }
+
+    /// Resolves once the time to end has passed: what still runs ends at once, or is cut.
+    pub async fn over(&mut self) {
+        drop(self.phase.wait_for(|phase| *phase == Phase::Over).await);
     }
 
     /// Does the process stop?
     pub fn has_begun(&self) -> bool {
-        *self.signal.borrow()
+        *self.phase.borrow() >= Phase::Stops
     }
 }
 

@@ -44,6 +44,20 @@ async fn what_does_not_end_is_cut_and_its_values_dropped() {
 }
 
 #[tokio::test]
+async fn what_is_told_that_it_is_over_may_say_its_last() {
+    let tasks = Tasks::new();
+    let (tell, told) = oneshot::channel();
+    let mut stopping = tasks.stopping();
+    tasks.spawn("late", async move {
+        stopping.begun().await;
+        stopping.over().await;
+        tell.send(7).unwrap();
+    });
+    assert_eq!(tasks.drain(Duration::from_millis(20)).await, Drained { ended: 1, cut: vec![] });
+    assert_eq!(told.await, Ok(7));
+}
+
+#[tokio::test]
 async fn a_panic_ends_one_task_only() {
     let tasks = Tasks::new();
     let (tell, told) = oneshot::channel();

@@ -275,6 +275,7 @@ async fn drive(
     mut turn: impl FnMut(&mut Context<'_>, bool) -> Poll<hyper::Result<()>>,
 ) -> &'static str {
     let mut stopping = caller.gateway.tasks.stopping();
+    let mut stopped = stopping.clone();
     let mut draining = false;
     loop {
         tokio::select! {
@@ -287,6 +288,8 @@ async fn drive(
             }
             () = caller.line.pulse.late() => return "deadline",
             () = stopping.begun(), if !draining => draining = true,
+            // Time enough to enter the ends of the sessions, and no more.
+            () = stopped.over() => return "drained",
         }
     }
 }

@@ -214,7 +214,7 @@ impl Talk {
         match session.terms_now(operations, shape, content) {
             Ok(Some(terms)) if self.classified.masks(&terms.masks) != self.paths => Err(End::Changed),
             Ok(_) => Ok(()),
-            Err(deny) => Err(End::Denied(enter(session, deny).await)),
+            Err(deny) => Err(End::Denied(enter(session, *deny).await)),
         }
     }
 

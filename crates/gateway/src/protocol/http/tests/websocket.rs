@@ -272,9 +272,8 @@ async fn silence_ends_it_and_a_ping_is_none() {
     let gateway = Arc::clone(&bed.gateway);
     bed.tasks.spawn("deadlines", async move { gateway.look_after().await });
     let mut client = socket(&bed, "/v1/open/socket", &said(0x89, b"ping")).await;
-    let begun = tokio::time::Instant::now();
     // For longer than the cap, but never without a frame for as long; each is answered.
-    while begun.elapsed() < Duration::from_millis(3200) {
+    for _ in 0..16 {
         assert_eq!(next(&mut client).await, "89 ping");
         client.write_all(&sent(0x8A, b"ping\r\n\r\n        ")).await.unwrap();
         drop(tokio::time::timeout(Duration::from_millis(200), std::future::pending::<()>()).await);
