@@ -47,8 +47,7 @@ impl Question {
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())));
         let body = self.body.iter().flat_map(|body| {
             let kind = (!self.says(&CONTENT_TYPE)).then_some((CONTENT_TYPE.as_str(), "application/json".into()));
-            let length =
-                (!self.says(&CONTENT_LENGTH)).then(|| (CONTENT_LENGTH.as_str(), body.len().to_string().into()));
+            let length = (!self.says(&CONTENT_LENGTH)).then(|| (CONTENT_LENGTH.as_str(), body.len().to_string()));
             [kind, length.map(|(name, length): (_, String)| (name, Cow::Owned(length)))]
         });
         own.chain(body.flatten())

@@ -59,7 +59,8 @@ pub(in crate::protocol::http) async fn carry_out(gateway: &Arc<HttpGateway>) {
                 over = true;
                 continue;
             }
-            Some(approval) = queue.recv(), if !over => vec![approval],
+            // Not before: what was being sent at the start must not be mixed up with what this process sends.
+            Some(approval) = queue.recv(), if recovered && !over => vec![approval],
             _ = sweep.tick(), if !over => {
                 if let Err(error) = keeper.store.sweep().await {
                     tracing::warn!(%error, "kept requests that are over are not forgotten");
