@@ -2,7 +2,7 @@
 //!
 //! `connection` serves one client's connection, behind the strict reader of `line`; `login` brings a request to a session
 //! (`slot`); `exchange` judges it, and holds it where people must approve (`hold`), or keeps it for later (`kept`); `forward` sends what a receipt admits;
-//! `upload` and `answer` are the bodies either way, `masking` and `decoding` what is replaced in them, `written` what must not come
+//! `returned` makes the client's answer of the upstream's; `upload` and `answer` are the bodies either way, `masking` and `decoding` what is replaced in them, `written` what must not come
 //! back, `tunnel` what follows a change of protocol. `watch` has the deadlines.
 
 mod answer;
@@ -19,6 +19,7 @@ mod login;
 mod masking;
 mod probe;
 mod refuse;
+mod returned;
 mod sealed;
 mod slot;
 mod tunnel;
