@@ -1,5 +1,7 @@
 //! What a kept proof is worth later: never more than it was.
 
+#![expect(clippy::disallowed_methods, reason = "a test's proofs")]
+
 use std::time::Duration;
 
 use super::*;

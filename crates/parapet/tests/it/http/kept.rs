@@ -110,6 +110,12 @@ fn what_is_approved_is_carried_out_once_and_fetched_by_its_workload_alone() {
     assert!(said.out.contains("the gateway sends it as soon as it is approved"), "{said:?}");
     let waiting = look(&bed, &place);
     assert_eq!((waiting.status, waiting.field("retry-after")), (202, Some("10")), "{}", waiting.text());
+    let preference = ["--http2-prior-knowledge", "-X", "POST", "-H", "Prefer: respond-async, wait=1", "-i"];
+    let ran = bed.curl("deploy", "/echo", &preference);
+    assert!(
+        ran.out.starts_with("HTTP/2 202") && ran.out.contains("\nlocation: /.parapet/requests/shop-api/apr_"),
+        "{ran:?}"
+    );
     // Nobody else finds it, and it is no path of the upstream's.
     assert_eq!(ask(&bed, "reporting", &format!("GET {place}"), "", "").status, 404);
     assert_eq!(ask(&bed, "reporting", &format!("DELETE {place}"), "", "").status, 404);
@@ -138,7 +144,7 @@ fn what_is_approved_is_carried_out_once_and_fetched_by_its_workload_alone() {
     }
     assert_eq!(ask(&bed, "deploy", &format!("DELETE {place}"), "", "").status, 204);
     assert_eq!(look(&bed, &place).status, 404);
-    assert_eq!(steps(&bed), ["waiting", "sending", "answered", "fetched", "forgotten"]);
+    assert_eq!(steps(&bed), ["waiting", "waiting", "sending", "answered", "fetched", "forgotten"]);
     let granted =
         bed.decisions().into_iter().find(|entry| entry["approval"] == approval(&place) && entry["grant"].is_string());
     assert_eq!(granted.unwrap()["verdict"], "ask", "it passed by its grant");
