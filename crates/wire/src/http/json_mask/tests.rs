@@ -28,6 +28,18 @@ fn run(masks: &Masks, form: Form, pieces: &[&[u8]]) -> Result<Vec<u8>, MaskError
     Ok(out)
 }
 
+/// As many places as GraphQL may select, and each of them is found.
+#[test]
+fn many_places_are_found() {
+    let paths: Vec<String> = (0..10_000).map(|place| format!("$..data.a{}", place * 7 % 10_000)).collect();
+    let paths: Vec<(&str, Mask)> = paths.iter().map(|path| (path.as_str(), Mask::Null)).collect();
+    let members: Vec<String> = (0..10_010).map(|place| format!("\"a{place}\":\"marie\"")).collect();
+    let answer = format!("{{\"data\":{{{}}}}}", members.join(","));
+    let masked = run(&masks(&paths, Detect::Off), Form::Json, &[answer.as_bytes()]).unwrap();
+    let masked = String::from_utf8(masked).unwrap();
+    assert_eq!((masked.matches("null").count(), masked.matches("marie").count()), (10_000, 10));
+}
+
 /// The same result for the whole, for every cut in two, and byte by byte.
 fn cut_everywhere(masks: &Masks, form: Form, input: &[u8]) -> Result<Vec<u8>, MaskError> {
     let whole = run(masks, form, &[input]);
