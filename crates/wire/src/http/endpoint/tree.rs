@@ -167,8 +167,10 @@ impl Tree {
         let exact = node.literals.get(*segment);
         let is_it = |(text, child): (&Arc<str>, &usize)| {
             // Most names differ at once.
-            let begins =
-                text.bytes().zip(segment.bytes()).take(1).all(|(a, b)| a.eq_ignore_ascii_case(&b) || !b.is_ascii());
+            let begins = match (text.bytes().next(), segment.bytes().next()) {
+                (Some(one), Some(other)) if one.is_ascii() && other.is_ascii() => one.eq_ignore_ascii_case(&other),
+                _ => true,
+            };
             begins && lenient(text) == lenient(segment) && self.folded(*child, rest)
         };
         exact.is_some_and(|child| self.strays(*child, rest))
