@@ -62,8 +62,7 @@ impl Question {
         if resource.kind == ResourceKind::Secret && seen.template == "/" {
             return amz(&seen.asked);
         }
-        let values =
-            if resource.kind == ResourceKind::Secret { secret(&seen.template, resource)? } else { [""; 2].into() };
+        let values = if resource.kind == ResourceKind::Secret { secret(&seen.template, resource)? } else { Vec::new() };
         let mut question = Self::line(format!("{} {}", seen.method, filled(&seen.template, &values)?));
         if let Some(protocol) = &seen.upgrade {
             question.headers.insert("connection", "upgrade".to_owned());
@@ -97,7 +96,7 @@ fn is_plain(target: &str) -> bool {
     target.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// A path of this template; parameters get the values, the last of them those that are left over.
+/// A path of this template. Parameters get the values in their order; where there are none, `x`.
 fn filled(template: &str, values: &[&str]) -> Option<String> {
     if template == UNLISTED {
         return Some("/never-named".to_owned());
@@ -110,8 +109,7 @@ fn filled(template: &str, values: &[&str]) -> Option<String> {
             Some(_) => from.find('}')? + 1,
             None => from.len() - from.trim_start_matches('*').len(),
         };
-        let value = values.next().copied().filter(|value| !value.is_empty());
-        path.push_str(value.unwrap_or("x"));
+        path.push_str(values.next().copied().unwrap_or("x"));
         rest = from.get(length..)?;
     }
     path.push_str(rest);

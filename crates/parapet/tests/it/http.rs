@@ -11,4 +11,5 @@ mod logins;
 mod masks;
 mod memory;
 mod secrets;
+mod suggested;
 mod websockets;

@@ -213,6 +213,8 @@ fn what_was_observed_or_denied_is_for_a_person() {
         &learnable(),
     );
     let (folder, text) = written("observed", &usage);
+    let report = crate::policy_test::run(std::slice::from_ref(&folder), None).unwrap();
+    assert!(report.outcomes.is_empty(), "nothing is proposed, so nothing is tested");
     std::fs::remove_dir_all(folder).unwrap();
     assert!(text.lines().all(|line| line.is_empty() || line.starts_with("//")), "{text}");
     for part in [
