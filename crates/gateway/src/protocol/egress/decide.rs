@@ -3,20 +3,19 @@
 
 use std::sync::Arc;
 
-use kernel::verdict::{Ask, Content, Deny, Receipt, Undecidable, Verdict};
+use kernel::verdict::{Ask, Content, Deny, Permit, Receipt, Undecidable, Verdict};
 use tokio::io::AsyncWrite;
 use tokio::sync::OwnedSemaphorePermit;
 use wire::http::refuse::{Refusal, Waiting};
 use wire::refusal::Desk;
 
-use super::head::Destination;
 use super::login::Unproved;
 use super::question::Question;
 use super::{Client, EgressGateway, PROTOCOL};
 use crate::session::{BeginError, Session};
 use crate::sessions::Cut;
 use crate::upstream::address::{Pinned, ReachError};
-use crate::upstream::dial::Stream;
+use crate::upstream::dial::{DialError, Stream};
 
 /// A session that may go on.
 pub(super) struct Begun {
@@ -64,7 +63,7 @@ impl EgressGateway {
             }
         };
         let opened = match self.decide(&mut begun, question).await {
-            Ok(receipt) => self.open(&mut begun, question.to, receipt).await,
+            Ok(receipt) => self.open(&mut begun, question, receipt).await,
             Err(stopped) => Err(stopped),
         };
         match opened {
@@ -111,10 +110,10 @@ impl EgressGateway {
         match verdict {
             Verdict::Permit(permit) => session.add_permit(permit),
             Verdict::Deny(deny) => return Err(self.deny(session, deny).await),
-            Verdict::Ask(ask) => match self.ask(session, ask).await? {
-                Some(permit) => session.add_permit(permit),
-                None => return Err(undecided(Undecidable::DeskUnavailable)),
-            },
+            Verdict::Ask(ask) => {
+                let permit = self.ask(session, ask).await?;
+                session.add_permit(permit);
+            }
         }
         let mut entered = session.enter().await.map_err(|_error| undecided(Undecidable::AuditUnavailable))?;
         entered.receipts.pop().ok_or_else(|| undecided(Undecidable::AuditUnavailable))
@@ -122,14 +121,14 @@ impl EgressGateway {
 
     /// Opens a request for approval, or takes a use of one that was granted. Nothing is held: a client of a proxy shows
     /// nothing while it waits.
-    async fn ask(&self, session: &mut Session, ask: Ask) -> Result<Option<kernel::verdict::Permit>, Stopped> {
+    async fn ask(&self, session: &mut Session, ask: Ask) -> Result<Permit, Stopped> {
         let approval = match session.ask(&ask).await {
             Ok(approval) => approval,
             Err(deny) => return Err(self.deny(session, deny).await),
         };
         let ask = match session.grant_at_hand(approval).await {
             Ok(Some(grant)) => match ask.granted(grant) {
-                Ok(permit) => return Ok(Some(permit)),
+                Ok(permit) => return Ok(permit),
                 Err((ask, mismatch)) => {
                     tracing::info!(session = %session.id(), %mismatch, "a grant does not cover its request");
                     *ask
@@ -160,30 +159,37 @@ impl EgressGateway {
     }
 
     /// Dials a destination that was judged.
-    async fn open(&self, begun: &mut Begun, to: &Destination, receipt: Receipt) -> Result<(Stream, Receipt), Stopped> {
-        let pinned = self.find(begun, to, &receipt).await?;
-        self.dialler.connect_pinned(&pinned, super::CONNECT).await.map(|stream| (stream, receipt)).map_err(|error| {
-            tracing::info!(session = %begun.session.id(), %error, "a destination cannot be reached");
-            Refusal::upstream_failed(None, &self.parts.public_url).into()
-        })
+    async fn open(
+        &self,
+        begun: &mut Begun,
+        question: &Question<'_>,
+        receipt: Receipt,
+    ) -> Result<(Stream, Receipt), Stopped> {
+        let pinned = self.find(begun, question, &receipt).await?;
+        match self.dialler.connect_pinned(&pinned, super::CONNECT).await {
+            Ok(stream) => Ok((stream, receipt)),
+            Err(error) => Err(self.unreached(begun, &error, &receipt)),
+        }
     }
 
     /// Finds the addresses of a destination that may be, and checks them.
-    async fn find(&self, begun: &mut Begun, to: &Destination, why: &Receipt) -> Result<Pinned, Stopped> {
+    async fn find(&self, begun: &mut Begun, question: &Question<'_>, why: &Receipt) -> Result<Pinned, Stopped> {
+        let to = question.to;
         let found = self.reach.resolve(&self.dialler, &to.host, to.port, super::CONNECT).await;
         match found {
             Ok(pinned) => Ok(pinned),
             Err(error @ (ReachError::Literal | ReachError::Forbidden(_))) => {
                 tracing::warn!(session = %begun.session.id(), %error, "a destination is refused");
-                let template = format!("CONNECT {}", to.named());
-                let deny = begun.session.refuse(Undecidable::ForbiddenAddress, &template);
+                let deny = begun.session.refuse(Undecidable::ForbiddenAddress, &question.text());
                 Err(self.deny(&mut begun.session, deny).await)
             }
-            Err(ReachError::Dial(error)) => {
-                tracing::info!(session = %begun.session.id(), %error, "a destination cannot be reached");
-                Err(Refusal::upstream_failed(Some(why.decision()), &self.parts.public_url).into())
-            }
+            Err(ReachError::Dial(error)) => Err(self.unreached(begun, &error, why)),
         }
+    }
+
+    fn unreached(&self, begun: &Begun, error: &DialError, why: &Receipt) -> Stopped {
+        tracing::info!(session = %begun.session.id(), %error, "a destination cannot be reached");
+        Refusal::upstream_failed(Some(why.decision()), &self.parts.public_url).into()
     }
 }
 
