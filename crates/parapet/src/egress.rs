@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use gateway::listen::{Host, accept_loop};
+use gateway::listen::Host;
 use gateway::protocol::egress::{
     CertificateAuthority, EgressGateway, EgressSettings, Interception, system_authorities,
 };
@@ -19,14 +19,10 @@ use gateway::upstream::address::Reach;
 use kernel::ports::Clock;
 use store::database::Database;
 use store::log::MasterKey;
-use tokio::net::TcpListener;
 
 use crate::config::checked::{EgressPart, ListenerTls};
 use crate::wiring::{self, House, session_parts};
-use crate::{audit, certificates, http};
-
-/// So many connections are served at once, whatever becomes of them.
-const MOST_CONNECTIONS: usize = 10_000;
+use crate::{audit, certificates, http, listening};
 
 /// The certificate of the authority, which clients are to trust.
 pub(crate) fn authority_path(state: &Path) -> PathBuf {
@@ -65,18 +61,13 @@ pub(crate) async fn serve(
         }
     }
     let gateway = Arc::new(gateway);
-    let address = part.listen;
-    let listener = TcpListener::bind(address).await.with_context(|| format!("`egress.listen`: {address}"))?;
-    let bound = listener.local_addr()?;
-    let tasks = host.tasks.clone();
     let looking = Arc::clone(&gateway);
-    wiring::background(&tasks, "egress idleness", async move { looking.look_after().await });
-    let accept = accept_loop(listener, MOST_CONNECTIONS, host, "egress connection", move |stream, peer| {
+    wiring::background(&host.tasks, "egress idleness", async move { looking.look_after().await });
+    let serve = move |stream, peer| {
         let gateway = Arc::clone(&gateway);
         async move { gateway.handle(stream, peer).await }
-    });
-    tasks.spawn("egress listener", accept);
-    Ok(Some(bound))
+    };
+    listening::listen(host, part.listen, ("egress listener", "egress connection"), serve).await.map(Some)
 }
 
 fn reach(part: &EgressPart) -> Reach {

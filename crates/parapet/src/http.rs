@@ -4,8 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use gateway::listen::{Host, accept_loop};
+use gateway::listen::Host;
 use gateway::login::dpop::DpopProofs;
 use gateway::login::logins::Logins;
 use gateway::protocol::http::{HttpGateway, HttpLimits, HttpUpstream, Upgrades};
@@ -18,7 +17,6 @@ use kernel::ports::Clock;
 use kernel::verdict::Mask;
 use store::database::Database;
 use store::spent::SpentStore;
-use tokio::net::TcpListener;
 use wire::detect::Detector;
 use wire::http::endpoint::Endpoints;
 use wire::http::json_mask::Detect;
@@ -26,11 +24,9 @@ use wire::mask::MaskKey;
 
 use crate::config::Configuration;
 use crate::config::checked::{self, ApiEntry};
+use crate::listening;
 use crate::parts::{CONNECT, mask_key};
 use crate::wiring::{self, House, session_parts};
-
-/// So many connections are served at once.
-const MOST_CONNECTIONS: usize = 10_000;
 
 /// The HTTP APIs under guard.
 pub(crate) fn upstreams(
@@ -133,16 +129,12 @@ pub(crate) async fn serve(
 ) -> anyhow::Result<Option<SocketAddr>> {
     let configuration = house.configuration();
     let (Some(listener), Some(gateway)) = (&configuration.http, gateway) else { return Ok(None) };
-    let (address, gateway) = (listener.listen, Arc::clone(gateway));
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    let bound = listener.local_addr()?;
-    let tasks = host.tasks.clone();
-    let accept = accept_loop(listener, MOST_CONNECTIONS, host, "http connection", move |stream, peer| {
+    let gateway = Arc::clone(gateway);
+    let serve = move |stream, peer| {
         let gateway = Arc::clone(&gateway);
         async move { gateway.handle(stream, peer).await }
-    });
-    tasks.spawn("http listener", accept);
-    Ok(Some(bound))
+    };
+    listening::listen(host, listener.listen, ("http listener", "http connection"), serve).await.map(Some)
 }
 
 /// How the tokens of workloads are verified, whatever header they come in.

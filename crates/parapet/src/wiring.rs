@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use gateway::budget::Budgets;
 use gateway::lanes::Lanes;
-use gateway::listen::{Host, accept_loop};
+use gateway::listen::Host;
 use gateway::login::native::NativeLogins;
 use gateway::login::oidc::Issuers;
 use gateway::login::workload_api::WorkloadApi;
@@ -34,7 +34,6 @@ use store::log::DiskLog;
 use store::spent::SpentStore;
 use store::tokens::Tokens;
 use store::workloads::Workloads;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::certificates::{Certificates, Svids};
@@ -44,7 +43,9 @@ use crate::config::{Configuration, Problems};
 use crate::signals::SignalHouse;
 use crate::snapshots::Publisher;
 use crate::task_house::{self, TaskHouse};
-use crate::{WORKER_STACK, admin, audit, classes, descriptors, dev_issuer, egress, http, logs, parts, pdp, signals};
+use crate::{
+    WORKER_STACK, admin, audit, classes, descriptors, dev_issuer, egress, http, listening, logs, parts, pdp, signals,
+};
 
 /// Where the configuration comes from, for a reload: how to read it, and the files that it stands in.
 pub(crate) struct Origin {
@@ -507,7 +508,11 @@ async fn serve_postgres(
     let configuration = house.configuration();
     let Some(listener) = &configuration.postgres else { return Ok(None) };
     let gateway = postgres_gateway(house, database, Arc::clone(public_url));
-    listen_postgres(host, gateway, listener.listen).await.map(Some)
+    let serve = move |stream, peer| {
+        let gateway = Arc::clone(&gateway);
+        async move { gateway.handle(stream, peer).await }
+    };
+    listening::listen(host, listener.listen, ("postgres listener", "postgres session"), serve).await.map(Some)
 }
 
 /// Serves the token endpoint, if it is configured; where.
@@ -527,19 +532,6 @@ async fn serve_pdp(
     let configuration = house.configuration();
     let Some(settings) = &configuration.pdp else { return Ok(None) };
     pdp::serve(host, house, database, public_url, settings).await.map(Some)
-}
-
-async fn listen_postgres(host: Host, gateway: Arc<PostgresGateway>, address: SocketAddr) -> anyhow::Result<SocketAddr> {
-    const MOST_CONNECTIONS: usize = 10_000;
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    let bound = listener.local_addr()?;
-    let tasks = host.tasks.clone();
-    let accept = accept_loop(listener, MOST_CONNECTIONS, host, "postgres session", move |stream, peer| {
-        let gateway = Arc::clone(&gateway);
-        async move { gateway.handle(stream, peer).await }
-    });
-    tasks.spawn("postgres listener", accept);
-    Ok(bound)
 }
 
 /// Leaves word in the state folder where the gateway listens: `admin.addr` for the command line, `ports.json` for scripts.
