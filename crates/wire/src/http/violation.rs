@@ -165,9 +165,6 @@ pub enum Violation {
     /// `Authorization` without a scheme and a token.
     #[error("the credential is malformed")]
     Credential,
-    /// A frame of a WebSocket that RFC 6455 does not allow, or beyond its bound.
-    #[error("a frame of the websocket is malformed")]
-    Frame,
 }
 
 impl Violation {
@@ -222,7 +219,6 @@ impl Violation {
             V::Method => ("HT11", U::Method),
             V::Upgrade | V::EarlyBytes => ("HT11", U::Upgrade),
             V::Expectation => ("HT11", U::AmbiguousFraming),
-            V::Frame => ("HT11", U::AmbiguousBody),
             V::Credential => ("HT13", U::AmbiguousFraming),
         }
     }
