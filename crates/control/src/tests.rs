@@ -252,7 +252,9 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
             let foreseen = match request.sql.as_str() {
                 "select 1" => Err(ForeseeRefusal::Permitted),
                 "drop database shop" => Err(ForeseeRefusal::Denied),
-                _ if request.upstream != Some(name("shop-db")) => Err(ForeseeRefusal::NotJudged(DecideRefusal::NoUpstream)),
+                _ if request.upstream != Some(name("shop-db")) => {
+                    Err(ForeseeRefusal::NotJudged(DecideRefusal::NoUpstream))
+                }
                 sql => Ok(Foreseen {
                     digest: sql.to_owned(),
                     upstream: name("shop-db"),

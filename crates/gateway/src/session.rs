@@ -21,7 +21,9 @@ use kernel::task::Left;
 use kernel::threats::Threats;
 use kernel::time::Timestamp;
 use kernel::trust::{Authenticated, IdentityRefusal, OnceToken, VerifiedAttestation};
-use kernel::verdict::{Ask, Content, Deciding, Deny, DenyReason, Permit, Receipt, Request, Terms, Undecidable, Verdict};
+use kernel::verdict::{
+    Ask, Content, Deciding, Deny, DenyReason, Permit, Receipt, Request, Terms, Undecidable, Verdict,
+};
 use kernel::workload::Name;
 
 use crate::budget::Budgets;

@@ -37,7 +37,9 @@ impl Egress {
                 "PAR0301",
                 format!("the egress's authority in {} cannot be read: {}", path.display(), error.kind()),
             );
-            failure.help("it is made when a gateway with `egress.listen` starts; name its state folder with `--state-folder`")
+            failure.help(
+                "it is made when a gateway with `egress.listen` starts; name its state folder with `--state-folder`",
+            )
         })?;
         output::data(&text);
         Ok(Exit::Done)

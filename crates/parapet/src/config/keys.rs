@@ -73,19 +73,7 @@ impl Key {
 
 /// The keys of an upstream that only one protocol has.
 pub(crate) const OF_PROTOCOL: [(&str, &[&str]); 2] = [
-    (
-        "postgres",
-        &[
-            "address",
-            "database",
-            "user",
-            "password",
-            "tls",
-            "channel_binding",
-            "classes",
-            "label_providers",
-        ],
-    ),
+    ("postgres", &["address", "database", "user", "password", "tls", "channel_binding", "classes", "label_providers"]),
     (
         "http",
         &[

@@ -54,7 +54,11 @@ fn vault() {
         ("GET", "/v1/database/creds/readonly", "http:reveal store/database/creds/readonly"),
         ("POST", "/v1/pki/issue/web", "http:POST store/pki/issue/web, http:reveal store/pki/issue/web"),
         ("PUT", "/v1/transit/decrypt/key", "http:PUT store/transit/decrypt/key, http:reveal store/transit/decrypt/key"),
-        ("POST", "/v1/transit/encrypt/key", "http:POST store/transit/encrypt/key, http:reveal store/transit/encrypt/key"),
+        (
+            "POST",
+            "/v1/transit/encrypt/key",
+            "http:POST store/transit/encrypt/key, http:reveal store/transit/encrypt/key",
+        ),
         // Whoever may read a secret of KV version 1 may not write it for that, nor delete it.
         ("PUT", "/v1/secret/app/db", "http:PUT store/secret/app/db, http:reveal store/secret/app/db"),
         ("DELETE", "/v1/secret/app/db", "http:DELETE store/secret/app/db"),
