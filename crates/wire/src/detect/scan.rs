@@ -2,6 +2,8 @@
 //! be there; what validates then looks around that place. Time is linear: every validator is bounded, or goes on behind
 //! what it has read.
 
+use std::sync::{Mutex, PoisonError};
+
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
@@ -59,7 +61,12 @@ pub struct Unbuildable;
 #[derive(Debug)]
 pub struct Detector {
     dfa: DFA,
+    /// What users have given back, with all that it has worked out.
+    spare: Mutex<Vec<Scratch>>,
 }
+
+/// So many are kept.
+const SPARE: usize = 4;
 
 /// What the lazy DFA works out as it goes: states, at most 2 MiB of them.
 #[derive(Debug)]
@@ -79,12 +86,21 @@ impl Detector {
             .thompson(thompson::Config::new().utf8(false))
             .build_many(&patterns)
             .map_err(|_impossible| Unbuildable)?;
-        Ok(Self { dfa })
+        Ok(Self { dfa, spare: Mutex::default() })
     }
 
-    /// A working memory for it.
+    /// A working memory for it. One that was kept saves most of a short text's price.
     pub fn scratch(&self) -> Scratch {
-        Scratch(self.dfa.create_cache())
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| Scratch(self.dfa.create_cache()))
+    }
+
+    /// Keeps a working memory of this detector's for the next user.
+    pub fn keep(&self, scratch: Scratch) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE {
+            spare.push(scratch);
+        }
     }
 
     /// Everything that it finds in a text, in order, without overlaps.

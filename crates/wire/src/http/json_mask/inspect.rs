@@ -14,7 +14,8 @@ const SHORTEST: usize = 6;
 
 pub(super) struct Inspector {
     detector: Arc<Detector>,
-    scratch: Scratch,
+    /// From the first value on.
+    scratch: Option<Scratch>,
     text: Vec<u8>,
     hits: Vec<Hit>,
     counts: [u32; Kind::ALL.len()],
@@ -26,10 +27,17 @@ impl std::fmt::Debug for Inspector {
     }
 }
 
+impl Drop for Inspector {
+    fn drop(&mut self) {
+        if let Some(scratch) = self.scratch.take() {
+            self.detector.keep(scratch);
+        }
+    }
+}
+
 impl Inspector {
     pub(super) fn new(detector: Arc<Detector>) -> Self {
-        let scratch = detector.scratch();
-        Self { detector, scratch, text: Vec::new(), hits: Vec::new(), counts: [0; Kind::ALL.len()] }
+        Self { detector, scratch: None, text: Vec::new(), hits: Vec::new(), counts: [0; Kind::ALL.len()] }
     }
 
     pub(super) fn found(&self) -> impl Iterator<Item = (Kind, u32)> + '_ {
@@ -57,7 +65,8 @@ impl Inspector {
             content
         };
         let (hits, counts) = (&mut self.hits, &mut self.counts);
-        self.detector.scan(&mut self.scratch, text, |hit| {
+        let scratch = self.scratch.get_or_insert_with(|| self.detector.scratch());
+        self.detector.scan(scratch, text, |hit| {
             let least = if token == Token::Number { Strength::Certain } else { Strength::Likely };
             if hit.strength >= least {
                 if let Some(count) = counts.get_mut(hit.kind.place()) {
