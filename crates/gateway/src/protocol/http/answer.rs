@@ -11,6 +11,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::futures::OwnedNotified;
 use wire::http::headers;
 
+use super::echo::Echo;
 use super::forward::Link;
 use super::line::Busy;
 use super::masking::Masking;
@@ -28,6 +29,9 @@ pub(super) enum Broken {
     /// What is to be replaced cannot be found for certain.
     #[error("the answer cannot be masked: {0}")]
     Unmaskable(&'static str),
+    /// It repeats the gateway's own credential where that cannot be overwritten.
+    #[error("the answer repeats the upstream's credential")]
+    Echo,
     /// The upstream broke it off.
     #[error("the upstream broke the answer off")]
     Upstream(#[source] hyper::Error),
@@ -36,12 +40,14 @@ pub(super) enum Broken {
 /// A body on its way to the client.
 pub(super) struct Answer {
     source: Source,
+    echo: Option<Box<Echo>>,
     passage: Option<Box<Passage>>,
     /// The exchange is under way until this is gone.
     _busy: Option<Busy>,
 }
 
-enum Source {
+/// Where it comes from.
+pub(super) enum Source {
     Whole(Option<Bytes>),
     Stream(Incoming),
     Masked(Box<Masking>),
@@ -60,7 +66,7 @@ struct Passage {
 impl Answer {
     /// The gateway's own words.
     pub(super) const fn whole(bytes: Bytes) -> Self {
-        Self { source: Source::Whole(Some(bytes)), passage: None, _busy: None }
+        Self { source: Source::Whole(Some(bytes)), echo: None, passage: None, _busy: None }
     }
 
     /// What the upstream sends, at most `most` bytes of it.
@@ -76,11 +82,17 @@ impl Answer {
     fn passing(source: Source, slot: &Arc<Slot>, link: Option<Link>, left: Option<u64>) -> Self {
         slot.count_answer();
         let passage = Passage { slot: Arc::clone(slot), link, left, gone: None };
-        let mut answer = Self { source, passage: Some(Box::new(passage)), _busy: None };
+        let mut answer = Self { source, echo: None, passage: Some(Box::new(passage)), _busy: None };
         if answer.is_end_stream() {
             answer.done();
         }
         answer
+    }
+
+    /// The same, in which the gateway's own credential is looked for.
+    pub(super) fn without_echo(mut self, echo: Option<Box<Echo>>) -> Self {
+        self.echo = echo;
+        self
     }
 
     /// The same, keeping the exchange open until the last of it has left.
@@ -106,7 +118,7 @@ impl fmt::Debug for Answer {
 }
 
 impl Source {
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self {
             Self::Whole(bytes) => {
                 Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
@@ -116,6 +128,22 @@ impl Source {
                 polled.map(|frame| frame.map(|frame| frame.map(looked_at).map_err(Broken::Upstream)))
             }
             Self::Masked(masking) => masking.poll_frame(context),
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Self::Stream(body) => body.is_end_stream(),
+            Self::Masked(masking) => masking.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Stream(body) => body.size_hint(),
+            Self::Masked(masking) => masking.size_hint(),
         }
     }
 }
@@ -170,7 +198,10 @@ impl Body for Answer {
             passage.link = None;
             return Poll::Ready(Some(Err(Broken::Cut)));
         }
-        let polled = this.source.poll_frame(context);
+        let polled = match &mut this.echo {
+            Some(echo) => echo.poll_frame(context, &mut this.source),
+            None => this.source.poll_frame(context),
+        };
         let Some(passage) = &mut this.passage else { return polled };
         match polled {
             Poll::Pending => match passage.poll_gone(context) {
@@ -187,7 +218,7 @@ impl Body for Answer {
                     return Poll::Ready(Some(Err(broken)));
                 }
                 // Nothing follows trailers, and nobody asks whether something does.
-                if frame.is_trailers() || this.source_has_ended() {
+                if frame.is_trailers() || this.is_end_stream() {
                     this.done();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -204,24 +235,17 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.source_has_ended()
+        self.source.has_ended() && self.echo.as_ref().is_none_or(|echo| echo.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Source::Stream(body) => body.size_hint(),
-            Source::Masked(masking) => masking.size_hint(),
+        let mut hint = self.source.size_hint();
+        if let Some(held) = self.echo.as_ref().map(|echo| echo.held() as u64).filter(|held| *held > 0) {
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper.saturating_add(held));
+            }
+            hint.set_lower(hint.lower().saturating_add(held));
         }
-    }
-}
-
-impl Answer {
-    fn source_has_ended(&self) -> bool {
-        match &self.source {
-            Source::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Source::Stream(body) => body.is_end_stream(),
-            Source::Masked(masking) => masking.is_end_stream(),
-        }
+        hint
     }
 }

@@ -70,6 +70,11 @@ impl Decoder {
         Ok(Self { coding, came: 0, left: 0 })
     }
 
+    /// Does all come out that what came says? Zstandard keeps its blocks and its window back.
+    pub(super) const fn is_prompt(&self) -> bool {
+        matches!(self.coding, Coding::Gzip(_) | Coding::Deflate(_) | Coding::Brotli(_))
+    }
+
     /// How much is decoded at a time, in bytes: what is not compressed does not grow.
     pub(super) const fn step(&self) -> usize {
         if matches!(self.coding, Coding::Identity) { 8 * STEP } else { STEP }
@@ -101,6 +106,22 @@ impl Decoder {
         self.left += (out.len() - before) as u64;
         if self.left > FREE && self.left / RATIO > self.came {
             return Err(DecodeError::Inflation);
+        }
+        Ok(())
+    }
+
+    /// Appends what was decoded and would come out with the next step only.
+    pub(super) fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        match &mut self.coding {
+            Coding::Gzip(decoder) => {
+                decoder.flush().map_err(|error| fault(&error))?;
+                out.append(&mut decoder.get_mut().bytes);
+            }
+            Coding::Deflate(decoder) => {
+                decoder.flush().map_err(|error| fault(&error))?;
+                out.append(&mut decoder.get_mut().bytes);
+            }
+            Coding::Identity | Coding::Brotli(_) | Coding::Zstd(_) => {}
         }
         Ok(())
     }

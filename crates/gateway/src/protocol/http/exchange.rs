@@ -228,6 +228,10 @@ pub(super) async fn understand<'c>(
         head.ask_for_the_whole();
         head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
+    if upstream.credential.as_ref().is_some_and(|credential| credential.may_come_back()) {
+        // What is overwritten in an answer must be there to be read (HT13).
+        head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
     if head.upgrade.is_some() {
         // Compressed frames could not be looked at, and are refused; so they are not offered.
         head.headers.remove(SEC_WEBSOCKET_EXTENSIONS);

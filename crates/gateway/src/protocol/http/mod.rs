@@ -2,14 +2,15 @@
 //!
 //! `connection` serves one client's connection, behind the strict reader of `line`; `login` brings a request to a session
 //! (`slot`); `exchange` judges it, and holds it where people must approve (`hold`), or keeps it for later (`kept`); `forward` sends what a receipt admits;
-//! `returned` makes the client's answer of the upstream's; `upload` and `answer` are the bodies either way, `masking` and `decoding` what is replaced in them, `written` what must not come
-//! back, `tunnel` what follows a change of protocol. `watch` has the deadlines.
+//! `returned` makes the client's answer of the upstream's; `upload` and `answer` are the bodies either way, `masking` and `decoding` what is replaced in them, `echo` and `written` what
+//! must not come back in them, `tunnel` what follows a change of protocol. `watch` has the deadlines.
 
 mod answer;
 mod asked;
 mod cargo;
 mod connection;
 mod decoding;
+mod echo;
 mod exchange;
 mod forward;
 mod hold;

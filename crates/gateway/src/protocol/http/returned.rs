@@ -18,6 +18,7 @@ use wire::http::refuse::{Refusal, announce};
 
 use super::answer::Answer;
 use super::connection::Caller;
+use super::echo::Echo;
 use super::forward::Forwarded;
 use super::masking::{Findings, Masking};
 use super::refuse::{self, Answered, Reached};
@@ -100,7 +101,8 @@ pub(super) fn answer(
     let looks = detect == Detect::Signal && slot.looks();
     // A mask by place needs no detector that only counts.
     let detect = if detect == Detect::Signal && !looks { Detect::Off } else { detect };
-    let answer = if !(replaces || looks) || has_no_body(head, parts.status) || body.is_end_stream() {
+    let is_empty = has_no_body(head, parts.status) || body.is_end_stream();
+    let answer = if !(replaces || looks) || is_empty {
         Answer::stream(body, slot, link, most)
     } else {
         let masks = Masks::new(&paths, Arc::clone(&slot.upstream.mask_keys), detect, detector.map(Arc::clone));
@@ -112,7 +114,8 @@ pub(super) fn answer(
             Err(_body) => return Err(Unfit::Unmaskable),
         }
     };
-    let mut response = Response::from_parts(parts, answer);
+    let echo = if is_empty { None } else { Echo::of(slot, &parts.headers, &classified.template) };
+    let mut response = Response::from_parts(parts, answer.without_echo(echo));
     *response.version_mut() = hyper::Version::default();
     Ok(response)
 }
@@ -164,6 +167,9 @@ fn change(
     let upstream = hyper::upgrade::on(&mut response);
     let mut headers = std::mem::take(response.headers_mut());
     headers::from_upstream(&mut headers, ResponseRules { cookies: slot.upstream.cookies, masked: false });
+    if let Some(credential) = &slot.upstream.credential {
+        credential.take_out_of(&mut headers);
+    }
     if let Ok(protocol) = HeaderValue::try_from(asked) {
         headers.insert(UPGRADE, protocol);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

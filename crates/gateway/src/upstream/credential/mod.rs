@@ -3,6 +3,7 @@
 //! A credential belongs to one exact origin, and is added to a request for no other (hazard HT13). It is read from its
 //! source, kept for a moment, wiped, and never logged; whatever of the kind the caller sent is taken out first.
 
+mod echo;
 mod held;
 mod oauth;
 mod sigv4;
@@ -22,12 +23,14 @@ use kernel::secret::Secret;
 use wire::http::headers::without_echo;
 use zeroize::Zeroizing;
 
+use self::echo::Needles;
 use self::held::{Held, Kept};
 use crate::tls::{self, TlsError, UpstreamTls};
 use crate::upstream::fetch::{FetchError, Fetcher};
 use crate::upstream::origin::{Origin, Scheme};
 use crate::upstream::secret::{SecretError, SecretSource};
 
+pub use self::echo::Search;
 pub use self::oauth::ClientCredentials;
 pub use self::sigv4::AccessKey;
 
@@ -177,8 +180,15 @@ pub struct Credential {
     secret: Held<Secret<String>>,
     second: Held<Secret<String>>,
     tls: Held<UpstreamTls>,
-    /// What was added to requests of late, the last first: an answer may repeat what is no longer held.
-    shown: ArcSwap<Vec<Arc<Secret<String>>>>,
+    shown: ArcSwap<Shown>,
+}
+
+/// What was added to requests of late: an answer may repeat what is no longer held.
+#[derive(Default)]
+struct Shown {
+    /// The last first.
+    secrets: Vec<Arc<Secret<String>>>,
+    needles: Arc<Needles>,
 }
 
 impl Credential {
@@ -252,7 +262,8 @@ impl Credential {
                 parts.headers.insert(AUTHORIZATION, sensitive(&text)?);
             }
             Kind::SigV4(key) => {
-                let secret = self.secret(&key.secret).await?;
+                // It is not sent, and cannot come back.
+                let secret = self.secret.get(&*self.clock, || held::read(&key.secret, &*self.clock)).await?;
                 let session = match &key.session_token {
                     None => None,
                     Some(source) => Some(self.second.get(&*self.clock, || held::read(source, &*self.clock)).await?),
@@ -269,22 +280,46 @@ impl Credential {
     /// Gives how many these were.
     pub fn take_out_of(&self, headers: &mut HeaderMap) -> usize {
         let mut taken = 0;
-        for secret in &**self.shown.load() {
-            taken += without_echo(headers, secret.expose().as_bytes());
-            let encoded = match &self.kind {
-                Kind::Basic { user, .. } => basic(user, secret.expose()),
-                Kind::Query { .. } => {
-                    let mut text = Zeroizing::new(String::new());
-                    encode(secret.expose().as_bytes(), false, &mut text);
-                    text
-                }
-                Kind::Bearer(_) | Kind::Header { .. } | Kind::Mtls { .. } | Kind::OAuth2(_) | Kind::SigV4(_) => {
-                    continue;
-                }
-            };
-            taken += without_echo(headers, encoded.trim_start_matches("Basic ").as_bytes());
+        for secret in &self.shown.load().secrets {
+            for value in self.values(secret) {
+                taken += without_echo(headers, value.as_bytes());
+            }
         }
         taken
+    }
+
+    /// The search of the bytes of an answer for what was added to the request (hazard HT13). None where nothing was.
+    pub fn search(&self) -> Option<Search> {
+        Search::new(&self.shown.load().needles)
+    }
+
+    /// Is it of a kind that an answer could repeat? A certificate's key and a key that signs are not sent.
+    pub fn may_come_back(&self) -> bool {
+        match &self.kind {
+            Kind::Mtls { .. } => false,
+            Kind::SigV4(key) => key.session_token.is_some(),
+            Kind::Bearer(_) | Kind::Basic { .. } | Kind::Header { .. } | Kind::Query { .. } | Kind::OAuth2(_) => true,
+        }
+    }
+
+    /// A secret as it is, and as a request carries it.
+    fn values(&self, secret: &Secret<String>) -> impl Iterator<Item = Zeroizing<String>> {
+        let text = secret.expose();
+        let carried = match &self.kind {
+            Kind::Basic { user, .. } => {
+                let pair = basic(user, text);
+                Some(Zeroizing::new(pair.trim_start_matches("Basic ").trim_end_matches('=').to_owned()))
+            }
+            // Behind a scheme, such as `Token`.
+            Kind::Header { .. } => text.split_once(' ').map(|(_, rest)| Zeroizing::new(rest.to_owned())),
+            Kind::Query { .. } => {
+                let mut encoded = Zeroizing::new(String::new());
+                encode(text.as_bytes(), false, &mut encoded);
+                Some(encoded)
+            }
+            Kind::Bearer(_) | Kind::Mtls { .. } | Kind::OAuth2(_) | Kind::SigV4(_) => None,
+        };
+        std::iter::once(Zeroizing::new(text.clone())).chain(carried)
     }
 
     /// TLS to the upstream: `base`, with the client certificate if the credential is one.
@@ -317,13 +352,15 @@ impl Credential {
 
     /// Remembers what is about to be shown to the upstream.
     fn show(&self, secret: &Arc<Secret<String>>) {
-        if self.shown.load().iter().any(|shown| Arc::ptr_eq(shown, secret)) {
+        if self.shown.load().secrets.iter().any(|shown| Arc::ptr_eq(shown, secret)) {
             return;
         }
         self.shown.rcu(|shown| {
             // Read again, it is most often the same.
-            let others = shown.iter().filter(|other| other.expose() != secret.expose());
-            std::iter::once(secret).chain(others).take(SHOWN).cloned().collect::<Vec<_>>()
+            let others = shown.secrets.iter().filter(|other| other.expose() != secret.expose());
+            let secrets: Vec<_> = std::iter::once(secret).chain(others).take(SHOWN).cloned().collect();
+            let needles = Arc::new(Needles::of(secrets.iter().flat_map(|secret| self.values(secret))));
+            Shown { secrets, needles }
         });
     }
 
