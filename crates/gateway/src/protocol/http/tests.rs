@@ -2,6 +2,7 @@
 //! reaches the upstream without an entry.
 
 mod bed;
+mod echo;
 mod hostile;
 mod masked;
 mod streams;

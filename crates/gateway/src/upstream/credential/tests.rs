@@ -127,6 +127,56 @@ async fn ht13_answers_do_not_repeat_what_was_added() {
     }
 }
 
+/// What of an answer's body is overwritten, for each kind. What is not sent is not sought.
+#[tokio::test]
+async fn ht13_bodies_do_not_repeat_what_was_added() {
+    const CARRIED: &str = "token 7c1f9+c/1 am9iOnRva2VuIDdjMWY5K2MvMQ== token%207c1f9%2Bc%2F1";
+    let file = SecretFile::new("bodies", "token 7c1f9+c/1");
+    let clock = ScriptedClock::new();
+    let key = |session_token| {
+        Kind::SigV4(AccessKey {
+            id: "id".to_owned(),
+            secret: file.source(),
+            session_token,
+            region: "region".to_owned(),
+            service: "s3".to_owned(),
+        })
+    };
+    let stars = |from: usize| "*".repeat(from);
+    let rest = CARRIED.split_at(15).1;
+    for (kind, expected) in [
+        (Kind::Bearer(file.source()), Some(stars(15) + rest)),
+        (
+            Kind::Basic { user: "job".to_owned(), password: file.source() },
+            Some(format!("{} {}== token%207c1f9%2Bc%2F1", stars(15), stars(26))),
+        ),
+        (
+            Kind::Query { name: "key".to_owned(), value: file.source() },
+            Some(format!("{} am9iOnRva2VuIDdjMWY5K2MvMQ== {}", stars(15), stars(21))),
+        ),
+        (Kind::Header { name: HeaderName::from_static("x-key"), value: file.source() }, Some(stars(15) + rest)),
+        (key(Some(file.source())), Some(stars(15) + rest)),
+        (key(None), None),
+    ] {
+        let is_sought = expected.is_some();
+        let credential = credential(ORIGIN, kind, &clock);
+        assert!(credential.search().is_none(), "nothing was sent yet");
+        credential.apply(&mut parts("/v1", &[("host", "api.example")]), None).await.unwrap();
+        let overwritten = credential.search().map(|mut search| {
+            let mut text = search.pass(bytes::Bytes::from(CARRIED)).to_vec();
+            text.extend(search.finish());
+            String::from_utf8(text).unwrap()
+        });
+        assert_eq!(overwritten, expected, "{credential:?}");
+        assert_eq!(credential.may_come_back(), is_sought, "{credential:?}");
+    }
+    // Without its scheme, it is what a header is about.
+    let header = Kind::Header { name: AUTHORIZATION, value: file.source() };
+    let credential = credential(ORIGIN, header, &clock);
+    credential.apply(&mut parts("/v1", &[("host", "api.example")]), None).await.unwrap();
+    assert_eq!(credential.search().unwrap().pass(bytes::Bytes::from("you: 7c1f9+c/1")), "you: *********");
+}
+
 #[tokio::test]
 async fn ht13_answers_do_not_repeat_what_is_held_no_longer() {
     let file = SecretFile::new("rotated", CANARY);
