@@ -1,11 +1,11 @@
 //! Shredding: content gone from every file, byte for byte, while the log goes on to verify.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::verify;
 use crate::bed::Bed;
+use crate::bed::folder::files_below;
 
 fn contains(bytes: &[u8], text: &[u8]) -> bool {
     bytes.windows(text.len()).any(|window| window == text)
@@ -13,20 +13,8 @@ fn contains(bytes: &[u8], text: &[u8]) -> bool {
 
 /// Every file below a folder that holds the text.
 fn holding(dir: &Path, text: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap().flatten() {
-        if entry.file_type().unwrap().is_dir() {
-            found.extend(holding(&entry.path(), text));
-            continue;
-        }
-        match fs::read(entry.path()) {
-            Ok(bytes) if contains(&bytes, text.as_bytes()) => found.push(entry.path()),
-            Ok(_) => {}
-            // A file is replaced by a new one under another name, which is gone then.
-            Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{}", entry.path().display()),
-        }
-    }
-    found
+    let files = files_below(dir).into_iter();
+    files.filter(|(_, bytes)| contains(bytes, text.as_bytes())).map(|(path, _)| path).collect()
 }
 
 /// The second field from the end of every line of a file: ciphertexts, or wrapped keys.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::clients::{Ran, run, run_with};
-use super::folder::Folder;
+use super::folder::{Folder, files_below};
 use super::gateway::{BINARY, Gateway, Registered, identities};
 use super::issuer::{self, Issuer};
 use super::peer;
@@ -170,17 +170,7 @@ impl ApiBed {
 
     /// Every file below the state folder and the log, as one text of bytes: what may stand nowhere is looked for in it.
     pub(crate) fn everything_written(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        let mut found = Vec::new();
-        let mut folders = vec![self.folder.join("state")];
-        while let Some(folder) = folders.pop() {
-            for path in std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()) {
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path.is_file() {
-                    found.push((path.clone(), std::fs::read(&path).unwrap()));
-                }
-            }
-        }
+        let mut found = files_below(&self.folder.join("state"));
         found.push((self.folder.join("gateway.log"), self.gateway.log().into_bytes()));
         found
     }

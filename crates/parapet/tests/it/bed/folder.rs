@@ -4,6 +4,7 @@
 //! able to enter the checkout, and a Unix socket's path is short.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -22,6 +23,24 @@ pub(crate) static RUN: LazyLock<PathBuf> = LazyLock::new(|| {
     make(&run, 0o711);
     run
 });
+
+/// Every file below a folder, as bytes: what may stand nowhere is looked for in them.
+pub(crate) fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let (path, kind) = (entry.path(), entry.file_type().unwrap());
+        if kind.is_dir() {
+            found.extend(files_below(&path));
+        } else if kind.is_file() {
+            match fs::read(&path) {
+                Ok(bytes) => found.push((path, bytes)),
+                // A running gateway replaces files by new ones that had another name until then.
+                Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{}", path.display()),
+            }
+        }
+    }
+    found
+}
 
 /// One test's folder.
 #[derive(Debug)]
