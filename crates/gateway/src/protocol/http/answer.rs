@@ -29,8 +29,8 @@ pub(super) enum Broken {
     /// What is to be replaced cannot be found for certain.
     #[error("the answer cannot be masked: {0}")]
     Unmaskable(&'static str),
-    /// It repeats the gateway's own credential where that cannot be overwritten.
-    #[error("the answer repeats the upstream's credential")]
+    /// It repeats the gateway's own credential in a coded form, or may: it cannot be decoded.
+    #[error("the answer may repeat the upstream's credential")]
     Echo,
     /// The upstream broke it off.
     #[error("the upstream broke the answer off")]

@@ -1,5 +1,5 @@
-//! An answer in which the gateway's own credential is looked for: what repeats it is overwritten while it streams, and what
-//! repeats it in a coded form is broken off.
+//! An answer in which the gateway's own credential is looked for: what repeats it is overwritten while it streams. Where it is
+//! compressed, it is decoded to be looked at, and broken off.
 //!
 //! It stands last, behind what masks. What is sought, and how, is the credential's (`upstream::credential`).
 
@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::Frame;
-use hyper::header::{CONTENT_ENCODING, CONTENT_RANGE, HeaderMap};
+use hyper::header::{CONTENT_ENCODING, HeaderMap};
 use kernel::ports::Detection;
 
 use super::answer::{Broken, Source};
@@ -36,12 +36,12 @@ struct Coded {
 }
 
 impl Echo {
-    /// For the answer with this head. None where no credential could come back.
-    pub(super) fn of(slot: &Arc<Slot>, headers: &HeaderMap, template: &Arc<str>) -> Option<Box<Self>> {
+    /// For an answer with these headers, or a part of one. None where no credential could come back.
+    pub(super) fn of(slot: &Arc<Slot>, headers: &HeaderMap, is_part: bool, template: &Arc<str>) -> Option<Box<Self>> {
         let search = slot.upstream.credential.as_ref()?.search()?;
         let mut codings = headers.get_all(CONTENT_ENCODING).iter();
-        let coding = codings.next().filter(|_| codings.next().is_none() && !headers.contains_key(CONTENT_RANGE));
-        // What cannot be decoded, or not at once, is searched as it is.
+        let coding = codings.next().filter(|_| codings.next().is_none() && !is_part);
+        // Where the coding is another, or a part is of the coded bytes, nothing can be decoded while it streams.
         let decoder = coding.and_then(|coding| Decoder::of(Some(coding.as_bytes())).ok());
         let coded = decoder.filter(Decoder::is_prompt);
         let coded = coded.map(|decoder| Coded { decoder, waiting: BytesMut::new(), plain: Vec::new() });
@@ -96,16 +96,9 @@ impl Echo {
         let Some(coded) = &mut self.coded else { return Ok(self.search.pass(data)) };
         for step in data.chunks(coded.decoder.step()) {
             let decoded = coded.decoder.feed(step, &mut coded.plain);
-            if decoded.and_then(|()| coded.decoder.flush(&mut coded.plain)).is_err() {
-                // Nor can the client read it.
-                coded.waiting.extend_from_slice(&data);
-                let waiting = std::mem::take(&mut coded.waiting);
-                self.coded = None;
-                self.search.finish();
-                return Ok(self.search.pass(waiting.freeze()));
-            }
+            let decoded = decoded.and_then(|()| coded.decoder.flush(&mut coded.plain));
             self.search.pass(std::mem::take(&mut coded.plain).into());
-            if self.search.found() > 0 {
+            if decoded.is_err() || self.search.found() > 0 {
                 return Err(Broken::Echo);
             }
         }

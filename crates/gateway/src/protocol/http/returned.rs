@@ -73,8 +73,9 @@ pub(super) fn answer(
     let paths = classified.masks(&terms.masks);
     let masked = !paths.is_empty();
     // A part was not asked for, and says nothing of the places that its values have in the whole (HT14).
-    let is_part = parts.headers.contains_key(CONTENT_RANGE) || parts.status == StatusCode::IM_USED;
-    if masked && (is_part || parts.status == StatusCode::PARTIAL_CONTENT) {
+    let is_part = parts.headers.contains_key(CONTENT_RANGE)
+        || matches!(parts.status, StatusCode::IM_USED | StatusCode::PARTIAL_CONTENT);
+    if masked && is_part {
         return Err(Unfit::Unmaskable);
     }
     let detects = matches!(slot.upstream.detect, Some((Detect::Mask(_), _)));
@@ -114,7 +115,7 @@ pub(super) fn answer(
             Err(_body) => return Err(Unfit::Unmaskable),
         }
     };
-    let echo = if is_empty { None } else { Echo::of(slot, &parts.headers, &classified.template) };
+    let echo = if is_empty { None } else { Echo::of(slot, &parts.headers, is_part, &classified.template) };
     let mut response = Response::from_parts(parts, answer.without_echo(echo));
     *response.version_mut() = hyper::Version::default();
     Ok(response)

@@ -141,6 +141,40 @@ async fn what_is_masked_is_searched_too() {
     assert!(!said.contains("ada@"), "{said}");
 }
 
+/// What [`coded`] makes of the key, and of `of yours`, in Brotli, by the reference encoder.
+const BROTLI: [&[u8]; 2] = [
+    &[
+        0x1b, 0x46, 0x0a, 0x28, 0xad, 0x0e, 0xcc, 0xc3, 0xa0, 0xfd, 0x66, 0x16, 0x25, 0xd8, 0x64, 0xe9, 0xf1, 0x27,
+        0x12, 0xb9, 0xab, 0x45, 0xea, 0xd8, 0xee, 0xf6, 0x8d, 0xce, 0x5e, 0x9f, 0x06, 0x59, 0x61, 0xcb, 0xd3, 0x63,
+        0x65, 0x6f, 0x70, 0xea, 0xc5, 0xac, 0x62, 0x72, 0x60, 0x22, 0x27, 0x6c, 0xcd, 0x53, 0x0e, 0x98, 0x6f, 0x76,
+        0xd8, 0x80, 0xa3, 0x20, 0xd6, 0xec, 0xdf, 0xf9, 0x2e, 0x40, 0x2e, 0x9a, 0x61, 0xc4, 0x82, 0xf5, 0x6f, 0x9c,
+        0xdf, 0x8e, 0x26, 0x9f,
+    ],
+    &[
+        0x1b, 0x39, 0x0a, 0xf8, 0x9d, 0x09, 0xb6, 0x4d, 0xe2, 0xad, 0x0b, 0x69, 0xd8, 0x83, 0xa1, 0xa3, 0x75, 0x99,
+        0xd9, 0xdd, 0x9e, 0x7a, 0xcb, 0x2b, 0x9d, 0xbe, 0x16, 0x01, 0x61, 0xab, 0xdb, 0xd2, 0x18, 0x64, 0x58, 0x6b,
+        0xba, 0x80, 0x04, 0x16, 0x2a, 0xc9, 0x9d, 0x63, 0x0b, 0x5b, 0x07, 0x7b, 0x05, 0xb6, 0x41, 0xc9, 0x27,
+    ],
+];
+
+/// A body that holds this, coded.
+fn coded(coding: &str, what: &str) -> Vec<u8> {
+    let plain = format!("{}{{\"you\":\"{what}\"}}{}", "well ".repeat(200), "and more".repeat(200));
+    match coding {
+        "gzip" => {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(plain.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        }
+        "deflate" => {
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::none());
+            encoder.write_all(plain.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        }
+        _ => BROTLI[usize::from(what != KEY)].to_vec(),
+    }
+}
+
 /// What can be read of a coded body that breaks off.
 fn decoded(mut reader: impl Read) -> String {
     let (mut plain, mut byte) = (Vec::new(), [0]);
@@ -153,24 +187,12 @@ fn decoded(mut reader: impl Read) -> String {
 #[tokio::test]
 async fn what_is_coded_all_the_same_is_broken_off() {
     let keyed = Keyed::new("coded").await;
-    let plain = |key: &str| format!("{}{{\"you\":\"{key}\"}}{}", "well ".repeat(200), "and more".repeat(200));
-    let gzip = |key: &str| {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(plain(key).as_bytes()).unwrap();
-        encoder.finish().unwrap()
-    };
-    let deflate = |key: &str| {
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::none());
-        encoder.write_all(plain(key).as_bytes()).unwrap();
-        encoder.finish().unwrap()
-    };
-    for (coding, coded, passes) in
-        [("gzip", gzip(KEY), gzip("of yours")), ("deflate", deflate(KEY), deflate("of yours"))]
-    {
+    for coding in ["gzip", "deflate", "br"] {
+        let (holds, passes) = (coded(coding, KEY), coded(coding, "of yours"));
         for size in [1, 100, 100_000] {
             let head = format!("content-encoding: {coding}\r\n");
             let mut said = Vec::new();
-            for answer in [chunked(&head, &coded, size, ""), chunked(&head, &passes, size, "")] {
+            for answer in [chunked(&head, &holds, size, ""), chunked(&head, &passes, size, "")] {
                 keyed.bed.tripwire.answer(answer);
                 let mut client = keyed.bed.connect(false);
                 client.write_all(request("GET /v1/open/me", "", "").as_bytes()).await.unwrap();
@@ -182,13 +204,18 @@ async fn what_is_coded_all_the_same_is_broken_off() {
             let [(broken, false), (whole, true)] = said.as_slice() else { panic!("{coding} by {size}: {said:?}") };
             let text = match coding {
                 "gzip" => decoded(flate2::read::GzDecoder::new(broken.as_slice())),
-                _ => decoded(flate2::read::ZlibDecoder::new(broken.as_slice())),
+                "deflate" => decoded(flate2::read::ZlibDecoder::new(broken.as_slice())),
+                _ => decoded(brotli_decompressor::Decompressor::new(broken.as_slice(), 4096)),
             };
             assert!(!text.contains("canary") && !text.contains("and more"), "{coding} by {size}: {text}");
             assert_eq!(*whole, passes, "{coding} by {size}");
         }
     }
     check(&keyed.bed.house.entries().join("\n"), &[r#""detector":"upstream-credential""#]);
+    // What says that it is coded and is not, nobody can search.
+    keyed.bed.tripwire.answer(chunked("content-encoding: gzip\r\n", format!("you are {KEY}").as_bytes(), 5, ""));
+    let said = keyed.bed.talk(&request("GET /v1/open/me", "", "")).await;
+    assert!(!unchunked(&said).contains("canary"), "{said}");
 }
 
 /// The bytes of a chunked body, and whether it has its end.

@@ -13,12 +13,18 @@ use crate::bed::clients::run;
 use crate::bed::gateway::{BINARY, token_of};
 use crate::bed::tripwire::find;
 
-/// What the job does: it says its environment, and that of its ancestors as far as it may see it, and asks the API twice.
+/// What the job does: it says its environment, and that of its ancestors as far as it may see it, and asks the API, also for what
+/// it was shown.
 const JOB: &str = r#"
 env
 cat /proc/self/environ /proc/$PPID/environ /proc/$PPID/cmdline > environment
 curl -sS -i --max-time 30 --trace-ascii trace-h2 -H "Authorization: Bearer $API_KEY" https://api.test/hello.txt
 curl -sS --http1.1 --max-time 30 --trace-ascii trace-h1 -H "X-Api-Key: $API_KEY" -u "user:$API_KEY" https://api.test/hello.txt
+for how in json text chunked; do
+    curl -sS --max-time 30 --trace-ascii trace-$how --compressed https://api.test/shown/$how
+    curl -sS --http1.1 --max-time 30 https://api.test/shown/$how
+done
+! curl -sS --max-time 30 --trace-ascii trace-gzip --compressed https://api.test/shown/gzip
 "#;
 
 /// The forms of the key that would give it away: as it is, and in base64 wherever it begins in what is encoded.
@@ -71,6 +77,12 @@ fn a_job_with_a_placeholder_reaches_the_api_with_the_real_key() {
         assert_eq!(headers["authorization"], format!("Bearer {KEY}"));
         assert!(headers.get("proxy-authorization").is_none());
     }
+    // And in bodies, where it is overwritten.
+    let overwritten = format!("Bearer {}", "*".repeat(KEY.len()));
+    assert_eq!(ran.out.matches(&overwritten).count(), 6, "{ran:?}");
+    let seen = outside.seen("/shown/gzip");
+    assert_eq!((seen.len(), &seen[0]["accept-encoding"]), (1, &"identity".into()), "{seen:?}");
+    assert_eq!(seen[0]["authorization"], format!("Bearer {KEY}"));
 
     // What the job was given, has sent and got: its traces hold heads and bodies as they are inside TLS.
     assert_absent(ran.out.as_bytes(), "the job's output");
@@ -79,7 +91,13 @@ fn a_job_with_a_placeholder_reaches_the_api_with_the_real_key() {
     for (path, bytes) in &files {
         assert_absent(bytes, &path.display().to_string());
     }
-    for (name, what) in [("trace-h2", "placeholder"), ("trace-h1", "placeholder"), ("environment", "API_KEY=")] {
+    for (name, what) in [
+        ("trace-h2", "placeholder"),
+        ("trace-h1", "placeholder"),
+        ("trace-chunked", "*****"),
+        ("trace-gzip", "/shown/gzip"),
+        ("environment", "API_KEY="),
+    ] {
         let (_, bytes) = files.iter().find(|(path, _)| path.ends_with(name)).unwrap();
         assert!(find(bytes, what.as_bytes()).is_some(), "{name} holds nothing to search");
     }
@@ -99,6 +117,7 @@ fn a_job_with_a_placeholder_reaches_the_api_with_the_real_key() {
     assert_absent(&fs::read(&export).unwrap(), "the exported log");
     // Each request was judged as one to the API, not as a tunnel; the entries, with what stands encrypted beside them.
     let text = serde_json::to_string(&outside.bed.gateway.entries()).unwrap();
+    assert!(text.contains("\"detector\":\"upstream-credential\""), "{text}");
     assert!(text.contains("http:GET") && text.contains("\"resource\":\"api/**\""), "{text}");
     assert_absent(text.as_bytes(), "the entries");
 }

@@ -3,10 +3,11 @@
     python tls_files.py FOLDER        FOLDER holds server.crt, server.key and web/
 
 Says {"tls": PORT, "plain": PORT} when they listen, and for each request its path and headers. Whoever shows a credential gets it
-back in a header, as some APIs do.
+back in a header, as some APIs do, and below /shown/ in the body: json, text, chunked or gzip.
 """
 
 import functools
+import gzip
 import http.server
 import json
 import pathlib
@@ -23,7 +24,27 @@ class Files(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
         headers = {name.lower(): value for name, value in self.headers.items()}
         print(json.dumps({"path": self.path, "tls": isinstance(self.connection, ssl.SSLSocket), "headers": headers}), flush=True)
-        super().do_GET()
+        if self.path.startswith("/shown/"):
+            self.show(self.path.removeprefix("/shown/"), headers)
+        else:
+            super().do_GET()
+
+    def show(self, how, headers):
+        body = json.dumps({"headers": headers}, indent=1)
+        body = (headers.get("authorization", "") if how == "text" else body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain" if how == "text" else "application/json")
+        if how == "gzip":
+            body = gzip.compress(body)
+            self.send_header("Content-Encoding", "gzip")
+        if how == "chunked":
+            self.send_header("Transfer-Encoding", "chunked")
+            chunks = [body[at : at + 5] for at in range(0, len(body), 5)] + [b""]
+            body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+        else:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def end_headers(self):
         if shown := self.headers.get("Authorization"):
