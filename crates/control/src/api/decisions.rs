@@ -15,26 +15,27 @@ use crate::context::Context;
 use crate::parts::{HttpQuestion, Hypothetical};
 use crate::problem::Problem;
 
+/// A statement or a request, as a body tells of it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DecideBody {
+pub(crate) struct Asked {
     #[serde(rename = "as")]
-    workload: Name,
+    pub(super) workload: Name,
     /// Needed for a statement; a request says it by its host and path, too.
     #[serde(default)]
-    on: Option<Name>,
+    pub(super) on: Option<Name>,
     #[serde(default)]
-    sql: Option<String>,
+    pub(super) sql: Option<String>,
     /// A request's line, such as `POST /v1/refunds`, in place of `sql`.
     #[serde(default)]
-    http: Option<String>,
+    pub(super) http: Option<String>,
     #[serde(default)]
-    headers: Headers,
+    pub(super) headers: Headers,
     #[serde(default)]
-    body: Option<String>,
+    pub(super) body: Option<String>,
     /// The body, where it is no text.
     #[serde(default)]
-    body_base64: Option<String>,
+    pub(super) body_base64: Option<String>,
 }
 
 /// Headers by name, or as pairs where a name stands there more than once.
@@ -64,21 +65,8 @@ pub(crate) async fn show(context: Context, Path(id): Path<String>) -> Answer {
     app::decisions::show(&context, &id).await.map(Json)
 }
 
-pub(crate) async fn decide(context: Context, Body(asked): Body<DecideBody>) -> Answer {
-    let DecideBody { workload, on, sql, http, headers, body, body_base64 } = asked;
-    let request = Asked { workload, on, sql, http, headers, body, body_base64 }.hypothetical()?;
-    app::decisions::decide(&context, request).await.map(Json)
-}
-
-/// A statement or a request, as a body tells of it.
-pub(super) struct Asked {
-    pub(super) workload: Name,
-    pub(super) on: Option<Name>,
-    pub(super) sql: Option<String>,
-    pub(super) http: Option<String>,
-    pub(super) headers: Headers,
-    pub(super) body: Option<String>,
-    pub(super) body_base64: Option<String>,
+pub(crate) async fn decide(context: Context, Body(asked): Body<Asked>) -> Answer {
+    app::decisions::decide(&context, asked.hypothetical()?).await.map(Json)
 }
 
 impl Asked {
