@@ -17,6 +17,7 @@ use kernel::id::{ApprovalId, DecisionId, SessionId};
 use kernel::kept::{KeptEnd, KeptState, KeptStep};
 use kernel::ports::{Answer as DeskAnswer, KeepError};
 use kernel::time::Timestamp;
+use wire::http::head::Head;
 use wire::http::refuse::DECISION;
 
 use super::form::{AnswerForm, KeptForm};
@@ -238,7 +239,7 @@ impl Carrying<'_> {
         caller: &Arc<Caller>,
         slot: &Arc<Slot>,
         session: SessionId,
-        (head, body): (wire::http::head::Head, Body),
+        (mut head, mut body): (Head, Body),
         grant: Grant,
         limits: &KeepLimits,
     ) -> Option<Ended> {
@@ -246,11 +247,11 @@ impl Carrying<'_> {
         let denied =
             |answered: Answered| Some(Ended { decision: decision(&answered), ..Ended::before(KeptEnd::Denied) });
         let mut grant = Some(grant);
-        let mut asked = match understand(caller, Arc::clone(slot), head, body, None, &pulse).await {
-            Ok(asked) => asked,
-            Err(refused) => return denied(refused),
-        };
         for _ in 0..MOST_TURNS {
+            let mut asked = match understand(caller, Arc::clone(slot), head, body, None, &pulse).await {
+                Ok(asked) => asked,
+                Err(refused) => return denied(refused),
+            };
             if let Err(refused) = no_mask_comes_back(&asked).await {
                 return denied(refused);
             }
@@ -258,11 +259,7 @@ impl Carrying<'_> {
                 Ok(Some(receipt)) => receipt,
                 Ok(None) => {
                     // The policies have changed since the facts were read, and the new ones read more.
-                    let (head, body) = asked.taken_apart();
-                    asked = match understand(caller, Arc::clone(slot), head, body, None, &pulse).await {
-                        Ok(asked) => asked,
-                        Err(refused) => return denied(refused),
-                    };
+                    (head, body) = asked.taken_apart();
                     continue;
                 }
                 Err(refused) => return denied(refused),
