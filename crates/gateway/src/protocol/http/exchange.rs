@@ -223,13 +223,13 @@ pub(super) async fn understand<'c>(
     {
         return Err(Box::pin(unread(caller, &slot, &head, &classified.template, why)).await);
     }
-    if classified.answers().next().is_some() {
-        // Whether a value is masked is not known yet; what would keep it from being masked is not asked for (HT10, HT14).
+    // Whether a value is masked is not known yet; what would keep it from being masked is not asked for (HT10, HT14).
+    let may_be_masked = classified.answers().next().is_some();
+    if may_be_masked {
         head.ask_for_the_whole();
-        head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
-    if upstream.credential.as_ref().is_some_and(|credential| credential.may_come_back()) {
-        // What is overwritten in an answer must be there to be read (HT13).
+    // What is masked, or overwritten because it repeats the credential (HT13), must be there to be read.
+    if may_be_masked || upstream.credential.as_ref().is_some_and(|credential| credential.may_come_back()) {
         head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     if head.upgrade.is_some() {
