@@ -122,6 +122,10 @@ impl From<DecodeError> for Stop {
 impl Conversation<'_> {
     /// Handles every whole message that the client has sent.
     pub(super) async fn on_client(&mut self) -> Result<(), End> {
+        if self.replies.waiting() == 0 {
+            // Whatever was asked to be cancelled is over: what comes next must not be hit (PW10).
+            self.cancels_seen = self.session.live().cancels();
+        }
         loop {
             let taken = self.relay.client.take_inbound();
             let mut consumed = 0;

@@ -309,14 +309,17 @@ impl PostgresUpstream {
         Ok(message)
     }
 
-    /// Asks the upstream to cancel what another connection runs there.
+    /// Asks the upstream to cancel what another connection runs there, and waits until it has closed: the signal is out then,
+    /// and a statement that is sent later is not hit by it.
     pub(super) async fn cancel(&self, dialler: &Dialler, process_id: u32, secret: &[u8]) -> Result<(), ConnectError> {
         let (mut stream, _binding) = self.dial(dialler).await?;
         let mut out = Vec::new();
         StartupPacket::Cancel(CancelRequest { process_id, secret }).encode(&mut out)?;
         let send = async {
             stream.write_all(&out).await?;
-            stream.shutdown().await
+            // How it closes says nothing.
+            let _closed = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            Ok(())
         };
         tokio::time::timeout(self.connect_timeout, send)
             .await

@@ -138,7 +138,8 @@ pub(super) struct Conversation<'g> {
     pub(super) interactive: bool,
     process_id: u32,
     secret: Vec<u8>,
-    cancels_seen: u64,
+    /// How many cancel requests are dealt with.
+    pub(super) cancels_seen: u64,
     word: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// The gateway shuts down: the session ends when nothing runs, or then.
     deadline: Option<Pin<Box<Sleep>>>,

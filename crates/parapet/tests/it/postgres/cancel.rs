@@ -59,3 +59,19 @@ fn a_late_cancel_hits_nothing() {
         assert_eq!(raw::tags(&raw.query("select status from orders where id = 3")), "TDCZ");
     }
 }
+
+/// Nor when the statement ends while its cancel request is on the way.
+#[test]
+fn a_cancel_that_races_the_end_hits_nothing_else() {
+    let Some(bed) = Bed::start("cancel-race") else { return };
+    let mut raw = bed.raw("reporting");
+    let mut cancelled = 0;
+    for time in 0..60 {
+        raw.send(&query(&format!("select count(*) from generate_series(1, {})", time * 2_000)));
+        raw.cancel(bed.gateway.postgres());
+        let replies = raw.until_ready();
+        cancelled += raw::errors(&replies).len();
+        assert_eq!(raw::tags(&raw.query("select status from orders where id = 3")), "TDCZ", "round {time}");
+    }
+    println!("{cancelled} of 60 came in time");
+}
