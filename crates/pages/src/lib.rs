@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
-/// How many bytes are reserved at a time: blocks of the disk, and pages of memory that are ready to be written.
-const STEP: usize = 256 * 1024;
+/// How many bytes of pages are made ready to be written at a time. Few, because a request waits meanwhile.
+const STEP: usize = 8 * 1024;
+/// How many bytes of blocks are reserved on the disk at a time. Many, because it costs the same for any number.
+const BLOCKS: usize = 512 * STEP;
 /// What reserved blocks are filled with.
 static ZEROS: [u8; STEP] = [0; STEP];
 
@@ -21,7 +23,11 @@ static ZEROS: [u8; STEP] = [0; STEP];
 pub struct Pages {
     file: File,
     map: MmapRaw,
-    /// The file has blocks up to here: touching a page beyond the end of a file kills the process (SIGBUS).
+    /// How long the file is.
+    length: usize,
+    /// It has blocks up to here.
+    reserved: usize,
+    /// And its pages can be written up to here: touching one beyond the end of a file kills the process (SIGBUS).
     ready: usize,
 }
 
@@ -32,8 +38,9 @@ impl Pages {
     /// The file's system cannot map files for writing, or there is no address space.
     pub fn map(file: &File, most: usize) -> io::Result<Self> {
         let file = file.try_clone()?;
+        let length = usize::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let map = MmapOptions::new().len(most).map_raw(&file)?;
-        Ok(Self { file, map, ready: 0 })
+        Ok(Self { file, map, length, reserved: 0, ready: 0 })
     }
 
     /// Puts `bytes` at an offset at which the file holds zeros or ends. The first byte is put last: whoever finds a zero
@@ -46,11 +53,11 @@ impl Pages {
         let Some((first, rest)) = bytes.split_first() else { return Ok(()) };
         let end = offset.checked_add(bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;
         if end > self.ready {
-            self.reserve(end)?;
+            self.make_ready(end)?;
         }
         #[expect(unsafe_code, reason = "the map is shared with the file: no safe way leads there")]
-        // SAFETY: `offset..end` lies within the map, because `reserve` lets `ready` grow to `map.len()` at most, and within
-        // the file, because `reserve` has allocated its blocks up to `ready` and nobody cuts a file that is mapped below
+        // SAFETY: `offset..end` lies within the map, because `make_ready` lets `ready` grow to `map.len()` at most, and within
+        // the file, because `make_ready` has allocated its blocks up to `ready` and nobody cuts a file that is mapped below
         // what is used (the store holds the folder's lock). `bytes` is borrowed memory of ours and does not overlap the map,
         // which no reference ever points into. `&mut self` excludes other writers in this process; an `AtomicU8` has the
         // layout of a `u8`.
@@ -62,26 +69,35 @@ impl Pages {
         Ok(())
     }
 
-    fn reserve(&mut self, end: usize) -> io::Result<()> {
+    fn make_ready(&mut self, end: usize) -> io::Result<()> {
         let most = self.map.len();
         if end > most {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let ready = end.checked_next_multiple_of(STEP).map_or(most, |ready| ready.min(most));
-        rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, ready as u64)?;
+        if ready > self.reserved {
+            self.reserve_blocks(ready.saturating_add(BLOCKS).min(most)).or_else(|_full| self.reserve_blocks(ready))?;
+        }
         // Pages of which the file's system knows nothing but their reservation cost five times as much at their first touch.
         // Written at its end, because a file that is open for appending takes bytes nowhere else.
-        let mut length = usize::try_from(self.file.metadata()?.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        while let Some(zeros) = ready.checked_sub(length).filter(|zeros| *zeros > 0) {
+        while let Some(zeros) = ready.checked_sub(self.length).filter(|zeros| *zeros > 0) {
             let zeros = ZEROS.get(..zeros).unwrap_or(&ZEROS);
-            self.file.write_all_at(zeros, length as u64)?;
-            length += zeros.len();
+            self.file.write_all_at(zeros, self.length as u64)?;
+            self.length += zeros.len();
         }
         // Faults taken together cost a fraction of what they cost one by one. Where the kernel cannot (before 5.14), they
         // come one by one.
         let start = self.ready - self.ready % STEP;
         let _not_known = self.map.advise_range(Advice::PopulateWrite, start, ready - start);
         self.ready = ready;
+        Ok(())
+    }
+
+    fn reserve_blocks(&mut self, end: usize) -> io::Result<()> {
+        let more = end.saturating_sub(self.reserved);
+        let flags = rustix::fs::FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&self.file, flags, self.reserved as u64, more as u64)?;
+        self.reserved = end;
         Ok(())
     }
 }

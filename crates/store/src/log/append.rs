@@ -156,7 +156,12 @@ impl Unsealed {
             return None;
         }
         self.first = to;
-        Some(self.leaves.drain(..upto).skip(known).collect())
+        // Moved, not copied: appends wait meanwhile.
+        let mut rest = Vec::with_capacity(self.leaves.capacity());
+        rest.extend(self.leaves.drain(upto..));
+        let mut taken = std::mem::replace(&mut self.leaves, rest);
+        taken.drain(..known);
+        Some(taken)
     }
 }
 

@@ -24,8 +24,9 @@ pub(super) const COSIGNED: &str = "checkpoint.cosigned";
 /// The log's public keys, a line each.
 pub(super) const KEYS: &str = "keys";
 
-/// How many leaves are added at a time.
-const STRETCH: usize = 16_384;
+/// How many leaves are added at a time. Whoever else wants the processor has it in between: a second's leaves in one go would
+/// hold up requests for milliseconds.
+const STRETCH: usize = 32;
 
 /// Why nothing is sealed.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +124,7 @@ impl Sealer {
         let gone = |seq: u64, why: Why| Tampered { seq, file: String::new(), offset: 0, why };
         let seq = self.tree.size();
         let mut lines = From::record(&segments, seq)?.ok_or_else(|| gone(seq, Why::CutOff))?;
-        let mut leaves: Vec<TreeHash> = Vec::with_capacity(STRETCH.min(1024));
+        let mut leaves: Vec<TreeHash> = Vec::with_capacity(STRETCH);
         while self.verifier.size() < size {
             let seq = self.verifier.size();
             let line = lines.next()?.ok_or_else(|| gone(seq, Why::CutOff))?;
@@ -132,6 +133,7 @@ impl Sealer {
             if leaves.len() == STRETCH {
                 self.tree.append(&leaves)?;
                 leaves.clear();
+                std::thread::yield_now();
             }
         }
         self.tree.append(&leaves)?;
@@ -157,7 +159,10 @@ impl Sealer {
         }
         match leaves {
             Some(leaves) => {
-                self.tree.append(&leaves)?;
+                for stretch in leaves.chunks(STRETCH) {
+                    self.tree.append(stretch)?;
+                    std::thread::yield_now();
+                }
                 self.verifier = Verifier::after(size, chain);
             }
             None => self.read_back(size, chain)?,
