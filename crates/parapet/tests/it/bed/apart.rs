@@ -20,7 +20,7 @@ pub(crate) fn is_apart(module: &str, test: &str) -> bool {
         return true;
     }
     let folder = Folder::new(test);
-    let resolver = folder.write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n");
+    let resolver = folder.write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:10 attempts:1\n");
     // Whatever is dialled ends here, from 127.0.0.1. A machine without IPv6 has no route for it, and reaches nothing by it.
     let enter = format!(
         "mount --bind \"$1\" /etc/resolv.conf && ip link set lo up && ip address add {OWN}/32 dev lo \

@@ -28,6 +28,8 @@ pub(crate) struct Api {
     pub(crate) folder: Folder,
     /// Lines of `[http]`.
     listener: String,
+    /// How long a stop lets run what runs.
+    drain: &'static str,
     /// The upstreams' tables, and whatever else.
     upstreams: String,
     /// A Cedar text.
@@ -49,6 +51,7 @@ impl Api {
         Self {
             folder: Folder::new(name),
             listener: "tls = \"off\"".to_owned(),
+            drain: "2s",
             upstreams: String::new(),
             policies: include_str!("../policies/http/http.cedar").to_owned(),
         }
@@ -66,6 +69,11 @@ impl Api {
     /// With these lines in `[http]` instead of TLS that is off.
     pub(crate) fn listener(self, listener: &str) -> Self {
         Self { listener: listener.to_owned(), ..self }
+    }
+
+    /// With so long for what runs when it is stopped.
+    pub(crate) fn drain(self, drain: &'static str) -> Self {
+        Self { drain, ..self }
     }
 
     /// With these tables besides.
@@ -104,13 +112,13 @@ impl Api {
     }
 
     fn prepare(&self) -> (Issuer, String) {
-        let Self { folder, listener, upstreams, policies } = self;
+        let Self { folder, listener, drain, upstreams, policies } = self;
         folder.make("state");
         folder.make("policies");
         folder.write("policies/http.cedar", policies);
         let issuer = Issuer::new(folder);
         let text = format!(
-            "[gateway]\nstate = {state:?}\ndrain = \"2s\"\n\n[admin]\nlisten = \"127.0.0.1:0\"\n\n\
+            "[gateway]\nstate = {state:?}\ndrain = \"{drain}\"\n\n[admin]\nlisten = \"127.0.0.1:0\"\n\n\
              [http]\nlisten = \"127.0.0.1:0\"\n{listener}\n\n[policies]\nfolders = [{policies:?}]\n{upstreams}\n\
              [issuers.\"{issuer_name}\"]\naudience = \"{audience}\"\njwks = \"file://{jwks}\"\n{identities}",
             state = folder.join("state"),
@@ -143,7 +151,7 @@ impl ApiBed {
     /// curl through the gateway as a workload: what follows its URL's authority, and further arguments.
     pub(crate) fn curl(&self, workload: &str, path: &str, arguments: &[&str]) -> Ran {
         let mut command = Command::new("curl");
-        command.args(["-sS", "--max-time", "60", "--noproxy", "*", "--path-as-is"]);
+        command.args(["-sS", "--max-time", "240", "--noproxy", "*", "--path-as-is"]);
         command.args(["--resolve", &format!("{HOST}:{}:127.0.0.1", self.port())]);
         command.args(["-H", &format!("Authorization: Bearer {}", self.token(workload))]).args(arguments);
         command.arg(format!("http://{HOST}:{}{path}", self.port()));

@@ -77,6 +77,16 @@ impl Folder {
     }
 }
 
+/// Replaces a file as a whole: whoever looks meanwhile sees what stood there or what stands there then, and never a part.
+pub(crate) fn replace(path: &Path, text: &str) {
+    let fresh = path.with_extension("fresh");
+    fs::write(&fresh, text).unwrap();
+    if let Ok(there) = fs::metadata(path) {
+        fs::set_permissions(&fresh, there.permissions()).unwrap();
+    }
+    fs::rename(&fresh, path).unwrap();
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         if std::thread::panicking() {

@@ -361,8 +361,11 @@ impl Gateway {
         let mut contents = self.contents();
         let mut entries = Vec::new();
         for segment in self.segments() {
-            // Space that is reserved behind the last record reads as zeros.
-            for line in fs::read_to_string(segment).unwrap().trim_end_matches('\0').lines() {
+            let mut bytes = fs::read(segment).unwrap();
+            // A zero is space that is reserved behind the last record, or the first byte of what is being written just now.
+            bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
+            bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1));
+            for line in String::from_utf8(bytes).unwrap().lines() {
                 // `SEQUENCE CHAIN ENTRY`
                 let entry = line.splitn(3, ' ').nth(2).unwrap();
                 let restored = contents.as_mut().and_then(|contents| contents.entry(entry.as_bytes()).unwrap());
@@ -395,7 +398,7 @@ impl Gateway {
     /// Asks it to stop, and waits until it has.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        wait::until("the gateway to stop", Duration::from_secs(20), || self.child.try_wait().unwrap())
+        wait::until("the gateway to stop", Duration::from_secs(60), || self.child.try_wait().unwrap())
     }
 
     /// Tells it to read its configuration again.
@@ -445,7 +448,7 @@ fn launch(folder: &Path) -> (Child, Value) {
         .stderr(log)
         .spawn()
         .unwrap();
-    let ports: Value = wait::until("the gateway to be ready", Duration::from_secs(30), || {
+    let ports: Value = wait::until("the gateway to be ready", Duration::from_secs(60), || {
         if let Some(status) = child.try_wait().unwrap() {
             let log = fs::read_to_string(folder.join("gateway.log")).unwrap();
             panic!("the gateway ended with {status} before it was ready:\n{log}");

@@ -1,11 +1,11 @@
 //! A peer of the HTTP tests: a real server as a child process, which says on its first line where it listens, and on further
 //! ones what it saw. It ends when its standard input does.
+//!
+//! It says so into a file, before it answers: what a client has an answer to, stands there.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,7 +20,8 @@ const LIMITED: &str = "ulimit -v 8000000; exec \"$@\"";
 #[derive(Debug)]
 pub(crate) struct Peer {
     child: Child,
-    lines: Arc<Mutex<Vec<Value>>>,
+    /// The file of its lines.
+    said: PathBuf,
 }
 
 /// Where a program of the HTTP tests is installed.
@@ -55,24 +56,24 @@ impl Peer {
         let log = File::create(folder.join(format!("{name}.log"))).unwrap();
         let mut limited = Command::new("sh");
         limited.args(["-c", LIMITED, "sh"]).arg(command.get_program()).args(command.get_args()).arg(folder);
-        let mut child = limited.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let (heard, output) = (Arc::clone(&lines), BufReader::new(child.stdout.take().unwrap()));
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                if let Ok(value) = serde_json::from_str(&line) {
-                    heard.lock().unwrap().push(value);
-                }
-            }
-        });
-        let peer = Self { child, lines };
-        wait::until(name, Duration::from_secs(30), || (!peer.lines.lock().unwrap().is_empty()).then_some(()));
+        let said = folder.join(format!("{name}.said"));
+        let output = File::create(&said).unwrap();
+        let child = limited.stdin(Stdio::piped()).stdout(output).stderr(log).spawn().unwrap();
+        let peer = Self { child, said };
+        wait::until(name, Duration::from_secs(60), || (!peer.lines().is_empty()).then_some(()));
         peer
+    }
+
+    /// Its whole lines so far.
+    fn lines(&self) -> Vec<Value> {
+        let mut bytes = fs::read(&self.said).unwrap();
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1));
+        String::from_utf8(bytes).unwrap().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// The port that it named so.
     pub(crate) fn port(&self, name: &str) -> u16 {
-        let lines = self.lines.lock().unwrap();
+        let lines = self.lines();
         lines[0][name]
             .as_u64()
             .and_then(|port| port.try_into().ok())
@@ -81,7 +82,7 @@ impl Peer {
 
     /// What it saw, in order.
     pub(crate) fn seen(&self) -> Vec<Value> {
-        self.lines.lock().unwrap()[1..].to_vec()
+        self.lines().split_off(1)
     }
 }
 

@@ -140,8 +140,11 @@ impl Postgres {
 
     /// The statements that it executed for the gateway's login, in order, without those of the gateway's own catalogue.
     pub(crate) fn executed(&self) -> Vec<String> {
-        let log = fs::read_to_string(&self.log).unwrap();
-        log.split("\n@@")
+        let log = fs::read(&self.log).unwrap();
+        // The server may be writing the last line.
+        let whole = log.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        String::from_utf8_lossy(&log[..whole])
+            .split("\n@@")
             .filter(|record| record.trim_start_matches("@@").starts_with("parapet@"))
             .filter_map(|record| {
                 let (_, rest) = record.split_once("LOG:  ")?;
@@ -158,10 +161,12 @@ impl Postgres {
         self.child.wait().unwrap();
     }
 
-    /// Starts it again after a crash, on the same port.
+    /// Starts it again after a crash, on the same port: meanwhile a connection to somewhere else may have got that.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(self.server, &self.data, &self.log, self.port);
-        assert!(ready(&self.data, self.port, &mut self.child), "the server does not come back");
+        wait::until("the server to come back", Duration::from_secs(120), || {
+            self.child = spawn(self.server, &self.data, &self.log, self.port);
+            ready(&self.data, self.port, &mut self.child).then_some(())
+        });
     }
 
     /// Ends the server processes of the gateway's sessions, as an upstream that drops connections does.

@@ -175,7 +175,7 @@ plugins {{
 
     fn api(&self, arguments: &[&str]) -> Option<Value> {
         let mut command = limited("spire-agent");
-        command.args(["api", "fetch"]).args(arguments).args(["-output", "json", "-socketPath"]);
+        command.args(["api", "fetch"]).args(arguments).args(["-output", "json", "-timeout", "30s", "-socketPath"]);
         let ran = run(command.arg(self.folder.join("agent.sock")));
         (ran.code == 0).then(|| serde_json::from_str(&ran.out).unwrap())
     }

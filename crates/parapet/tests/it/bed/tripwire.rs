@@ -8,8 +8,12 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::wait;
+
 /// What it answers unless a test says otherwise.
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+/// What a test says to it itself: that is answered with a byte, and recorded nowhere.
+const ARE_YOU_THERE: &[u8] = b"are you there?";
 
 /// The tripwire; its threads end with the tests' process.
 #[derive(Debug)]
@@ -22,6 +26,23 @@ pub(crate) struct Tripwire {
 struct Shared {
     got: Mutex<Vec<u8>>,
     answer: Mutex<Vec<u8>>,
+    /// Of each connection, in the order of their coming.
+    connections: Mutex<Vec<Connection>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connection {
+    /// Nothing was read of it yet, or a part of a request.
+    Busy,
+    /// All that was read of it is answered.
+    Idle,
+    Ended,
+}
+
+impl Shared {
+    fn is(&self, place: usize, connection: Connection) {
+        self.connections.lock().unwrap()[place] = connection;
+    }
 }
 
 impl Tripwire {
@@ -29,12 +50,21 @@ impl Tripwire {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared { got: Mutex::default(), answer: Mutex::new(OK.to_vec()) });
+        let shared =
+            Arc::new(Shared { got: Mutex::default(), answer: Mutex::new(OK.to_vec()), connections: Mutex::default() });
         let recording = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                let place = {
+                    let mut connections = recording.connections.lock().unwrap();
+                    connections.push(Connection::Busy);
+                    connections.len() - 1
+                };
                 let recording = Arc::clone(&recording);
-                std::thread::spawn(move || serve(stream, &recording));
+                std::thread::spawn(move || {
+                    serve(stream, &recording, place);
+                    recording.is(place, Connection::Ended);
+                });
             }
         });
         Self { port, shared }
@@ -50,22 +80,43 @@ impl Tripwire {
         std::mem::take(&mut *self.shared.got.lock().unwrap())
     }
 
+    /// Waits until it has read all that was sent to it so far: of what was broken off, too.
+    pub(crate) fn settle(&self) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(ARE_YOU_THERE).unwrap();
+        // Whoever connected before has been accepted before.
+        stream.read_exact(&mut [0]).unwrap();
+        wait::until("the tripwire's connections to rest", Duration::from_secs(20), || {
+            let connections = self.shared.connections.lock().unwrap();
+            connections.iter().all(|connection| *connection != Connection::Busy).then_some(())
+        });
+    }
+
     /// What it answers from now on, byte for byte.
     pub(crate) fn answer(&self, bytes: &[u8]) {
         *self.shared.answer.lock().unwrap() = bytes.to_vec();
     }
 }
 
-fn serve(mut stream: TcpStream, shared: &Shared) {
+fn serve(mut stream: TcpStream, shared: &Shared, place: usize) {
     stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
     let mut buffer = Vec::new();
     let mut bytes = [0; 65_536];
     while let Ok(count @ 1..) = stream.read(&mut bytes) {
+        if &bytes[..count] == ARE_YOU_THERE {
+            let _gone = stream.write_all(b".");
+            return;
+        }
+        shared.is(place, Connection::Busy);
         shared.got.lock().unwrap().extend_from_slice(&bytes[..count]);
         buffer.extend_from_slice(&bytes[..count]);
         while let Some(length) = whole(&buffer) {
             buffer.drain(..length);
             let answer = shared.answer.lock().unwrap().clone();
+            // Before the answer: who has it may ask at once.
+            if buffer.is_empty() {
+                shared.is(place, Connection::Idle);
+            }
             if stream.write_all(&answer).is_err() {
                 return;
             }

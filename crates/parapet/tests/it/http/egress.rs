@@ -279,8 +279,8 @@ fn tunnels_are_cut_by_kill_and_by_quarantine() {
     let gateway = &outside.bed.gateway;
     for (workload, cut) in [("deploy", "killed"), ("reporting", "quarantined")] {
         let mut stream = tunnel(&outside, workload);
-        let sessions = gateway.cli(&["sessions", "list", "-o", "json"]);
-        let id = wait::until("the session", Duration::from_secs(5), || {
+        let id = wait::until("the session", Duration::from_secs(20), || {
+            let sessions = gateway.cli(&["sessions", "list", "-o", "json"]);
             sessions.out.split('"').find(|text| text.starts_with("ses_")).map(str::to_owned)
         });
         if cut == "killed" {
@@ -300,7 +300,7 @@ fn tunnels_are_cut_by_kill_and_by_quarantine() {
             let entries = gateway.entries();
             entries.iter().any(|entry| entry.get("why").and_then(Value::as_str) == Some(cut)).then_some(())
         };
-        wait::until("the end in the log", Duration::from_secs(5), entered);
+        wait::until("the end in the log", Duration::from_secs(20), entered);
     }
     let refused = outside.curl("reporting", &["-v", &format!("{}/hello.txt", outside.web())]);
     assert!(refused.code != 0 && refused.err.contains(" 407 "), "{refused:?}");

@@ -34,7 +34,9 @@ fn shop(name: &str) -> Option<(ApiBed, Peer, Folder)> {
     authority::issue(&certificates, &["localhost"]);
     let origin = Peer::start("origin.mjs", &certificates)?;
     let url = format!("http://localhost:{}", origin.port("http"));
-    Some((Api::new(name).upstream("shop-api", &url, KEEPS).policies(ASKED).start(), origin, certificates))
+    // What runs when it is stopped is let go by the tests, long before.
+    let api = Api::new(name).drain("30s").upstream("shop-api", &url, KEEPS).policies(ASKED);
+    Some((api.start(), origin, certificates))
 }
 
 /// In front of a tripwire, with these keys of the upstream.
@@ -188,7 +190,7 @@ fn what_is_not_approved_is_never_sent() {
 #[test]
 fn it_waits_no_longer_than_its_proof_or_its_approval() {
     let (bed, tripwire) = tripwire("kept-ended", KEEPS);
-    let token = bed.issuer.token("deploy", Duration::from_secs(2));
+    let token = bed.issuer.token("deploy", Duration::from_secs(6));
     let head =
         format!("Host: {HOST}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\nPrefer: respond-async\r\n");
     let asked = format!("POST /payouts HTTP/1.1\r\n{head}Content-Type: application/json\r\nContent-Length: 1\r\n\r\nx");
@@ -251,8 +253,10 @@ fn a_crash_leaves_it_waiting_or_unknown_and_never_sends_it_twice() {
 
 #[test]
 fn an_upstream_that_cannot_be_reached_was_not_sent_it() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let url = format!("http://127.0.0.1:{closed}");
+    // A port that is taken, so that nobody else gets it, and at which nobody listens.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("http://{}", taken.local_addr().unwrap());
     let bed = Api::new("kept-closed").upstream("shop-api", &url, KEEPS).policies(ASKED).start();
     let place = later(&bed, "POST /payouts", "x");
     answer(&bed, &["approve"], &place);

@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use kernel::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::bed::api::{Api, ApiBed, HOST};
 use crate::bed::authority;
 use crate::bed::clients::{Ran, run};
 use crate::bed::folder::Folder;
+use crate::bed::issuer;
 use crate::bed::peer::Peer;
-use crate::bed::raw_http::Kept;
+use crate::bed::raw_http::{self, Kept};
 use crate::bed::tripwire::{Tripwire, find};
 use crate::bed::wait;
 
@@ -257,6 +259,9 @@ fn proofs_that_end_in_the_middle() {
     let life = Duration::from_secs(4);
     let token = bed.issuer.token("reporting", life);
     let begun = Instant::now();
+    // As the log has times. It ends within a second, and a second is as fine as tokens say when they end.
+    let latest = i64::try_from(issuer::now() + life.as_secs() + 2).unwrap() * 1000;
+    let latest = Timestamp::from_millis(latest).to_string();
     let lines = format!("Host: {HOST}\r\nAuthorization: Bearer {token}\r\n");
     let mut client = Kept::open(bed.port());
     let streams: Vec<_> = VERSIONS
@@ -276,19 +281,24 @@ fn proofs_that_end_in_the_middle() {
     });
     assert_eq!(answer.status, 401, "{answer:?}");
     let took = begun.elapsed();
-    assert!(took > life - Duration::from_secs(2) && took < life + Duration::from_secs(1), "{took:?}");
+    assert!(took > life - Duration::from_secs(2) && took < life + wait::PUSHED, "{took:?}");
     for (version, child) in VERSIONS.iter().zip(streams) {
         let output = child.wait_with_output().unwrap();
         assert!(find(&output.stdout, b"id: 0").is_some(), "{version}: {output:?}");
         assert!(!output.status.success(), "{version}: a stream that was cut looks whole: {output:?}");
     }
     let took = begun.elapsed();
-    assert!(took < life + Duration::from_secs(2), "{took:?}");
+    assert!(took < life + 2 * wait::PUSHED, "{took:?}");
     // The connection serves who shows a good one.
     client.write(format!("GET /hello HTTP/1.1\r\n{}\r\n", bed.lines("reporting")).as_bytes());
     assert_eq!(client.answer().status, 200);
-    let ends: Vec<Value> = bed.gateway.entries().into_iter().filter(|entry| entry["kind"] == "session_ended").collect();
-    assert!(ends.len() >= 2 && ends.iter().all(|end| end["why"] == "revoked"), "{ends:?}");
+    let ends = wait::until("the ends in the log", Duration::from_secs(20), || {
+        let entries = bed.gateway.entries().into_iter();
+        Some(entries.filter(|entry| entry["kind"] == "session_ended").collect::<Vec<_>>())
+            .filter(|ends| ends.len() >= 2)
+    });
+    let in_time = |end: &Value| end["why"] == "revoked" && end["at"].as_str().is_some_and(|at| *at < *latest);
+    assert!(ends.iter().all(in_time), "{ends:?}, and not after {latest}");
 }
 
 /// A stop lets what runs come to its end, says on each connection that it is the last, cuts what is not over at the deadline, and
@@ -299,6 +309,7 @@ fn a_stop_lets_what_runs_end() {
     authority::issue(&folder, &["localhost"]);
     let Some(origin) = Peer::start("origin.mjs", &folder) else { return };
     let mut bed = Api::new("http-drain")
+        .drain("6s")
         .upstream("shop-api", &format!("http://localhost:{}", origin.port("http")), "unlisted = \"allow\"\n")
         .start();
     let (port, lines) = (bed.port(), bed.lines("deploy"));
@@ -321,6 +332,13 @@ fn a_stop_lets_what_runs_end() {
     let mut second = TcpStream::connect(("127.0.0.1", port)).unwrap();
     second.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     second.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").unwrap();
+    // Two frames of type 4: the gateway's settings, and its word that it has read ours. Then it knows that this is HTTP/2.
+    let (mut frames, mut bytes) = (Vec::new(), [0; 1024]);
+    while kinds(&frames).iter().filter(|kind| **kind == 4).count() < 2 {
+        let count = second.read(&mut bytes).unwrap();
+        assert!(count > 0, "no settings: {frames:?}");
+        frames.extend_from_slice(&bytes[..count]);
+    }
     wait::until("five requests upstream", Duration::from_secs(20), || (origin.seen().len() >= 5).then_some(()));
     let begun = Instant::now();
     let (status, answer, closed) = std::thread::scope(|scope| {
@@ -328,7 +346,6 @@ fn a_stop_lets_what_runs_end() {
         // What is idle is closed at once: then the stop has begun.
         let (_, closed) = idle.rest();
         // GOAWAY is a frame of type 7.
-        let (mut frames, mut bytes) = (Vec::new(), [0; 1024]);
         while !kinds(&frames).contains(&7) {
             let count = second.read(&mut bytes).unwrap();
             assert!(count > 0, "no GOAWAY: {frames:?}");
@@ -337,8 +354,8 @@ fn a_stop_lets_what_runs_end() {
         upload.write(b"half");
         let answer = upload.answer();
         for name in ["one-0", "one-1", "two-0", "two-1"] {
-            let url = format!("http://127.0.0.1:{}/release/{name}", origin.port("http"));
-            run(Command::new("curl").args(["-sS", "--noproxy", "*", &url])).assert_done();
+            let asked = format!("GET /release/{name} HTTP/1.1\r\nHost: origin\r\nConnection: close\r\n\r\n");
+            assert_eq!(raw_http::send(origin.port("http"), asked.as_bytes()).status, 200, "{name}");
         }
         (stopping.join().unwrap(), answer, closed)
     });
@@ -351,12 +368,9 @@ fn a_stop_lets_what_runs_end() {
     }
     let output = never.wait_with_output().unwrap();
     assert!(!output.status.success() && find(&output.stdout, b"id: 1").is_none(), "{output:?}");
-    // `drain` is two seconds here.
-    assert!(
-        begun.elapsed() > Duration::from_secs(2) && begun.elapsed() < Duration::from_secs(6),
-        "{:?}",
-        begun.elapsed()
-    );
+    // `drain`, and what a slow machine adds.
+    let took = begun.elapsed();
+    assert!(took > Duration::from_secs(6) && took < Duration::from_secs(20), "{took:?}");
     let entries = bed.gateway.entries();
     let sessions = |kind: &str| {
         let mut ids: Vec<&str> =

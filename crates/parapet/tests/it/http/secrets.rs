@@ -5,6 +5,7 @@ mod stand_in;
 
 use std::fs::File;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -41,6 +42,11 @@ impl OpenBao {
             skip("OpenBao is not installed (scripts/install.sh http)");
             return None;
         };
+        // On a port that was free a moment ago, and again on another if somebody took it.
+        (0..5).find_map(|_attempt| Self::try_start(&program, folder)).or_else(|| panic!("OpenBao does not start"))
+    }
+
+    fn try_start(program: &Path, folder: &Folder) -> Option<Self> {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = File::create(folder.join("openbao.log")).unwrap();
         let child = Command::new("sh")
@@ -59,11 +65,15 @@ impl OpenBao {
             .stderr(log)
             .spawn()
             .unwrap();
-        let bao = Self { child, port };
-        wait::until("OpenBao", Duration::from_secs(30), || {
-            (bao.ask("GET", "/v1/sys/health", "").contains("\"sealed\":false")).then_some(())
+        let mut bao = Self { child, port };
+        // Once it is unsealed its engine of secrets still makes itself ready, and takes nothing meanwhile.
+        let is_ready = wait::until("OpenBao", Duration::from_secs(120), || {
+            if bao.child.try_wait().unwrap().is_some() {
+                return Some(false);
+            }
+            bao.ask("GET", "/v1/secret/config", "").contains("max_versions").then_some(true)
         });
-        Some(bao)
+        is_ready.then_some(bao)
     }
 
     /// Past the gateway, as the store's administrator.
@@ -74,7 +84,7 @@ impl OpenBao {
             "--noproxy",
             "*",
             "--max-time",
-            "10",
+            "60",
             "-X",
             method,
             "-H",

@@ -1,10 +1,11 @@
 """Talks through the gateway: reads {"port", "host", "path", "token", "messages", "big"} and says what came back; or with "wait" instead of
-"big" how the connection was ended after the messages.
+"big" how the connection was ended after the messages, and at what time, in seconds since 1970.
 """
 
 import asyncio
 import json
 import sys
+import time
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -26,7 +27,7 @@ async def main():
                     await asyncio.wait_for(connection.recv(), 60)
             except ConnectionClosed as closed:
                 said = closed.rcvd
-                return {"heard": heard, "code": said and said.code, "reason": said and said.reason}
+                return {"heard": heard, "at": time.time(), "code": said and said.code, "reason": said and said.reason}
             big = bytes(range(256)) * (given.get("big", 0) // 256)
             same = True
             if big:

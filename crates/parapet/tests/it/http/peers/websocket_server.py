@@ -1,4 +1,6 @@
-"""A real WebSocket server: echoes, and says what asked to be upgraded. Says {"websocket": PORT} when it listens."""
+"""A real WebSocket server: echoes, and says what asked to be upgraded, and how long each message is. Says {"websocket": PORT} when it
+listens.
+"""
 
 import asyncio
 import json
@@ -15,6 +17,7 @@ async def talk(connection):
     request = connection.request
     say({"path": request.path, "headers": [[key.lower(), value] for key, value in request.headers.raw_items()]})
     async for message in connection:
+        say({"message": len(message)})
         await connection.send(message)
     say({"closed": connection.close_code})
 
