@@ -106,12 +106,14 @@ pub(super) fn send(bed: &ApiBed, path: &str, body: &str, also: &[&str]) -> Came 
 pub(super) struct Served(Child);
 
 impl Served {
-    /// Starts it, and waits until it listens on this socket.
-    pub(super) fn start(name: &str, command: &mut Command, folder: &Path, socket: &Path) -> Self {
+    /// Starts it, and waits until it listens on these sockets.
+    pub(super) fn start(name: &str, command: &mut Command, folder: &Path, sockets: &[&Path]) -> Self {
         let log = File::create(folder.join(format!("{name}.log"))).unwrap();
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let served = Self(child);
-        wait::until(name, Duration::from_secs(30), || std::os::unix::net::UnixStream::connect(socket).ok());
+        for socket in sockets {
+            wait::until(name, Duration::from_secs(60), || std::os::unix::net::UnixStream::connect(socket).ok());
+        }
         served
     }
 }
@@ -142,7 +144,7 @@ pub(super) fn nginx(folder: &Path, servers: &str, socket: &Path) -> Option<Serve
     std::fs::write(&file, text).unwrap();
     let mut command = limited(&program);
     command.arg("-p").arg(&own).arg("-c").arg(&file).arg("-e").arg(own.join("start.log"));
-    Some(Served::start("nginx", &mut command, folder, socket))
+    Some(Served::start("nginx", &mut command, folder, &[socket]))
 }
 
 /// A server of nginx that says who was let through to it.
@@ -153,8 +155,8 @@ pub(super) fn backend(socket: &Path) -> String {
     )
 }
 
-/// Envoy with this bootstrap; none if it is not installed.
-pub(super) fn envoy(folder: &Path, bootstrap: &Value, socket: &Path) -> Option<Served> {
+/// Envoy with this bootstrap, which makes `grpc.sock` and `http.sock`; none if it is not installed.
+pub(super) fn envoy(folder: &Path, bootstrap: &Value) -> Option<Served> {
     let program = crate::bed::peer::installed("venv/bin/envoy");
     if !program.exists() {
         skip("no Envoy (scripts/install.sh http)");
@@ -164,7 +166,8 @@ pub(super) fn envoy(folder: &Path, bootstrap: &Value, socket: &Path) -> Option<S
     std::fs::write(&file, bootstrap.to_string()).unwrap();
     let mut command = Command::new(program);
     command.arg("-c").arg(&file).args(["--disable-hot-restart", "--concurrency", "1", "-l", "warn"]);
-    Some(Served::start("envoy", &mut command, folder, socket))
+    let sockets = ["grpc.sock", "http.sock"].map(|name| folder.join(name));
+    Some(Served::start("envoy", &mut command, folder, &sockets.each_ref().map(PathBuf::as_path)))
 }
 
 /// In 4 GB of address space at most.

@@ -149,7 +149,7 @@ fn a_certificate_that_envoy_passes_on_is_verified_by_the_gateway() {
         manager["http_filters"][0]["typed_config"]["allowed_headers"] =
             json!({ "patterns": [{ "exact": "x-forwarded-client-cert" }] });
     }
-    let Some(_envoy) = envoy(&folder, &bootstrap, &folder.join("http.sock")) else { return };
+    let Some(_envoy) = envoy(&folder, &bootstrap) else { return };
     for (name, shown, status) in [
         ("ours", Some(client(Some(&issuer), "reporting.example")), 200),
         ("ours, for another name", Some(client(Some(&issuer), "stranger.example")), 401),
@@ -187,7 +187,7 @@ fn what_envoy_lets_through_is_what_policy_permits() {
     let Some(_backend) = nginx(&folder, &backend(&folder.join("reached.sock")), &folder.join("reached.sock")) else {
         return;
     };
-    let Some(_envoy) = envoy(&folder, &bootstrap(&bed), &folder.join("http.sock")) else { return };
+    let Some(_envoy) = envoy(&folder, &bootstrap(&bed)) else { return };
     let ask = |by: &str, token: &str, method: &str, path: &str, body: &str| -> Came {
         let (socket, url) = (folder.join(by).display().to_string(), format!("http://{HOST}{path}"));
         let bearer = format!("Authorization: Bearer {token}");
