@@ -35,6 +35,9 @@ const THREADS: u64 = 8;
 /// One of so many keeps its backend, and is asked something at the end.
 const AWAKE: u64 = 100;
 
+/// How long a slow machine may take for what follows by itself.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// What the gateway allocated and has touched, in KiB.
 fn anonymous(gateway: &Gateway) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", gateway.process())).unwrap();
@@ -98,7 +101,7 @@ fn five_thousand_idle_sessions() {
         Ok(session) => session,
         Err(error) => panic!("session {number}: {} {}", error.field(b'C'), error.field(b'M')),
     };
-    let all_gone = || wait::until("the sessions to end", Duration::from_secs(30), || (mock.held() == 0).then_some(()));
+    let all_gone = || wait::until("the sessions to end", PATIENCE, || (mock.held() == 0).then_some(()));
     // What the first sessions bring to life for all later ones is none of theirs.
     drop(open(64, log_in));
     all_gone();
@@ -115,7 +118,7 @@ fn five_thousand_idle_sessions() {
     let awake = usize::try_from(MANY / AWAKE).unwrap();
     // The last client is ready a moment before the mock has let go of its backend.
     let held = sessions.len() - awake;
-    wait::until("the upstream to have all sessions", Duration::from_secs(5), || (mock.held() == held).then_some(()));
+    wait::until("the upstream to have all sessions", PATIENCE, || (mock.held() == held).then_some(()));
     assert!(most <= before + MANY * PLAIN, "more than {PLAIN} KiB a session: from {before} to {most} KiB");
 
     let error = try_log_in(0).unwrap_err();
@@ -132,7 +135,7 @@ fn five_thousand_idle_sessions() {
     all_gone();
     let after = anonymous(&bed.gateway);
     // The places of those that are gone can be taken, and so can their memory.
-    let mut again = wait::until("a place to become free", Duration::from_secs(10), || try_log_in(0).ok());
+    let mut again = wait::until("a place to become free", PATIENCE, || try_log_in(0).ok());
     assert_eq!(raw::tags(&again.query("select 1")), "TDCZ");
     let others = open(MANY / 5, |number| log_in(number * AWAKE + 1));
     let reused = anonymous(&bed.gateway);
@@ -152,7 +155,7 @@ fn idle_sessions_with_tls() {
     drop(open(64, log_in));
     let backends = || bed.postgres.sql("select count(*) from pg_stat_activity where usename = 'parapet'");
     // The catalogue's own connection stays.
-    wait::until("the sessions to end", Duration::from_secs(30), || (backends() == "1").then_some(()));
+    wait::until("the sessions to end", PATIENCE, || (backends() == "1").then_some(()));
     let before = anonymous(&bed.gateway);
     let mut sessions = open(MANY_TLS, log_in);
     let most = anonymous(&bed.gateway);

@@ -1,12 +1,10 @@
 //! People whose rights change while the gateway runs: by a file that changes, and at SIGHUP.
 
 use std::fs;
-use std::time::Duration;
 
-use crate::bed::{Bed, wait};
-
-/// Long enough for the files to be looked at without a sign.
-const PATIENCE: Duration = Duration::from_secs(15);
+use crate::bed::Bed;
+use crate::bed::folder::replace;
+use crate::bed::wait::{self, PATIENCE};
 
 #[test]
 fn rights_change_with_the_file() {
@@ -21,20 +19,20 @@ fn rights_change_with_the_file() {
     };
     assert_eq!((asks("dana@example.com"), asks("root@example.com")), (5, 0));
     let promoted = good.replace(&format!("{dana}false"), &format!("{dana}true"));
-    fs::write(&file, &promoted).unwrap();
+    replace(&file, &promoted);
     becomes("dana@example.com", 0);
     // Who is no longer named may ask nothing, whatever they hold.
     let start = promoted.find("\n[people.\"root@example.com\"]").unwrap();
-    fs::write(&file, &promoted[..start]).unwrap();
+    replace(&file, &promoted[..start]);
     becomes("root@example.com", 4);
     assert_eq!(asks("dana@example.com"), 0);
     // A file with a mistake takes no right away and gives none.
-    fs::write(&file, format!("{good}\n[nonsense]\n")).unwrap();
+    replace(&file, &format!("{good}\n[nonsense]\n"));
     wait::until("the bad file to be noticed", PATIENCE, || {
         bed.gateway.entries().iter().any(|entry| entry["result"] == "refused").then_some(())
     });
     assert_eq!((asks("dana@example.com"), asks("root@example.com")), (0, 4));
-    fs::write(&file, &good).unwrap();
+    replace(&file, &good);
     becomes("dana@example.com", 5);
     becomes("root@example.com", 0);
 }

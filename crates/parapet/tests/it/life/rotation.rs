@@ -5,16 +5,14 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::Value;
 
+use crate::bed::Bed;
 use crate::bed::clients::{Ran, psql_command, run};
 use crate::bed::folder::Folder;
-use crate::bed::{Bed, wait};
-
-const PATIENCE: Duration = Duration::from_secs(15);
+use crate::bed::wait::{self, PATIENCE};
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
