@@ -32,9 +32,10 @@ async fn dials_tcp_and_unix() {
 
 #[tokio::test]
 async fn says_what_failed() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    // Taken, so that nobody else gets it, and nobody listens there.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = taken.local_addr().unwrap().port();
     let dialler = Dialler::new();
     let closed = Address::Tcp { host: "127.0.0.1".to_owned(), port };
     let error = dialler.dial(&closed, LONG).await.unwrap_err();

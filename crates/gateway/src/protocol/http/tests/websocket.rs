@@ -268,7 +268,7 @@ async fn limits_on_bytes_and_rows_hold() {
 
 #[tokio::test]
 async fn silence_ends_it_and_a_ping_is_none() {
-    let bed = Bed::with(|upstream| upstream.limits.idle = Duration::from_secs(1)).await;
+    let bed = Bed::with(|upstream| upstream.limits.idle = Duration::from_secs(3)).await;
     let gateway = Arc::clone(&bed.gateway);
     bed.tasks.spawn("deadlines", async move { gateway.look_after().await });
     let mut client = socket(&bed, "/v1/open/socket", &said(0x89, b"ping")).await;
@@ -276,10 +276,10 @@ async fn silence_ends_it_and_a_ping_is_none() {
     for _ in 0..16 {
         assert_eq!(next(&mut client).await, "89 ping");
         client.write_all(&sent(0x8A, b"ping\r\n\r\n        ")).await.unwrap();
-        drop(tokio::time::timeout(Duration::from_millis(200), std::future::pending::<()>()).await);
+        drop(tokio::time::timeout(Duration::from_millis(250), std::future::pending::<()>()).await);
     }
     assert_eq!(next(&mut client).await, "89 ping");
-    assert_eq!(next(&mut client).await, "1001 neither side said anything for 1 s");
+    assert_eq!(next(&mut client).await, "1001 neither side said anything for 3 s");
     over(client).await;
     ended(&bed).await;
 }
