@@ -99,7 +99,13 @@ impl Conversation<'_> {
                 }
             }
         }
-        self.relay.client.send(bytes.get(run..*consumed).unwrap_or_default());
+        let rest = bytes.get(run..*consumed).unwrap_or_default();
+        if self.is_stale() {
+            // The answer to a definition leaves once the catalogue is read again: then it counts in every session.
+            self.relay.client.queue().extend_from_slice(rest);
+        } else {
+            self.relay.client.send(rest);
+        }
         match end {
             Some(end) => Err(end),
             None => self.judge_again(),

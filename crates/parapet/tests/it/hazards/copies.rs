@@ -98,6 +98,25 @@ fn labels_follow_copies_on_the_second_major() {
     follow(Server::Second);
 }
 
+/// Once a definition is answered it counts in every session, for what is asked at once.
+#[test]
+fn definitions_count_in_other_sessions_once_they_are_answered() {
+    let Some(world) = World::with("hazards-definitions", Server::System, CLASSES, &[], |_major| vec![SETUP.to_owned()])
+    else {
+        return;
+    };
+    let (mut defines, mut reads) = (world.bed.raw("auditor"), world.bed.raw("reporting"));
+    for (before, after) in [("city", "town"), ("town", "city")].repeat(5) {
+        let renamed = defines.query(&format!("alter table clear rename column {before} to {after}"));
+        let read = reads.query(&format!("select {after} from clear"));
+        assert_eq!(
+            (raw::tags(&renamed), raw::tags(&read)),
+            ("CZ".to_owned(), "TCZ".to_owned()),
+            "{renamed:?} {read:?}"
+        );
+    }
+}
+
 /// A session's temporary tables: what it puts there it reads as masked as before, whoever else has one of that name.
 #[test]
 fn temporary_tables_are_the_sessions_own() {
