@@ -342,9 +342,10 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.sessions.locked().remove(&self.id);
+        // First, so that a session which is not listed any more counts nowhere.
         if let Some(proof) = self.proof {
             self.sessions.places.leave(proof, self.live.start.source);
         }
+        self.sessions.locked().remove(&self.id);
     }
 }

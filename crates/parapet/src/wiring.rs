@@ -196,20 +196,23 @@ impl House {
     }
 
     async fn reload_configuration(&self) -> Result<(), String> {
-        let result = self.reread_configuration().await;
+        // All of it is in force before the log says so.
+        let result = self.reread_configuration().await.map(|configuration| {
+            let digest = configuration.digest.clone();
+            // Whatever caused the reload: a person who was removed may call no more.
+            self.people.send_replace(Arc::new(admin::people(&configuration)));
+            *self.configuration.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(configuration);
+            digest
+        });
         let (word, digest) = match &result {
-            Ok(configuration) => ("loaded", configuration.digest.clone()),
+            Ok(digest) => ("loaded", digest.clone()),
             Err(_) => ("refused", String::new()),
         };
         let event = Event::Configuration { result: word, digest: &digest };
         enter(&*self.log, &*self.clock, event).await.map_err(|error| error.to_string())?;
         match result {
-            Ok(configuration) => {
+            Ok(digest) => {
                 tracing::info!(digest, "configuration loaded");
-                // Whatever caused the reload: a person who was removed may call no more.
-                self.people.send_replace(Arc::new(admin::people(&configuration)));
-                *self.configuration.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
-                    Arc::new(configuration);
                 Ok(())
             }
             Err(problems) => {
