@@ -1,20 +1,19 @@
 //! Cancel requests with the gateway's own keys: they reach the session that they were given to, and no other.
 
-use std::time::Duration;
-
 use crate::bed::Bed;
 use crate::bed::raw::{self, query};
 use crate::bed::wait;
 
 const LONG: &str = "select count(*) from generate_series(1, 100000000000)";
 
+/// The gateway's own connection, which reads the catalogue, is not meant.
 fn running(bed: &Bed) -> bool {
-    let sql = "select count(*) from pg_stat_activity where usename = 'parapet' and state = 'active'";
-    bed.postgres.sql(sql) != "0"
+    let sql = format!("select count(*) from pg_stat_activity where state = 'active' and query = '{LONG}'");
+    bed.postgres.sql(&sql) != "0"
 }
 
 fn until_running(bed: &Bed) {
-    wait::until("the query to run", Duration::from_secs(10), || running(bed).then_some(()));
+    wait::until("the query to run", wait::PATIENCE, || running(bed).then_some(()));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Approvals: held with live notices, answered from another terminal, run once, bound to the exact content.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -101,7 +100,7 @@ fn interrupt_during_a_hold_withdraws_it() {
         kill_process(Pid::from_raw(i32::try_from(psql).unwrap()).unwrap(), Signal::INT).unwrap();
     });
     assert!(ran.err.contains("57014"), "{ran:?}");
-    wait::until("the request to be withdrawn", Duration::from_secs(5), || {
+    wait::until("the request to be withdrawn", wait::PATIENCE, || {
         let list = bed.gateway.cli(&["approvals", "list", "--state", "withdrawn", "-o", "id"]);
         list.out.contains("apr_").then_some(())
     });
@@ -129,6 +128,10 @@ fn a_lost_client_runs_nothing() {
     let (_, ()) = held(&bed, INDEX, |psql| {
         bed.waiting_approval();
         kill_process(Pid::from_raw(i32::try_from(psql).unwrap()).unwrap(), Signal::KILL).unwrap();
+    });
+    // An approval that comes before the gateway can know finds a client that waits.
+    wait::until("the gateway to notice", wait::PATIENCE, || {
+        bed.gateway.cli(&["sessions", "list", "-o", "id"]).out.trim().is_empty().then_some(())
     });
     bed.answer("dana@example.com", &["approve"]);
     assert_eq!(times_executed(&bed, INDEX), 0);

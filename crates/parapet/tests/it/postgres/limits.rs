@@ -2,7 +2,6 @@
 //! words.
 
 use std::fs;
-use std::time::Duration;
 
 use crate::bed::raw::{self, Message, Raw};
 use crate::bed::{Bed, wait};
@@ -89,5 +88,5 @@ fn a_session_too_many_is_turned_away_with_words() {
     // The others are not disturbed, and a place that becomes free can be taken.
     assert_eq!(raw::tags(&second.query("select 1")), "TDCZ");
     drop(first);
-    wait::until("the place to become free", Duration::from_secs(10), || log_in().ok());
+    wait::until("the place to become free", wait::PATIENCE, || log_in().ok());
 }
