@@ -46,12 +46,12 @@ pub(crate) async fn contents(configuration: &Configuration, log: &Path) -> Optio
 pub(crate) async fn open(
     configuration: &Configuration,
     clock: &Arc<dyn Clock>,
+    master: &Arc<MasterKey>,
 ) -> anyhow::Result<(DiskLog, Opened, Option<VerifierKey>)> {
     // A limit on the size of files must make a write fail, which denies, and not end the process. The handler stays.
     let _handler = tokio::signal::unix::signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let (part, state) = (&configuration.audit, &configuration.gateway.state);
-    let master = master_key(part, state).await.context("the key over the audit log's keys")?;
-    let keys = SigningKeys::open(&keys_path(state), master, part.origin.as_deref(), clock.now())
+    let keys = SigningKeys::open(&keys_path(state), Arc::clone(master), part.origin.as_deref(), clock.now())
         .context("the signing keys of the audit log")?;
     let fresh = if keys.is_fresh() { keys.current().cloned() } else { None };
     let options = LogOptions { durability: part.durability, ..LogOptions::default() };
@@ -61,6 +61,7 @@ pub(crate) async fn open(
     Ok((log, opened, fresh))
 }
 
+/// The key over the keys that are kept. Made in the state folder, unless the configuration says where it is.
 pub(crate) async fn master_key(part: &AuditPart, state: &Path) -> anyhow::Result<MasterKey> {
     if let Some(source) = &part.master_key {
         let text = parts::secret(source).read().await?;

@@ -16,10 +16,13 @@ use kernel::time::Timestamp;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
+use store::log::MasterKey;
 use tokio::sync::Mutex;
+use zeroize::Zeroizing;
 
 use crate::config::checked::{ListenerTls, SecretSource};
-use crate::{dev_issuer, parts};
+use crate::kept_key::{KeptKey, KeptKeyError};
+use crate::parts;
 
 /// Why what stands in the files is not offered. No secret is in it.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +33,9 @@ pub(crate) enum Unusable {
     /// The key cannot be read.
     #[error("the key of the certificate: {0}")]
     Key(#[from] SecretError),
+    /// The key of the gateway's own certificate does not open.
+    #[error("the key of the certificate: {0}")]
+    Kept(#[from] KeptKeyError),
     /// It would be refused by every client.
     #[error("the certificate counts from {from} to {until}, and not now")]
     NotNow {
@@ -64,6 +70,8 @@ pub(crate) struct Certificates {
     listener: &'static str,
     offer: Offer,
     svids: Svids,
+    /// The key over that of a certificate of the gateway's own.
+    master: Arc<MasterKey>,
     digest: Mutex<Vec<u8>>,
 }
 
@@ -75,21 +83,23 @@ impl Certificates {
         tls: Option<&ListenerTls>,
         state: &Path,
         svids: Svids,
+        master: &Arc<MasterKey>,
     ) -> anyhow::Result<Option<Self>> {
         let Some(tls) = tls.filter(|tls| **tls != ListenerTls::Off) else { return Ok(None) };
         if *tls == ListenerTls::SelfSigned && !self_signed_path(state).is_file() {
-            make_certificate(&self_signed_path(state))?;
+            make_certificate(state, master)?;
         }
+        let master = Arc::clone(master);
         if *tls == ListenerTls::Spiffe {
             let own = svids.own.clone().with_context(|| format!("`{listener}.tls`: no Workload API"))?;
             let config = ServerTls::showing(Shown::Svid(own), None, Some(Arc::clone(&svids.domains)))?;
             let config = spoken(listener, config);
-            return Ok(Some(Self { listener, offer: Offer::new(config), svids, digest: Mutex::default() }));
+            return Ok(Some(Self { listener, offer: Offer::new(config), svids, master, digest: Mutex::default() }));
         }
-        let found = read(tls, state, &svids).await.with_context(|| format!("`{listener}.tls`"))?;
+        let found = read(tls, state, &svids, &master).await.with_context(|| format!("`{listener}.tls`"))?;
         let Some(Read { config, digest, .. }) = found else { return Ok(None) };
         let config = spoken(listener, config);
-        Ok(Some(Self { listener, offer: Offer::new(config), svids, digest: Mutex::new(digest) }))
+        Ok(Some(Self { listener, offer: Offer::new(config), svids, master, digest: Mutex::new(digest) }))
     }
 
     /// Whose they are: the name of the listener's table in the configuration.
@@ -113,7 +123,7 @@ impl Certificates {
         // Held throughout, so that what was read last is what is offered.
         let mut offered = self.digest.lock().await;
         let Some(tls) = tls else { return Ok(None) };
-        let Some(Read { config, leaf, digest }) = read(tls, state, &self.svids).await? else {
+        let Some(Read { config, leaf, digest }) = read(tls, state, &self.svids, &self.master).await? else {
             return Ok(None);
         };
         if digest == *offered {
@@ -143,7 +153,9 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> String {
 pub(crate) fn files(tls: Option<&ListenerTls>, state: &Path) -> Vec<PathBuf> {
     match tls {
         None | Some(ListenerTls::Off | ListenerTls::Spiffe) => Vec::new(),
-        Some(ListenerTls::SelfSigned) => vec![self_signed_path(state), self_signed_key(state)],
+        Some(ListenerTls::SelfSigned) => {
+            vec![self_signed_path(state), self_signed_key(state).path().to_owned()]
+        }
         Some(ListenerTls::Certificate { certificate, key, client_ca }) => {
             let key = match key {
                 SecretSource::File(path) => Some(path.clone()),
@@ -159,19 +171,21 @@ pub(crate) fn self_signed_path(state: &Path) -> PathBuf {
     state.join("tls/certificate.pem")
 }
 
-fn self_signed_key(state: &Path) -> PathBuf {
-    state.join("tls/key.pem")
+/// Its key, closed.
+fn self_signed_key(state: &Path) -> KeptKey {
+    KeptKey::new(state.join("tls/key.pem"), "key of the listener's certificate")
 }
 
 /// None where there is to be no TLS, or nothing to read for it.
-async fn read(tls: &ListenerTls, state: &Path, svids: &Svids) -> Result<Option<Read>, Unusable> {
-    let own = SecretSource::File(self_signed_key(state));
+async fn read(tls: &ListenerTls, state: &Path, svids: &Svids, master: &MasterKey) -> Result<Option<Read>, Unusable> {
     let (certificate, key, client_ca) = match tls {
         ListenerTls::Off | ListenerTls::Spiffe => return Ok(None),
-        ListenerTls::SelfSigned => (&self_signed_path(state), &own, None),
-        ListenerTls::Certificate { certificate, key, client_ca } => (certificate, key, client_ca.as_deref()),
+        ListenerTls::SelfSigned => (&self_signed_path(state), self_signed_key(state).read(master)?, None),
+        ListenerTls::Certificate { certificate, key, client_ca } => {
+            let key = parts::secret(key).read().await?;
+            (certificate, Zeroizing::new(key.expose().as_bytes().to_vec()), client_ca.as_deref())
+        }
     };
-    let key = parts::secret(key).read().await?;
     let chain = tls::read_certificates(certificate)?;
     let authorities = client_ca.map(tls::read_certificates).transpose()?;
     let leaf = chain.first().cloned().ok_or(TlsError::NoCertificate)?;
@@ -183,16 +197,18 @@ async fn read(tls: &ListenerTls, state: &Path, svids: &Svids) -> Result<Option<R
     // A certificate that moves from the chain to the authorities, or back, is a change, too.
     digest.update(&chain.len().to_le_bytes());
     let digest = digest.finish().as_ref().to_vec();
-    let shown = Shown::Certificate(chain, tls::private_key(key.expose().as_bytes())?);
+    let shown = Shown::Certificate(chain, tls::private_key(&key)?);
     let config = ServerTls::showing(shown, authorities, Some(Arc::clone(&svids.domains)))?;
     Ok(Some(Read { config, leaf, digest }))
 }
 
-fn make_certificate(path: &Path) -> anyhow::Result<()> {
+fn make_certificate(state: &Path, master: &MasterKey) -> anyhow::Result<()> {
+    let path = self_signed_path(state);
     let folder = path.parent().ok_or_else(|| anyhow!("the state folder has no place for a certificate"))?;
     fs::create_dir_all(folder)?;
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-    dev_issuer::write_private(&folder.join("key.pem"), made.signing_key.serialize_pem().as_bytes())?;
+    let key = Zeroizing::new(made.signing_key.serialize_pem());
+    self_signed_key(state).keep(master, key.as_bytes())?;
     fs::write(path, made.cert.pem())?;
     Ok(())
 }

@@ -22,7 +22,7 @@ use store::log::MasterKey;
 
 use crate::config::checked::{EgressPart, ListenerTls};
 use crate::wiring::{self, House, session_parts};
-use crate::{audit, certificates, http, listening};
+use crate::{certificates, http, listening};
 
 /// The certificate of the authority, which clients are to trust.
 pub(crate) fn authority_path(state: &Path) -> PathBuf {
@@ -53,9 +53,7 @@ pub(crate) async fn serve(
     let (tls, dialler) = (house.offer("egress"), house.dialler.clone());
     let mut gateway = EgressGateway::new(parts, http::logins(house), dialler, tls, settings);
     if part.intercept {
-        let master = audit::master_key(&configuration.audit, &configuration.gateway.state).await;
-        let master = master.context("the key over the egress's authority")?;
-        let authority = authority(&configuration.gateway.state, &part.tls, &master, &house.clock)?;
+        let authority = authority(&configuration.gateway.state, &part.tls, &house.master, &house.clock)?;
         if let Some(http) = apis {
             gateway = gateway.with_interception(Interception { http, authority: Arc::new(authority) });
         }

@@ -17,6 +17,7 @@ mod dev_issuer;
 mod dry_run;
 mod egress;
 mod http;
+mod kept_key;
 mod listening;
 mod logs;
 mod parts;

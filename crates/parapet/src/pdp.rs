@@ -24,10 +24,12 @@ use kernel::secret::Secret;
 use kernel::verdict::Undecidable;
 use rustls::pki_types::CertificateDer;
 use store::database::Database;
+use store::log::MasterKey;
 use tokio::net::{TcpListener, TcpStream};
+use zeroize::Zeroizing;
 
 use crate::config::checked::PdpPart;
-use crate::dev_issuer;
+use crate::kept_key::KeptKey;
 use crate::wiring::{House, session_parts};
 
 /// So many connections are served at once.
@@ -101,7 +103,7 @@ fn point_parts(
     Ok(PdpParts {
         url,
         public_url,
-        key: key(&house.configuration().gateway.state)?,
+        key: key(&house.configuration().gateway.state, &house.master)?,
         settings: Arc::new(move || {
             let configuration = setting.configuration();
             configuration.pdp.as_ref().map_or_else(|| Arc::new(Settings::default()), |pdp| Arc::clone(&pdp.settings))
@@ -129,18 +131,21 @@ fn point_parts(
 }
 
 /// The key of what the decision point gives out, which outlives the process: a task is asked after for days.
-fn key(state: &Path) -> anyhow::Result<Secret<Vec<u8>>> {
-    let path = state.join("pdp.key");
-    if !path.is_file() {
-        let mut fresh = zeroize::Zeroizing::new(vec![0; 32]);
-        aws_lc_rs::rand::fill(&mut fresh).map_err(|_| anyhow!("the system gave no random bytes"))?;
-        dev_issuer::write_private(&path, &fresh)?;
-    }
-    let key = std::fs::read(&path).with_context(|| path.display().to_string())?;
+fn key(state: &Path, master: &MasterKey) -> anyhow::Result<Secret<Vec<u8>>> {
+    let kept = KeptKey::new(state.join("pdp.key"), "key of the decision point");
+    let key = match kept.find(master)? {
+        Some(key) => key,
+        None => {
+            let mut fresh = Zeroizing::new(vec![0; 32]);
+            aws_lc_rs::rand::fill(&mut fresh).map_err(|_| anyhow!("the system gave no random bytes"))?;
+            kept.keep(master, &fresh)?;
+            fresh
+        }
+    };
     if key.len() < 32 {
-        return Err(anyhow!("{} is too short to be a key; delete it to make a new one", path.display()));
+        return Err(anyhow!("{} is too short to be a key; delete it to make a new one", kept.path().display()));
     }
-    Ok(Secret::new(key))
+    Ok(Secret::new(key.to_vec()))
 }
 
 async fn identified(proving: &PassedOnLogins, shown: ShownProof) -> Result<Identified, Unidentified> {

@@ -30,7 +30,7 @@ use store::approvals::{Desk, DeskOptions};
 use store::classes::ClassDecisions;
 use store::database::Database;
 use store::kept::KeptStore;
-use store::log::DiskLog;
+use store::log::{DiskLog, MasterKey};
 use store::spent::SpentStore;
 use store::tokens::Tokens;
 use store::workloads::Workloads;
@@ -103,6 +103,8 @@ pub(crate) struct Running {
 pub(crate) struct House {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) log: Arc<DiskLog>,
+    /// The key over the keys that the gateway keeps.
+    pub(crate) master: Arc<MasterKey>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) workloads: Arc<Workloads>,
     pub(crate) tokens: Arc<Tokens>,
@@ -255,7 +257,9 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let state = configuration.gateway.state.clone();
     make_folder(&state)?;
     make_folder(&configuration.audit.folder)?;
-    let log = open_log(&configuration, &clock).await?;
+    let master = audit::master_key(&configuration.audit, &state).await.context("the key over the keys that are kept")?;
+    let master = Arc::new(master);
+    let log = open_log(&configuration, &clock, &master).await?;
     let database = Database::open(&state.join("parapet.db")).await.context("the store in the state folder")?;
     let as_log: Arc<dyn AuditLog> = log.clone();
     let workloads = Arc::new(Workloads::open(database.clone(), Arc::clone(&as_log), Arc::clone(&clock)).await?);
@@ -271,7 +275,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let issuers = Arc::new(parts::issuers(&configuration, &dialler, &clock)?);
     let workload_api = parts::workload_api(&configuration, &issuers, &dialler, &clock);
     let svids = svids(workload_api.as_ref(), &issuers);
-    let certificates = open_certificates(&configuration, &state, &svids).await?;
+    let certificates = open_certificates(&configuration, &svids, &master).await?;
     let apis = http::upstreams(&configuration, &dialler, &clock)?;
     let joined = task_house::Joined {
         configuration: &configuration,
@@ -286,6 +290,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         tasks: own_tokens,
         clock: Arc::clone(&clock),
         log: Arc::clone(&log),
+        master: Arc::clone(&master),
         desk: Arc::clone(&desk),
         workloads,
         signals: SignalHouse::open(&configuration, &database, &as_log, &clock, &tokens, &dialler).await?,
@@ -298,7 +303,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         apis,
         budgets: Arc::default(),
         classes,
-        kept: Arc::new(open_kept(&configuration, &database, &as_log, &clock).await?),
+        kept: Arc::new(KeptStore::new(database.clone(), as_log.clone(), Arc::clone(&clock), Arc::clone(&master))),
         issuers,
         people: watch::Sender::new(Arc::new(admin::people(&configuration))),
         configuration: RwLock::new(Arc::new(configuration)),
@@ -351,8 +356,12 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
 }
 
 /// Opens the log. Its first entries are the configuration, what recovery found, and a key of its own that is new.
-async fn open_log(configuration: &Configuration, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<DiskLog>> {
-    let (log, opened, fresh_key) = audit::open(configuration, clock).await?;
+async fn open_log(
+    configuration: &Configuration,
+    clock: &Arc<dyn Clock>,
+    master: &Arc<MasterKey>,
+) -> anyhow::Result<Arc<DiskLog>> {
+    let (log, opened, fresh_key) = audit::open(configuration, clock, master).await?;
     enter(&log, &**clock, Event::Configuration { result: "loaded", digest: &configuration.digest }).await?;
     note_recovery(&log, &**clock, &opened).await?;
     if let Some(key) = fresh_key {
@@ -360,17 +369,6 @@ async fn open_log(configuration: &Configuration, clock: &Arc<dyn Clock>) -> anyh
         enter(&log, &**clock, Event::Admin { by: None, action: "audit key", object: &object, reason: None }).await?;
     }
     Ok(Arc::new(log))
-}
-
-/// Opens the requests that are kept. What they hold is encrypted under the key over the audit log's keys.
-async fn open_kept(
-    configuration: &Configuration,
-    database: &Database,
-    log: &Arc<dyn AuditLog>,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<KeptStore> {
-    let master = audit::master_key(&configuration.audit, &configuration.gateway.state).await?;
-    Ok(KeptStore::new(database.clone(), Arc::clone(log), Arc::clone(clock), master))
 }
 
 /// What handshakes take from SPIFFE.
@@ -381,12 +379,13 @@ fn svids(workload_api: Option<&Arc<WorkloadApi>>, issuers: &Issuers) -> Svids {
 /// What is offered by the listeners that end TLS for workloads.
 async fn open_certificates(
     configuration: &Configuration,
-    state: &Path,
     svids: &Svids,
+    master: &Arc<MasterKey>,
 ) -> anyhow::Result<Vec<Certificates>> {
     let mut all = Vec::new();
     for (listener, tls) in configuration.listeners() {
-        all.extend(Certificates::open(listener, tls, state, svids.clone()).await?);
+        let state = &configuration.gateway.state;
+        all.extend(Certificates::open(listener, tls, state, svids.clone(), master).await?);
     }
     Ok(all)
 }

@@ -32,7 +32,7 @@ pub struct KeptStore {
     database: Database,
     log: Arc<dyn AuditLog>,
     clock: Arc<dyn Clock>,
-    master: MasterKey,
+    master: Arc<MasterKey>,
 }
 
 impl std::fmt::Debug for KeptStore {
@@ -72,8 +72,13 @@ struct Stored {
 
 impl KeptStore {
     /// Over a database. The content's keys are closed under `master`.
-    pub fn new(database: Database, log: Arc<dyn AuditLog>, clock: Arc<dyn Clock>, master: MasterKey) -> Self {
-        Self { database, log, clock, master }
+    pub fn new(
+        database: Database,
+        log: Arc<dyn AuditLog>,
+        clock: Arc<dyn Clock>,
+        master: impl Into<Arc<MasterKey>>,
+    ) -> Self {
+        Self { database, log, clock, master: master.into() }
     }
 
     /// Erases the content of a workload's or a session's requests: what waits can no longer be carried out, and answers are

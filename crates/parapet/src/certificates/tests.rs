@@ -15,6 +15,10 @@ fn none() -> Svids {
     Svids { own: None, domains: Arc::new(domains) }
 }
 
+fn master() -> Arc<MasterKey> {
+    Arc::new(MasterKey::from_text(&"a".repeat(64)).unwrap())
+}
+
 struct Files {
     folder: PathBuf,
     listener: ListenerTls,
@@ -61,7 +65,7 @@ async fn what_can_be_used_now_replaces_what_was() {
     files.write("key.pem", &first.1);
     files.write("clients.pem", &clients.0);
     let certificates =
-        Certificates::open("postgres", Some(&files.listener), &files.folder, none()).await.unwrap().unwrap();
+        Certificates::open("postgres", Some(&files.listener), &files.folder, none(), &master()).await.unwrap().unwrap();
     let at_start = certificates.offer().current();
     let reload = || certificates.reload(Some(&files.listener), &files.folder, NOW);
     assert!(reload().await.unwrap().is_none() && Arc::ptr_eq(&at_start, &certificates.offer().current()));
@@ -104,14 +108,38 @@ async fn what_can_be_used_now_replaces_what_was() {
 async fn a_certificate_of_its_own_is_made_once() {
     let files = Files::new("own");
     let own = ListenerTls::SelfSigned;
-    let first = Certificates::open("postgres", Some(&own), &files.folder, none()).await.unwrap().unwrap();
+    let first = Certificates::open("postgres", Some(&own), &files.folder, none(), &master()).await.unwrap().unwrap();
     assert!(first.reload(Some(&own), &files.folder, NOW).await.unwrap().is_none());
     let made = fs::read(self_signed_path(&files.folder)).unwrap();
-    Certificates::open("postgres", Some(&own), &files.folder, none()).await.unwrap().unwrap();
+    for file in fs::read_dir(files.folder.join("tls")).unwrap().flatten() {
+        let text = String::from_utf8(fs::read(file.path()).unwrap()).unwrap();
+        assert!(!text.contains("PRIVATE KEY"), "{}", file.path().display());
+    }
+    Certificates::open("postgres", Some(&own), &files.folder, none(), &master()).await.unwrap().unwrap();
     assert_eq!(fs::read(self_signed_path(&files.folder)).unwrap(), made);
     for without in [None, Some(&ListenerTls::Off)] {
-        assert!(Certificates::open("postgres", without, &files.folder, none()).await.unwrap().is_none());
+        assert!(Certificates::open("postgres", without, &files.folder, none(), &master()).await.unwrap().is_none());
         assert!(super::files(without, &files.folder).is_empty());
     }
     assert_eq!(super::files(Some(&files.listener), &files.folder).len(), 3);
+}
+
+/// As a gateway of before has left it.
+#[tokio::test]
+async fn a_key_in_clear_is_closed_and_goes_on_to_be_used() {
+    let files = Files::new("clear");
+    let (certificate, key) = pair(2020, 2040);
+    fs::create_dir_all(files.folder.join("tls")).unwrap();
+    files.write("tls/certificate.pem", &certificate);
+    files.write("tls/key.pem", &key);
+    let own = ListenerTls::SelfSigned;
+    for _start in 0..2 {
+        Certificates::open("postgres", Some(&own), &files.folder, none(), &master()).await.unwrap().unwrap();
+        assert!(!files.folder.join("tls/key.pem").exists());
+    }
+    assert_eq!(fs::read_to_string(self_signed_path(&files.folder)).unwrap(), certificate);
+    // Its certificate needs it: none is made in its place.
+    fs::remove_file(self_signed_key(&files.folder).path()).unwrap();
+    let error = Certificates::open("postgres", Some(&own), &files.folder, none(), &master()).await.unwrap_err();
+    assert!(format!("{error:#}").contains("there is no"), "{error:#}");
 }

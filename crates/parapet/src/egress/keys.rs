@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use store::log::MasterKey;
 use zeroize::Zeroizing;
 
-use crate::dev_issuer;
+use crate::kept_key;
 
 /// So long before its end an authority is followed by another.
 const AHEAD: Duration = Duration::from_secs(365 * 86_400);
@@ -75,7 +75,8 @@ pub(super) fn open(
         store(&path, &kept)?;
     }
     // The key of before stands in no file, once it stands in the envelope.
-    let _gone_already = fs::remove_file(folder.join("ca.key"));
+    let clear = folder.join("ca.key");
+    kept_key::erase(&clear).with_context(|| format!("cannot remove {}", clear.display()))?;
     let signs = kept.iter().rev().find(|kept| kept.signs_from_ms <= now.millis());
     let signs = signs.or(kept.first()).ok_or_else(|| anyhow!("there is no authority"))?;
     let key = master.unwrap_text(&purpose(&signs.certificate), &signs.wrapped)?;
@@ -114,12 +115,8 @@ fn end(kept: &Kept) -> anyhow::Result<Timestamp> {
     end.ok_or_else(|| anyhow!("a certificate cannot be read"))
 }
 
-/// Replaces the file: there is the old one or the new one, whenever the machine stops.
 fn store(path: &Path, kept: &[Kept]) -> anyhow::Result<()> {
-    let fresh = path.with_extension("new");
-    dev_issuer::write_private(&fresh, &serde_json::to_vec(kept)?)?;
-    fs::File::open(&fresh)?.sync_all()?;
-    fs::rename(&fresh, path).with_context(|| format!("cannot write {}", path.display()))
+    kept_key::replace(path, &serde_json::to_vec(kept)?).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

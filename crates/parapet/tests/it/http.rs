@@ -7,6 +7,7 @@ mod egress;
 mod hazards;
 mod interim;
 mod kept;
+mod keys_at_rest;
 mod logins;
 mod masks;
 mod memory;

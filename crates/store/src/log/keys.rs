@@ -96,8 +96,13 @@ pub struct SigningKeys {
 
 impl SigningKeys {
     /// Opens the keys in `path`, or makes them. `origin` is the log's name; without one a fresh log gets a name of its own.
-    pub fn open(path: &Path, master: MasterKey, origin: Option<&str>, now: Timestamp) -> Result<Self, KeysError> {
-        let master = Arc::new(master);
+    pub fn open(
+        path: &Path,
+        master: impl Into<Arc<MasterKey>>,
+        origin: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Self, KeysError> {
+        let master = master.into();
         match fs::read(path) {
             Ok(bytes) => Self::read(path, master, origin, &bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(path, master, origin, now),

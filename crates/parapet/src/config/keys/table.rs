@@ -179,7 +179,7 @@ pub(crate) const ALL: &[Key] = &[
     ),
     secret(
         "audit.master_key",
-        "where the key over the log's keys is: `file:///…`, `env://NAME` or `command:///…`; `master.key` in the state folder unless set",
+        "where the key over the keys that the gateway keeps is: `file:///…`, `env://NAME` or `command:///…`; `master.key` in the state folder unless set",
     ),
     key(
         "audit.listen",
