@@ -134,6 +134,17 @@ fn global_flags_do_not_clash_with_those_of_commands() {
     assert_eq!(cli.globals.state.as_deref(), Some(std::path::Path::new("/s")));
 }
 
+/// Base64url has a hyphen, and one value in 64 begins with it.
+#[test]
+fn nonces_and_thumbprints_may_begin_with_a_hyphen() {
+    for arguments in [
+        &["parapet", "tasks", "proof", "--key", "k", "--url", "http://127.0.0.1/token", "--nonce", "-trQ"][..],
+        &["parapet", "tasks", "narrow", "--key", "k", "--token-file", "t", "--for-key", "-trQ"],
+    ] {
+        assert!(Cli::try_parse_from(arguments).is_ok(), "{arguments:?}");
+    }
+}
+
 #[test]
 fn a_misspelt_command_is_suggested() {
     let error = Cli::try_parse_from(["parapet", "workload", "list"]).unwrap_err();

@@ -40,7 +40,8 @@ pub(super) struct Narrow {
     #[arg(long)]
     name: Option<String>,
     /// Thumbprint of the sub-agent's own key; without it, whoever has the token can use it
-    #[arg(long, value_name = "THUMBPRINT")]
+    // One in 64 begins with a hyphen.
+    #[arg(long, value_name = "THUMBPRINT", allow_hyphen_values = true)]
     for_key: Option<String>,
     /// How long it lives; as long as the token unless set
     #[arg(long, value_name = "DURATION", value_parser = life)]
@@ -59,7 +60,8 @@ pub(super) struct Proof {
     #[arg(long, default_value = "POST")]
     method: String,
     /// The nonce of the last answer's `DPoP-Nonce`
-    #[arg(long)]
+    // One in 64 begins with a hyphen.
+    #[arg(long, allow_hyphen_values = true)]
     nonce: Option<String>,
     /// File with the token that the request uses to get in
     #[arg(long, value_name = "FILE")]
