@@ -177,8 +177,12 @@ fn a_log_that_is_rolled_back_is_found_through_its_witness() {
         let head = Checkpoint::parse(Note::parse(&text).ok()?.text())?;
         (head.size > 200).then_some(())
     });
-    let seen = bed.gateway.cli(&["audit", "witness"]);
-    assert!(seen.code == 0 && seen.out.contains("w.example/audit/witness has cosigned the first"), "{seen:?}");
+    // The file stands there a moment before it is told of.
+    wait::until("the witness to be told of", wait::PATIENCE, || {
+        let seen = bed.gateway.cli(&["audit", "witness"]);
+        assert_eq!(seen.code, 0, "{seen:?}");
+        seen.out.contains("w.example/audit/witness has cosigned the first").then_some(())
+    });
     let key = key(&bed.gateway);
     bed.gateway.stop();
     // Who has only the cosigned head finds it without the witness.
@@ -198,7 +202,7 @@ fn a_log_that_is_rolled_back_is_found_through_its_witness() {
         (seen.code == 8).then_some(seen)
     });
     assert!(found.out.contains("rolled back"), "{found:?}");
-    wait::until("its entry", Duration::from_secs(5), || {
+    wait::until("its entry", wait::PATIENCE, || {
         bed.gateway.entries().iter().any(|entry| entry["action"] == "audit rolled back").then_some(())
     });
 }

@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -25,7 +24,7 @@ pub(super) fn key(gateway: &Gateway) -> String {
 
 /// Waits until a signed head covers so many entries.
 pub(super) fn signed(gateway: &Gateway, size: u64) -> Value {
-    wait::until("a signed head", Duration::from_secs(20), || {
+    wait::until("a signed head", wait::PATIENCE, || {
         let head: Value = serde_json::from_str(&gateway.cli(&["audit", "head", "-o", "json"]).out).ok()?;
         (head["signed"]["size"].as_u64()? >= size).then_some(head)
     })
@@ -107,7 +106,11 @@ fn browse(page: &Path, fragment: &str, profile: &Path) -> Option<Ran> {
         .arg(format!("--user-data-dir={}", profile.display()))
         .args(["--virtual-time-budget=60000", "--dump-dom"])
         .arg(format!("file://{}{fragment}", page.display()));
-    Some(run(&mut command))
+    // Its clock runs ahead of the page's threads: it may show the document before they are done.
+    Some(wait::until("the page to have verified", wait::PATIENCE * 4, || {
+        let ran = run(&mut command);
+        (!ran.out.contains(">… verifying</p>")).then_some(ran)
+    }))
 }
 
 #[test]

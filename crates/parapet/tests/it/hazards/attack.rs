@@ -79,7 +79,7 @@ impl Run<'_> {
         self.world.bed.postgres.sql(sql);
         self.world.bed.postgres.sql(&format!("create table {table} (n int); alter table {table} owner to parapet"));
         let mut raw = self.world.bed.raw("reporting");
-        wait::until("the catalogue to be read again", Duration::from_secs(10), || {
+        wait::until("the catalogue to be read again", wait::PATIENCE, || {
             raw::errors(&raw.query(&format!("select n from {table}"))).is_empty().then_some(())
         });
     }

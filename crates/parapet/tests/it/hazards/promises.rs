@@ -2,7 +2,7 @@
 //! away, and how long a change past the gateway goes unseen. The figures stand in docs/understand/what-masks-do-not-promise.md.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::bed::postgres::Server;
 use crate::bed::raw::{self, Raw};
@@ -112,7 +112,7 @@ fn a_change_past_the_gateway_is_seen_within_seconds() {
     world.bed.postgres.sql("create or replace view drifting as select id, secret as shown from people");
     let started = Instant::now();
     let mut clear = 0;
-    wait::until("the change to be seen", Duration::from_secs(8), || {
+    wait::until("the change to be seen", wait::PATIENCE, || {
         let came = ask(&mut raw, sql);
         let is_seen = came.is_refused() || came.is_nulled();
         clear += usize::from(!is_seen);

@@ -10,8 +10,9 @@ use serde_json::json;
 
 use crate::bed::Bed;
 use crate::bed::clients::{Ran, environment_with, psql_command, run};
-use crate::bed::folder::Folder;
+use crate::bed::folder::{self, Folder};
 use crate::bed::issuer::{self, Issuer};
+use crate::bed::wait;
 
 const ISSUER: &str = "https://bound.example";
 
@@ -138,7 +139,7 @@ fn a_bound_token_counts_beside_its_own_certificate_alone() {
     ] {
         let ran = psql(&bed, "reporting", identity, &token);
         assert_eq!(ran.code, 2, "{what}: {ran:?}");
-        let logged = crate::bed::wait::until(what, Duration::from_secs(5), || {
+        let logged = wait::until(what, wait::PATIENCE, || {
             let refused = bed.gateway.entries().into_iter().rev().find(|entry| entry["kind"] == "login_refused")?;
             refused["why"].as_str().unwrap().contains(why).then_some(refused)
         });
@@ -263,7 +264,7 @@ fn certificates_that_are_no_svids_of_their_domain_are_refused() {
     ] {
         let ran = psql(&bed, user, Some(&identity), "");
         assert_eq!(ran.code, 2, "{what}: {ran:?}");
-        let logged = crate::bed::wait::until(what, Duration::from_secs(5), || {
+        let logged = wait::until(what, wait::PATIENCE, || {
             let refused = bed.gateway.entries().into_iter().rev().find(|entry| entry["kind"] == "login_refused")?;
             refused["why"].as_str().unwrap().contains(why).then_some(refused)
         });
@@ -273,9 +274,9 @@ fn certificates_that_are_no_svids_of_their_domain_are_refused() {
     let mut bundle: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(one.bundle()).unwrap()).unwrap();
     bundle["keys"] = json!([]);
     bundle["spiffe_sequence"] = json!(2);
-    one.folder.write("bundle.json", &bundle.to_string());
+    folder::replace(&one.folder.join("bundle.json"), &bundle.to_string());
     let good = one.svid("again", &[id], signs, false);
-    crate::bed::wait::until("the new bundle", Duration::from_secs(10), || {
+    wait::until("the new bundle", wait::PATIENCE, || {
         (psql(&bed, "reporting", Some(&good), "").code != 0).then_some(())
     });
 }

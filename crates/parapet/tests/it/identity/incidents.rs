@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::signals::{SECOND, assert_cut, bed, port};
+use super::signals::{assert_cut, bed, port};
+use crate::bed::folder::replace;
 use crate::bed::issuer;
 use crate::bed::raw::{self, Raw};
 use crate::bed::transmitter::{TOKEN, header, opaque, push};
@@ -25,11 +26,11 @@ fn another_owner_cuts_within_a_second() {
     // What changes besides cuts nothing.
     let loads = || bed.gateway.entries().iter().filter(|entry| entry["result"] == "loaded").count();
     let began = loads();
-    fs::write(&file, good.replace(&table, &table.replace("purpose = \"", "purpose = \"more "))).unwrap();
-    wait::until("the file to be read", Duration::from_secs(10), || (loads() > began).then_some(()));
+    replace(&file, &good.replace(&table, &table.replace("purpose = \"", "purpose = \"more ")));
+    wait::until("the file to be read", wait::PATIENCE, || (loads() > began).then_some(()));
     assert_eq!(raw::tags(&live.query("select 1")), "TDCZ");
-    fs::write(&file, good.replace(&table, &theirs)).unwrap();
-    wait::until("the new owner to be read", Duration::from_secs(10), || (loads() > began + 1).then_some(()));
+    replace(&file, &good.replace(&table, &theirs));
+    wait::until("the new owner to be read", wait::PATIENCE, || (loads() > began + 1).then_some(()));
     assert_cut(live, Instant::now());
     assert_eq!(raw::tags(&other.query("select 1")), "TDCZ", "somebody else was cut");
     let mut again = bed.raw("reporting");
@@ -56,14 +57,14 @@ fn a_proof_in_two_networks_is_a_signal() {
     let (one, two) = (from("127.0.8.1", &first), from("127.0.9.1", &second));
     let beside = from("127.0.8.2", &first);
     drop((one, beside));
-    wait::until("the first to be gone", SECOND, || {
+    wait::until("the first to be gone", wait::PATIENCE, || {
         let sessions: Value = serde_json::from_str(&bed.gateway.cli(&["sessions", "list", "--json"]).out).unwrap();
         (sessions["items"].as_array().unwrap().len() == 1).then_some(())
     });
     let moved = from("127.0.9.9", &first);
     assert_eq!(score().0, 0);
     let copied = from("127.0.8.1", &first);
-    wait::until("the risk to rise", SECOND, || (score().0 == 20).then_some(()));
+    wait::until("the risk to rise", wait::PATIENCE, || (score().0 == 20).then_some(()));
     assert_eq!(score().1, "places: one proof is in use from 2 networks at once (20)");
     let noted = bed.gateway.entries().iter().filter(|entry| entry["action"] == "workloads risk shared proof").count();
     assert_eq!(noted, 1);
@@ -114,7 +115,7 @@ fn a_burst_is_one_incident_with_one_undo() {
     assert!(undone["released"].as_array().unwrap().contains(&json!("auditor")), "{undone}");
     assert_eq!(undone["left"], json!([{"workload": "deploy", "why": "somebody else has quarantined it"}]));
     // The very token that was revoked opens a session again.
-    let mut live = wait::until("the auditor to be let in", SECOND, || {
+    let mut live = wait::until("the auditor to be let in", wait::PATIENCE, || {
         Raw::try_log_in(bed.gateway.postgres(), "auditor", &token).ok()
     });
     assert_eq!(raw::tags(&live.query("select 1")), "TDCZ");
@@ -127,18 +128,18 @@ fn a_burst_is_one_incident_with_one_undo() {
 
     // A policy that its risk trips belongs to the same incident, and goes with it.
     let payload = json!({"principal": "WORKLOAD", "current_level": "HIGH"});
-    let since = Instant::now();
     let idle = bed.raw("reporting");
+    let since = Instant::now();
     send(&transmitter.caep("risk-level-change", &payload, &opaque("reporting-7")));
     assert_cut(idle, since);
-    let second = wait::until("the policy's part", SECOND, || {
+    let second = wait::until("the policy's part", wait::PATIENCE, || {
         let listed = cli(&["incidents", "list", "--json"]);
         let newest = listed["items"][0].clone();
         (newest["id"] != id && newest["quarantined"] == 1).then_some(newest)
     });
     assert_eq!((&second["source"], &second["state"]), (&json!("stream idp"), &json!("open")));
     bed.gateway.cli(&["incidents", "undo", second["id"].as_str().unwrap(), "--reason", "wrong", "--yes"]).assert_done();
-    let mut live = wait::until("reporting to be let in", SECOND, || {
+    let mut live = wait::until("reporting to be let in", wait::PATIENCE, || {
         Raw::try_log_in(bed.gateway.postgres(), "reporting", &bed.token("reporting")).ok()
     });
     assert_eq!(raw::tags(&live.query("select 1")), "TDCZ");

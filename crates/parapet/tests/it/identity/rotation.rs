@@ -11,6 +11,7 @@ use crate::bed::folder::Folder;
 use crate::bed::issuer::{self, Issuer};
 use crate::bed::keys::KeyServer;
 use crate::bed::raw::Raw;
+use crate::bed::wait;
 
 const SLOW: &str = "https://slow.example";
 const BUSY: &str = "https://busy.example";
@@ -39,7 +40,7 @@ fn floods_and_slow_issuers_stall_nobody() {
     let tables = table(SLOW, silent.local_addr().unwrap().port()) + &table(BUSY, server.port());
     let Some(bed) = Bed::start_with("identity-flood", |setup| setup.also(tables)) else { return };
     let port = bed.gateway.postgres();
-    let over = AtomicBool::new(false);
+    let (over, begun) = (AtomicBool::new(false), Instant::now());
     let mut longest = Duration::ZERO;
     std::thread::scope(|scope| {
         // Six clients of the slow issuer, and six that show keys that nobody has.
@@ -68,6 +69,9 @@ fn floods_and_slow_issuers_stall_nobody() {
         }
         over.store(true, Ordering::SeqCst);
     });
-    assert!(longest < Duration::from_secs(2), "a login took {longest:?}");
-    assert!(server.asked() <= 4, "the flooded issuer was asked {} times", server.asked());
+    // Who waits for the slow issuer waits for five seconds, as long as keys may take to come.
+    assert!(longest < wait::PUSHED, "a login took {longest:?}");
+    // At the start, and once in ten seconds.
+    let most = 4 + usize::try_from(begun.elapsed().as_secs() / 10).unwrap();
+    assert!(server.asked() <= most, "the flooded issuer was asked {} times", server.asked());
 }

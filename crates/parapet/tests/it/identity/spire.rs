@@ -175,7 +175,7 @@ fn the_agent_may_restart() {
     };
     works();
     spire.kill_agent();
-    let doctor = wait::until("the doctor to notice", Duration::from_secs(20), || {
+    let doctor = wait::until("the doctor to notice", wait::PATIENCE, || {
         let ran = bed.gateway.cli(&["doctor"]);
         ran.out.contains("serves until").then_some(ran)
     });
