@@ -63,16 +63,17 @@ pub(crate) async fn open(
 
 /// The key over the keys that are kept. Made in the state folder, unless the configuration says where it is.
 pub(crate) async fn master_key(part: &AuditPart, state: &Path) -> anyhow::Result<MasterKey> {
+    const WHAT: &str = "the key over those that are kept";
     if let Some(source) = &part.master_key {
-        let text = parts::secret(source).read().await?;
-        return Ok(MasterKey::from_text(text.expose())?);
+        let text = parts::secret(source).read().await.context(WHAT)?;
+        return MasterKey::from_text(text.expose()).context(WHAT);
     }
     let path = state.join("master.key");
     if !path.is_file() {
         dev_issuer::write_private(&path, MasterKey::fresh_text()?.as_bytes())?;
     }
-    let text = zeroize::Zeroizing::new(std::fs::read_to_string(&path)?);
-    Ok(MasterKey::from_text(&text)?)
+    let text = zeroize::Zeroizing::new(std::fs::read_to_string(&path).context(WHAT)?);
+    MasterKey::from_text(&text).context(WHAT)
 }
 
 /// Starts what shows the log to others, and what asks its witnesses. Where it listens.

@@ -145,7 +145,7 @@ fn spoken(listener: &str, config: Arc<ServerConfig>) -> Arc<ServerConfig> {
 }
 
 /// SHA-256 of a certificate, as `openssl x509 -fingerprint -sha256` has it, without colons and in lower case.
-fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+pub(crate) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     kernel::approval::hex(aws_lc_rs::digest::digest(&SHA256, certificate).as_ref())
 }
 

@@ -1,28 +1,24 @@
 //! The egress gateway, joined: its listener, and the certificate authority in the state folder that clients are told to trust
-//! (`egress/keys.rs`).
+//! (`egress/keys.rs`, `egress/rotation.rs`).
 
 mod keys;
+mod rotation;
 
 use std::collections::HashMap;
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use gateway::listen::Host;
-use gateway::protocol::egress::{
-    CertificateAuthority, EgressGateway, EgressSettings, Interception, system_authorities,
-};
+use gateway::protocol::egress::{CertificateAuthority, EgressGateway, EgressSettings, Interception};
 use gateway::protocol::http::HttpGateway;
 use gateway::upstream::address::Reach;
-use kernel::ports::Clock;
 use store::database::Database;
-use store::log::MasterKey;
 
 use crate::config::checked::{EgressPart, ListenerTls};
+use crate::egress::rotation::Rotation;
 use crate::wiring::{self, House, session_parts};
-use crate::{certificates, http, listening};
+use crate::{http, listening};
 
 /// The certificate of the authority, which clients are to trust.
 pub(crate) fn authority_path(state: &Path) -> PathBuf {
@@ -53,9 +49,9 @@ pub(crate) async fn serve(
     let (tls, dialler) = (house.offer("egress"), house.dialler.clone());
     let mut gateway = EgressGateway::new(parts, http::logins(house), dialler, tls, settings);
     if part.intercept {
-        let authority = authority(&configuration.gateway.state, &part.tls, &house.master, &house.clock)?;
+        let authority = authority(&host, house, part.tls == ListenerTls::SelfSigned).await?;
         if let Some(http) = apis {
-            gateway = gateway.with_interception(Interception { http, authority: Arc::new(authority) });
+            gateway = gateway.with_interception(Interception { http, authority });
         }
     }
     let gateway = Arc::new(gateway);
@@ -68,31 +64,20 @@ pub(crate) async fn serve(
     listening::listen(host, part.listen, ("egress listener", "egress connection"), serve).await.map(Some)
 }
 
+/// The certificate authority that clients are told to trust, followed by the next one in time.
+async fn authority(host: &Host, house: &House, shows_own: bool) -> anyhow::Result<Arc<CertificateAuthority>> {
+    let (state, master) = (&house.configuration().gateway.state, Arc::clone(&house.master));
+    let (rotation, steps) = Rotation::open(state, shows_own, master, Arc::clone(&house.clock))?;
+    rotation::enter(&*house.log, &*house.clock, &steps).await;
+    let (authority, log) = (rotation.authority(), Arc::clone(&house.log));
+    wiring::background(&host.tasks, "egress authority", rotation::follow(Arc::new(rotation), log));
+    Ok(authority)
+}
+
 fn reach(part: &EgressPart) -> Reach {
     let mut hosts: HashMap<String, Vec<IpAddr>> = HashMap::new();
     for (name, address) in &part.hosts {
         hosts.entry(name.clone()).or_default().push(*address);
     }
     Reach::new(part.allow.clone(), hosts)
-}
-
-/// Opens the authority, or makes it, and writes what clients are told to trust.
-fn authority(
-    state: &Path,
-    tls: &ListenerTls,
-    master: &MasterKey,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<CertificateAuthority> {
-    let label = || format!("{:08x}", clock.random() >> 32);
-    let opened = keys::open(&state.join("egress"), master, clock.now(), label)
-        .with_context(|| format!("the egress's certificate authority in {}", state.join("egress").display()))?;
-    let authority = CertificateAuthority::new(&opened.certificate, &opened.key, Arc::clone(clock))?;
-    fs::write(authority_path(state), &opened.trusted)?;
-    let mut bundle = system_authorities() + &opened.trusted;
-    if *tls == ListenerTls::SelfSigned {
-        let own = certificates::self_signed_path(state);
-        bundle += &fs::read_to_string(&own).with_context(|| format!("cannot read {}", own.display()))?;
-    }
-    fs::write(bundle_path(state), bundle)?;
-    Ok(authority)
 }

@@ -257,8 +257,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let state = configuration.gateway.state.clone();
     make_folder(&state)?;
     make_folder(&configuration.audit.folder)?;
-    let master = audit::master_key(&configuration.audit, &state).await.context("the key over the keys that are kept")?;
-    let master = Arc::new(master);
+    let master = Arc::new(audit::master_key(&configuration.audit, &state).await?);
     let log = open_log(&configuration, &clock, &master).await?;
     let database = Database::open(&state.join("parapet.db")).await.context("the store in the state folder")?;
     let as_log: Arc<dyn AuditLog> = log.clone();
@@ -269,8 +268,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let publisher = Arc::new(Publisher::new(&configuration, &workloads.standings())?);
     let sessions = Arc::new(Sessions::default());
     let dialler = Dialler::new();
-    let opened = classes::open(&publisher, &database, Arc::clone(&as_log), Arc::clone(&clock));
-    let (classes, learned) = opened.await?;
+    let (classes, learned) = classes::open(&publisher, &database, Arc::clone(&as_log), Arc::clone(&clock)).await?;
     let upstreams = parts::upstreams(&configuration, &clock, &learned)?;
     let issuers = Arc::new(parts::issuers(&configuration, &dialler, &clock)?);
     let workload_api = parts::workload_api(&configuration, &issuers, &dialler, &clock);

@@ -2,9 +2,10 @@
 //! log's are.
 //!
 //! An authority is followed by the next one a year before it ends. Clients are told to trust both from then on, and the old one signs
-//! for a month more: a client that read the file in that time knows the new one before it meets it. Looked at when the gateway starts.
+//! for a month more: a client that read the file in that time knows the new one before it meets it. `rotation.rs` looks when it is time.
 
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -42,16 +43,18 @@ pub(super) struct Opened {
     pub(super) certificate: String,
     /// Its key, as PEM.
     pub(super) key: Zeroizing<String>,
-    /// The certificates of all that count, as PEM.
-    pub(super) trusted: String,
+    /// The certificate of one that was just made, as PEM.
+    pub(super) made: Option<String>,
 }
 
-/// Opens the authorities of this folder, or makes the first. `label` tells one from those of other gateways.
+/// Opens the authorities of this folder, or makes the first, or the next. `label` tells one from those of other gateways. `tell`
+/// makes known the certificates of all that count, as PEM, and is called before one that is new is kept: from then on it is a month.
 pub(super) fn open(
     folder: &Path,
     master: &MasterKey,
     now: Timestamp,
     label: impl Fn() -> String,
+    tell: impl FnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<Opened> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let path = folder.join(FILE);
@@ -60,32 +63,32 @@ pub(super) fn open(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => in_clear(folder, master)?.into_iter().collect(),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    let before = kept.len();
-    // Read before anything is dropped: an authority that cannot be read must not vanish.
-    let ends = kept.iter().map(end).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut counts = ends.iter().map(|end| now < *end);
-    kept.retain(|_| counts.next().unwrap_or(true));
-    let last = ends.into_iter().max().filter(|end| now < *end);
+    // Read before anything is written: an authority that cannot be read must not vanish. One that does not count now stays, too: it
+    // may be the clock that is wrong.
+    let spans = kept.iter().map(span).collect::<anyhow::Result<Vec<_>>>()?;
+    let last = spans.into_iter().filter(|span| span.contains(&now)).map(|span| span.end).max();
     let ahead = i64::try_from(AHEAD.as_millis()).unwrap_or(i64::MAX);
+    let mut fresh = None;
     if last.is_none_or(|end| end.millis() - now.millis() < ahead) {
         let signs_from = if last.is_some() { now.after(OVERLAP) } else { now };
-        kept.push(made(master, &label(), now, signs_from)?);
+        let next = made(master, &label(), now, signs_from)?;
+        fresh = Some(next.certificate.clone());
+        kept.push(next);
     }
-    if kept.len() != before || !path.is_file() {
+    let counts = |kept: &&Kept| span(kept).is_ok_and(|span| span.contains(&now));
+    tell(&kept.iter().filter(counts).map(|kept| kept.certificate.as_str()).collect::<String>())?;
+    if fresh.is_some() || !path.is_file() {
         store(&path, &kept)?;
     }
     // The key of before stands in no file, once it stands in the envelope.
     let clear = folder.join("ca.key");
     kept_key::erase(&clear).with_context(|| format!("cannot remove {}", clear.display()))?;
-    let signs = kept.iter().rev().find(|kept| kept.signs_from_ms <= now.millis());
-    let signs = signs.or(kept.first()).ok_or_else(|| anyhow!("there is no authority"))?;
+    let mut signs = kept.iter().rev().filter(counts);
+    let signs = signs.find(|kept| kept.signs_from_ms <= now.millis());
+    let signs = signs.or(kept.iter().find(counts)).ok_or_else(|| anyhow!("there is no authority"))?;
     let key = master.unwrap_text(&purpose(&signs.certificate), &signs.wrapped)?;
     let key = String::from_utf8(key.to_vec()).map(Zeroizing::new).map_err(|_| anyhow!("the key is no text"))?;
-    Ok(Opened {
-        certificate: signs.certificate.clone(),
-        key,
-        trusted: kept.iter().map(|kept| kept.certificate.as_str()).collect(),
-    })
+    Ok(Opened { certificate: signs.certificate.clone(), key, made: fresh })
 }
 
 fn purpose(certificate: &str) -> String {
@@ -109,10 +112,11 @@ fn in_clear(folder: &Path, master: &MasterKey) -> anyhow::Result<Option<Kept>> {
     Ok(Some(Kept { certificate, wrapped, signs_from_ms: 0 }))
 }
 
-fn end(kept: &Kept) -> anyhow::Result<Timestamp> {
+/// When it counts.
+fn span(kept: &Kept) -> anyhow::Result<Range<Timestamp>> {
     let chain = tls::certificates(kept.certificate.as_bytes())?;
-    let end = chain.first().and_then(tls::validity).map(|(_, until)| until);
-    end.ok_or_else(|| anyhow!("a certificate cannot be read"))
+    let span = chain.first().and_then(tls::validity).map(|(from, until)| from..until);
+    span.ok_or_else(|| anyhow!("a certificate cannot be read"))
 }
 
 fn store(path: &Path, kept: &[Kept]) -> anyhow::Result<()> {

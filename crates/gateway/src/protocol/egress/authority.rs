@@ -1,9 +1,9 @@
 //! The gateway's own certificate authority: it vouches for the hosts of configured upstreams towards clients of the egress.
-//! Leaf certificates live for a day, their keys in memory alone; the authority's own key stands in the state folder.
+//! Leaf certificates live for a day, their keys in memory alone. When the authority is followed by another is not its affair.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -84,11 +84,16 @@ struct Leaf {
     until: Timestamp,
 }
 
-/// The authority.
+/// The authority, as which another may go on.
 pub struct CertificateAuthority {
+    signing: RwLock<Arc<Signing>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// One key, and what it has vouched for.
+struct Signing {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
-    clock: Arc<dyn Clock>,
     leaves: Mutex<HashMap<String, Leaf>>,
 }
 
@@ -107,6 +112,33 @@ impl CertificateAuthority {
 
     /// Of its certificate and key, as PEM.
     pub fn new(certificate: &str, key: &str, clock: Arc<dyn Clock>) -> Result<Self, InvalidAuthority> {
+        Ok(Self { signing: RwLock::new(Arc::new(Signing::new(certificate, key)?)), clock })
+    }
+
+    /// Vouches as another authority from the next handshake on. Connections that are open stay.
+    pub fn replace(&self, certificate: &str, key: &str) -> Result<(), InvalidAuthority> {
+        let next = Arc::new(Signing::new(certificate, key)?);
+        *self.signing.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+
+    /// Until when it counts.
+    pub fn until(&self) -> Option<Timestamp> {
+        tls::validity(&self.signing().certificate).map(|(_, until)| until)
+    }
+
+    /// What is offered to clients that want this host.
+    pub fn server(&self, host: &str) -> Result<Arc<ServerConfig>, InvalidAuthority> {
+        self.signing().server(host, self.clock.now())
+    }
+
+    fn signing(&self) -> Arc<Signing> {
+        Arc::clone(&self.signing.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Signing {
+    fn new(certificate: &str, key: &str) -> Result<Self, InvalidAuthority> {
         let chain = tls::certificates(certificate.as_bytes())?;
         let own = chain.into_iter().next().ok_or(TlsError::NoCertificate)?;
         let key = KeyPair::from_pem(key).map_err(|_unusable| TlsError::BadKey)?;
@@ -119,17 +151,10 @@ impl CertificateAuthority {
             return Err(TlsError::BadAuthority.into());
         }
         let issuer = Issuer::from_ca_cert_der(&own, key).map_err(|_unusable| TlsError::BadAuthority)?;
-        Ok(Self { issuer, certificate: own, clock, leaves: Mutex::default() })
+        Ok(Self { issuer, certificate: own, leaves: Mutex::default() })
     }
 
-    /// Until when it counts.
-    pub fn until(&self) -> Option<Timestamp> {
-        tls::validity(&self.certificate).map(|(_, until)| until)
-    }
-
-    /// What is offered to clients that want this host.
-    pub fn server(&self, host: &str) -> Result<Arc<ServerConfig>, InvalidAuthority> {
-        let now = self.clock.now();
+    fn server(&self, host: &str, now: Timestamp) -> Result<Arc<ServerConfig>, InvalidAuthority> {
         if let Some(leaf) = self.leaves().get(host).filter(|leaf| now < leaf.until) {
             return Ok(Arc::clone(&leaf.config));
         }
@@ -168,7 +193,7 @@ impl CertificateAuthority {
 
 impl fmt::Debug for CertificateAuthority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CertificateAuthority").field("leaves", &self.leaves().len()).finish_non_exhaustive()
+        f.debug_struct("CertificateAuthority").field("leaves", &self.signing().leaves().len()).finish_non_exhaustive()
     }
 }
 

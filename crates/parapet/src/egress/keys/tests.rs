@@ -17,8 +17,33 @@ fn master(byte: char) -> MasterKey {
     MasterKey::from_text(&byte.to_string().repeat(64)).unwrap()
 }
 
-fn on(folder: &Path, day: i64) -> Opened {
-    open(folder, &master('a'), Timestamp::from_millis(START + day * DAY), || format!("{day}")).unwrap()
+/// What was opened, and what clients were told to trust.
+struct On {
+    opened: Opened,
+    trusted: String,
+}
+
+impl std::ops::Deref for On {
+    type Target = Opened;
+
+    fn deref(&self) -> &Opened {
+        &self.opened
+    }
+}
+
+fn on(folder: &Path, day: i64) -> On {
+    let mut trusted = String::new();
+    let tell = |text: &str| {
+        trusted = text.to_owned();
+        Ok(())
+    };
+    let now = Timestamp::from_millis(START + day * DAY);
+    let opened = open(folder, &master('a'), now, || format!("{day}"), tell).unwrap();
+    On { opened, trusted }
+}
+
+fn fails(folder: &Path, master: &MasterKey) -> bool {
+    open(folder, master, Timestamp::from_millis(START), String::new, |_trusted| Ok(())).is_err()
 }
 
 fn certificates(text: &str) -> usize {
@@ -44,15 +69,15 @@ fn the_key_is_kept_closed_and_the_same() {
     assert_eq!(again.trusted, first.certificate);
     // Another master key opens nothing, and makes nothing new in its place.
     let before = fs::read(folder.join(FILE)).unwrap();
-    assert!(open(&folder, &master('b'), Timestamp::from_millis(START), String::new).is_err());
+    assert!(fails(&folder, &master('b')));
     // Neither does the key of another certificate.
     let mut kept: Vec<Kept> = serde_json::from_slice(&before).unwrap();
     kept[0].certificate = CertificateAuthority::make("x", Timestamp::from_millis(START)).unwrap().certificate;
     fs::write(folder.join(FILE), serde_json::to_vec(&kept).unwrap()).unwrap();
-    assert!(open(&folder, &master('a'), Timestamp::from_millis(START), String::new).is_err());
+    assert!(fails(&folder, &master('a')));
     for broken in ["", "[", "[{\"certificate\": \"x\", \"wrapped\": \"x\", \"signs_from_ms\": 0}]"] {
         fs::write(folder.join(FILE), broken).unwrap();
-        assert!(open(&folder, &master('a'), Timestamp::from_millis(START), String::new).is_err(), "{broken:?}");
+        assert!(fails(&folder, &master('a')), "{broken:?}");
         assert_eq!(fs::read(folder.join(FILE)).unwrap(), broken.as_bytes());
     }
     fs::remove_dir_all(folder).unwrap();
@@ -88,5 +113,24 @@ fn an_authority_is_followed_in_time() {
     // A gateway that slept for all of them begins anew.
     let anew = on(&folder, 3650);
     assert!(certificates(&anew.trusted) == 1 && anew.certificate != next.certificate);
+    // One whose clock was wrong for a while has not lost what counts.
+    let back = on(&folder, 1000);
+    assert!(back.certificate == next.certificate && back.made.is_none() && back.trusted.contains(&first.certificate));
+    assert_eq!(certificates(&back.trusted), 2);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// What clients could not be told is not kept either: the month begins when they can know it.
+#[test]
+fn nobody_is_followed_by_one_that_clients_were_not_told_of() {
+    let folder = folder("untold");
+    let first = on(&folder, 0);
+    let before = fs::read(folder.join(FILE)).unwrap();
+    let now = Timestamp::from_millis(START + 740 * DAY);
+    assert!(open(&folder, &master('a'), now, String::new, |_trusted| Err(anyhow!("the disk is full"))).is_err());
+    assert_eq!(fs::read(folder.join(FILE)).unwrap(), before);
+    assert_eq!(on(&folder, 775).certificate, first.certificate);
+    assert_eq!(on(&folder, 804).certificate, first.certificate);
+    assert!(on(&folder, 806).certificate != first.certificate);
     fs::remove_dir_all(folder).unwrap();
 }

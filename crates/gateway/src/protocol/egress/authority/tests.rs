@@ -76,6 +76,20 @@ fn clients_that_trust_it_take_its_hosts_and_no_others() {
     assert!(!takes(&made, authority.server("api.example").unwrap(), "www.api.example"));
 }
 
+/// The next one vouches from the next handshake on, for hosts that the one before has vouched for, too.
+#[test]
+fn another_goes_on_in_its_place() {
+    let (made, next) = ["one", "two"].map(|label| CertificateAuthority::make(label, Now.now()).unwrap()).into();
+    let authority = CertificateAuthority::new(&made.certificate, &made.key, Arc::new(Now)).unwrap();
+    assert!(takes(&made, authority.server("api.example").unwrap(), "api.example"));
+    // What cannot be used replaces nothing.
+    assert!(authority.replace(&next.certificate, &made.key).is_err());
+    assert!(takes(&made, authority.server("api.example").unwrap(), "api.example"));
+    authority.replace(&next.certificate, &next.key).unwrap();
+    assert!(takes(&next, authority.server("api.example").unwrap(), "api.example"));
+    assert!(!takes(&made, authority.server("api.example").unwrap(), "api.example"));
+}
+
 #[test]
 fn certificates_are_kept_for_half_a_day() {
     let clock = ScriptedClock::new();
@@ -95,7 +109,7 @@ fn certificates_are_kept_in_bounds() {
     for number in 0..=MOST {
         authority.server(&format!("host-{number}.example")).unwrap();
     }
-    assert!(authority.leaves().len() <= MOST);
+    assert!(authority.signing().leaves().len() <= MOST);
 }
 
 #[test]
