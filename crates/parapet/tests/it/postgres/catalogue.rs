@@ -60,7 +60,7 @@ fn first_statement(bed: &Bed, time: usize) -> Duration {
     let began = Instant::now();
     session.query(statement);
     let again = began.elapsed();
-    println!("first statement after connect: {first:?}, the same again: {again:?}");
+    eprintln!("first statement after connect: {first:?}, the same again: {again:?}");
     first.saturating_sub(again)
 }
 
