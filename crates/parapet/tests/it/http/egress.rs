@@ -1,6 +1,7 @@
 //! What goes out: curl, git, pip and npm through the egress, destinations that nobody may reach, and tunnels that are cut.
 
 mod hazards;
+mod kept;
 mod learning;
 mod placeholder;
 mod rebinding;
@@ -52,7 +53,7 @@ impl Outside {
         let server = Peer::start("tls_files.py", &folder)?;
         let key = folder.join("key").display().to_string();
         let also = format!(
-            "hosts = [\"api.test\"]\nca = {ca:?}\nunlisted = \"allow\"\n\
+            "hosts = [\"api.test\"]\nca = {ca:?}\nunlisted = \"allow\"\nrespond_async = true\n\
              [upstreams.api.credential]\nkind = \"bearer\"\nsecret = \"file://{key}\"\n"
         );
         let egress = format!(

@@ -3,7 +3,8 @@
     python tls_files.py FOLDER        FOLDER holds server.crt, server.key and web/
 
 Says {"tls": PORT, "plain": PORT} when they listen, and for each request its path and headers. Whoever shows a credential gets it
-back in a header, as some APIs do, and below /shown/ in the body: json, text, chunked or gzip.
+back in a header, as some APIs do, and below /shown/ in the body: json, text, chunked or gzip. A POST gets back what it brought, and
+what it showed.
 """
 
 import functools
@@ -21,9 +22,23 @@ folder = pathlib.Path(sys.argv[1])
 class Files(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self):
+    def told(self):
         headers = {name.lower(): value for name, value in self.headers.items()}
         print(json.dumps({"path": self.path, "tls": isinstance(self.connection, ssl.SSLSocket), "headers": headers}), flush=True)
+        return headers
+
+    def do_POST(self):
+        headers = self.told()
+        brought = self.rfile.read(int(headers["content-length"])).decode()
+        body = json.dumps({"brought": brought, "shown": headers.get("authorization")}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        headers = self.told()
         if self.path.startswith("/shown/"):
             self.show(self.path.removeprefix("/shown/"), headers)
         else:
