@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kernel::audit::{ChainHash, Checkpoint, Note, NoteError, TreeHash, Verifier, VerifierKey, leaf_hash};
 use kernel::time::Timestamp;
@@ -24,9 +25,12 @@ pub(super) const COSIGNED: &str = "checkpoint.cosigned";
 /// The log's public keys, a line each.
 pub(super) const KEYS: &str = "keys";
 
-/// How many leaves are added at a time. Whoever else wants the processor has it in between: a second's leaves in one go would
-/// hold up requests for milliseconds.
-const STRETCH: usize = 32;
+/// How many leaves are added at a time: a second's leaves in one go would hold up requests for milliseconds.
+const STRETCH: usize = 64;
+/// How long others have the processor to themselves in between, at most,
+const PAUSE: Duration = Duration::from_micros(300);
+/// and how long all the pauses of a seal may be together.
+const PAUSES: Duration = Duration::from_millis(200);
 
 /// Why nothing is sealed.
 #[derive(Debug, thiserror::Error)]
@@ -159,9 +163,11 @@ impl Sealer {
         }
         match leaves {
             Some(leaves) => {
-                for stretch in leaves.chunks(STRETCH) {
+                let stretches = leaves.chunks(STRETCH);
+                let pauses = u32::try_from(stretches.len()).unwrap_or(u32::MAX).max(1);
+                for stretch in stretches {
                     self.tree.append(stretch)?;
-                    std::thread::yield_now();
+                    std::thread::sleep((PAUSES / pauses).min(PAUSE));
                 }
                 self.verifier = Verifier::after(size, chain);
             }
