@@ -56,6 +56,8 @@ pub struct Endpoint {
     pub fields: Vec<Field>,
     /// Whether it takes GraphQL documents.
     pub graphql: bool,
+    /// The paths with classes of what such documents select, such as `Query.customer.email`; `*` stands for names.
+    pub selections: Vec<Arc<str>>,
     /// Where a request names its secret, if the upstream is a secret store.
     pub secret: Option<SecretPlace>,
     resource: Option<Arc<Resource>>,
@@ -73,6 +75,7 @@ impl Endpoint {
             body: Vec::new(),
             fields: Vec::new(),
             graphql: false,
+            selections: Vec::new(),
             secret: None,
             resource: None,
             field_resources: Vec::new(),
@@ -97,6 +100,13 @@ impl Endpoint {
             Arc::new(Resource::new(ResourceKind::Field, upstream, [template, field.path.text().as_ref()]))
         };
         self.fields.iter().map(place).collect()
+    }
+
+    /// The places of `selections`, whatever else they match.
+    pub fn selection_resources(&self, upstream: &Name) -> Vec<Arc<Resource>> {
+        let template = self.template.text();
+        let place = |path: &Arc<str>| Arc::new(Resource::new(ResourceKind::Field, upstream, [template, path]));
+        self.selections.iter().map(place).collect()
     }
 
     /// Adds fields; those of one path have the classes of both.

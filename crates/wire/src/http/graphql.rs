@@ -1,6 +1,6 @@
 //! GraphQL over HTTP (October 2021 edition): which fields a request selects, how deep, and at what cost.
 //!
-//! `request.rs` reads the envelope, `cost.rs` the limits, `document.rs` the document, by `apollo-parser`, behind caps on its bytes, tokens and depth; what it
+//! `request.rs` reads the envelope, `seek.rs` finds what a mask made, `cost.rs` the limits, `document.rs` the document, by `apollo-parser`, behind caps on its bytes, tokens and depth; what it
 //! does not read without an error is refused, and so is what would execute without being in the request (persisted documents) or
 //! answer elsewhere than its selection says (`@defer`, `@stream`). A field's real name is what policy sees, and its alias is where its value
 //! stands in the answer. Directives that leave fields out are not believed: what could be selected counts.
@@ -8,6 +8,7 @@
 mod cost;
 mod document;
 mod request;
+mod seek;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::json_path::{JsonPath, Step};
 use super::violation::Violation;
 
 pub use request::{read, read_query};
+pub use seek::brings_back;
 
 /// The longest document, in bytes.
 pub const LONGEST_DOCUMENT: usize = 256 * 1024;

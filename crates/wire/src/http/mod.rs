@@ -24,6 +24,7 @@ pub mod path;
 pub mod query;
 pub mod refuse;
 pub mod secret_store;
+pub mod seek;
 pub mod understand;
 mod utf8;
 pub mod violation;

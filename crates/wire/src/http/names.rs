@@ -51,4 +51,10 @@ impl Lenient {
     pub(super) fn may_be(&self, other: &Self) -> bool {
         self.mangled == other.mangled || self.parts.starts_with(&other.parts) || other.parts.starts_with(&self.parts)
     }
+
+    /// Is the other this name, or a part of it?
+    pub(super) fn holds(&self, other: &Self) -> bool {
+        let parts = other.parts.len();
+        self.mangled == other.mangled || parts > 0 && self.parts.windows(parts).any(|own| own == other.parts)
+    }
 }

@@ -46,11 +46,7 @@ impl Overrides {
         let text = String::from_utf8_lossy(kind);
         let lower = text.trim().to_ascii_lowercase();
         let scan = if lower.starts_with("multipart/") {
-            let parameters = media_type(&text).ok_or(Violation::BodyType)?.1;
-            let boundary = parameters.into_iter().find(|(name, _)| name == "boundary").map(|(_, boundary)| boundary);
-            // Some end it at a comma.
-            let boundary = boundary.filter(|boundary| !boundary.contains(',')).ok_or(Violation::BodyType)?;
-            Scan::Heads(Heads::new(&boundary))
+            Scan::Heads(Heads::new(&boundary(&text)?))
         } else if lower.contains("x-www-form-urlencoded") {
             form()
         } else if lower.contains("json") && !coded {
@@ -105,8 +101,19 @@ fn form(mut bytes: &[u8], name: &mut Vec<u8>, in_value: &mut bool) -> Result<(),
     Ok(())
 }
 
+/// The boundary of a multipart body, by its type.
+///
+/// # Errors
+/// [`Violation::BodyType`] if it cannot be told in one way.
+pub(super) fn boundary(content_type: &str) -> Result<String, Violation> {
+    let parameters = media_type(content_type).ok_or(Violation::BodyType)?.1;
+    let boundary = parameters.into_iter().find(|(name, _)| name == "boundary").map(|(_, boundary)| boundary);
+    // Some end it at a comma.
+    boundary.filter(|boundary| !boundary.contains(',')).ok_or(Violation::BodyType)
+}
+
 /// Without its escapes; what is none stays.
-fn decoded(name: &[u8]) -> String {
+pub(super) fn decoded(name: &[u8]) -> String {
     let mut bytes = Vec::with_capacity(name.len());
     let mut rest = name;
     while let Some((byte, after)) = rest.split_first() {

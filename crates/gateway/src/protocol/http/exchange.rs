@@ -2,7 +2,6 @@
 //! then forwarded. A refusal is an answer like any other, and keeps the connection where the protocol lets it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,7 +27,7 @@ use super::refuse::{self, Answered, Reached};
 use super::returned::answer;
 use super::sealed::seal;
 use super::slot::{Alike, Slot};
-use super::upload::{Pace, Unread, Upload};
+use super::upload::{Breach, Pace, Unread, Upload};
 use super::watch::Pulse;
 use super::written::Written;
 use super::{hold, kept, login};
@@ -244,14 +243,23 @@ pub(super) async fn understand<'c>(
     Ok(Asked { caller, slot, head, pulse, classified, reads, cargo, approval, written })
 }
 
-/// Refuses a body that brings back what a mask made (hazards MK18), from who is shown nothing else.
+/// Refuses a body that brings back what a mask made (hazards MK18), or of which that cannot be told, from who is shown nothing else.
 pub(super) async fn no_mask_comes_back(asked: &Asked<'_>) -> Result<(), Answered> {
-    let (Some(written), Body::Whole(whole, _)) = (&asked.written, &asked.cargo) else { return Ok(()) };
-    if !written.is_in(whole) || shows_in_clear(&asked.slot, written).await {
+    let Some(written) = &asked.written else { return Ok(()) };
+    let found = match &asked.cargo {
+        Body::Whole(whole, _) => written.is_in(whole),
+        Body::Coming(body, _) if body.is_end_stream() => return Ok(()),
+        // It is searched as it leaves.
+        Body::Coming(..) => written.search().map(|_search| false),
+    };
+    if found == Ok(false) || shows_in_clear(&asked.slot, written).await {
         return Ok(());
     }
     let (caller, slot, template) = (asked.caller, &asked.slot, &asked.classified.template);
-    Err(Box::pin(refuse_request(caller, slot, &asked.head, Undecidable::MaskedValue, template)).await)
+    Err(match found {
+        Ok(_) => Box::pin(refuse_request(caller, slot, &asked.head, Undecidable::MaskedValue, template)).await,
+        Err(violation) => Box::pin(violated(caller, slot, &asked.head, template, violation)).await,
+    })
 }
 
 /// Does policy show the workload all of the fields that masks are sought in?
@@ -380,7 +388,6 @@ pub(super) async fn send(
         (None, true) => Speaks::Http2,
         (None, false) => Speaks::Any,
     };
-    let (mut brought_back, mut overridden) = (None, None);
     let credential = slot.upstream.credential.as_ref();
     let (upload, digest) = match cargo {
         Body::Whole(whole, trailers) => {
@@ -394,15 +401,23 @@ pub(super) async fn send(
             let pace = Pace { pulse: Arc::clone(pulse), pause: limits.upload, answer: limits.answer };
             let pace = (!grpc).then_some(pace);
             let mut upload = Upload::stream(body, pace);
-            overridden = overrides.and_then(|overrides| upload.look_for(overrides));
+            if let Some(overrides) = overrides {
+                upload.look_for(overrides);
+            }
             if let Some(written) = written
                 && !shows_in_clear(slot, written).await
             {
-                brought_back = upload.seek(written.seeker());
+                match written.search() {
+                    Ok(search) => upload.seek(search),
+                    Err(violation) => {
+                        return Err(Box::pin(violated(caller, slot, head, &classified.template, violation)).await);
+                    }
+                }
             }
             (upload, digest)
         }
     };
+    let breach = upload.breach();
     let cargo = Cargo { upload, digest, speaks, upgrade, patient: grpc };
     let sending = forward(&caller.gateway, slot, receipt, cargo, pulse);
     let forwarded = tokio::select! {
@@ -415,12 +430,14 @@ pub(super) async fn send(
             let answered = answer(caller, slot, head, classified, forwarded, changes);
             answered.map_err(|unfit| unfit.refuse(caller, slot, head, decision))
         }
-        Err(ForwardError::Broken(_)) if overridden.as_ref().is_some_and(|found| found.get().is_some()) => {
-            Err(Box::pin(violated(caller, slot, head, &classified.template, Violation::Override)).await)
-        }
-        Err(ForwardError::Broken(_)) if brought_back.is_some_and(|found| found.load(Ordering::Acquire)) => {
+        Err(ForwardError::Broken(_)) if let Some(breach) = breach.as_ref().and_then(|breach| breach.get()) => {
             let template = &classified.template;
-            Err(Box::pin(refuse_request(caller, slot, head, Undecidable::MaskedValue, template)).await)
+            Err(match breach {
+                Breach::Violation(violation) => Box::pin(violated(caller, slot, head, template, *violation)).await,
+                Breach::MaskedValue => {
+                    Box::pin(refuse_request(caller, slot, head, Undecidable::MaskedValue, template)).await
+                }
+            })
         }
         // It was the client that broke the exchange, by a body that cannot be read in one way.
         Err(ForwardError::Broken(_)) if caller.line.violation().is_some() => {

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, spli
 use wire::http::classify::Classified;
 use wire::http::json_mask::{Detect, Masks};
 use wire::http::json_path::JsonPath;
+use wire::http::seek::Sought;
 use wire::http::websocket::{FrameFault, Frames, Passed, Side, close};
 use wire::refusal;
 
@@ -23,7 +24,6 @@ use super::HttpGateway;
 use super::refuse;
 use super::slot::Slot;
 use super::watch::Pulse;
-use super::written;
 use crate::session::Session;
 use crate::sessions::Cut;
 
@@ -152,7 +152,8 @@ fn directions(slot: &Slot, paths: &[(JsonPath, Mask)], longest: u64) -> (Frames,
     if paths.is_empty() {
         return (said, heard);
     }
-    (said.seeking(written::sought(paths.iter().map(|(path, _)| path), key)), heard)
+    let sought = Sought::in_fields(paths.iter().map(|(path, _)| path), key);
+    (said.seeking(sought.places().clone()), heard)
 }
 
 /// What both directions share.

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::HeaderMap;
-use wire::http::json_mask::JsonSeeker;
 use wire::http::overrides::Overrides;
 use wire::http::{Violation, headers};
 
 use super::watch::Pulse;
+use super::written::Search;
 
 /// A body on its way to the upstream.
 #[derive(Debug)]
@@ -35,40 +35,39 @@ pub(super) struct Streamed {
     /// Set when the last of it has been handed on.
     done: Arc<AtomicBool>,
     pace: Option<Pace>,
-    sought: Option<Box<Sought>>,
-    overrides: Option<Box<Watched>>,
+    /// Looks for a field that would override the method.
+    overrides: Option<Box<Overrides>>,
+    /// Looks for what a mask made.
+    search: Option<Box<Search>>,
+    breach: Arc<OnceLock<Breach>>,
 }
 
-/// A search of a body for a field that would override the method, and where it is noted that one was found.
-#[derive(Debug)]
-struct Watched {
-    overrides: Box<Overrides>,
-    found: Arc<OnceLock<Violation>>,
+/// What was found in a body that may not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Breach {
+    /// It overrides the method, or cannot be looked through.
+    Violation(Violation),
+    /// A value that a mask made.
+    MaskedValue,
 }
 
-/// A search of a body for what a mask made.
-#[derive(Debug)]
-struct Sought {
-    seeker: JsonSeeker,
-    /// Set when it is found.
-    found: Arc<AtomicBool>,
-}
-
-impl Sought {
-    /// Looks at what comes next, or at the end; whether the search goes on.
-    ///
-    /// # Errors
-    /// It is found.
-    fn look(&mut self, data: Option<&[u8]>) -> Result<bool, UploadError> {
-        let found = match data {
-            Some(data) => self.seeker.feed(data),
-            None => self.seeker.finish(),
-        };
-        if found == Ok(true) {
-            self.found.store(true, Ordering::Release);
-            return Err(UploadError::MaskedValue);
+impl Streamed {
+    /// Looks at what comes next, and at the end.
+    fn look(&mut self, data: Option<&[u8]>, ends: bool) -> Result<(), Breach> {
+        if let (Some(overrides), Some(data)) = (&mut self.overrides, data) {
+            overrides.feed(data).map_err(Breach::Violation)?;
         }
-        Ok(found.is_ok())
+        let Some(search) = &mut self.search else { return Ok(()) };
+        let mut found = data.map_or(Ok(false), |data| search.feed(data));
+        if ends && found == Ok(false) {
+            found = search.finish();
+            self.search = None;
+        }
+        match found {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Breach::MaskedValue),
+            Err(violation) => Err(Breach::Violation(violation)),
+        }
     }
 }
 
@@ -88,23 +87,36 @@ impl Upload {
         if body.is_end_stream() {
             return Self::Empty;
         }
-        Self::Stream(Streamed { body, done: Arc::new(AtomicBool::new(false)), pace, sought: None, overrides: None })
+        Self::Stream(Streamed {
+            body,
+            done: Arc::default(),
+            pace,
+            overrides: None,
+            search: None,
+            breach: Arc::default(),
+        })
     }
 
-    /// Breaks off where a field comes that would override the method; then what this gives is set. None if nothing comes.
-    pub(super) fn look_for(&mut self, overrides: Box<Overrides>) -> Option<Arc<OnceLock<Violation>>> {
-        let Self::Stream(streamed) = self else { return None };
-        let found = Arc::default();
-        streamed.overrides = Some(Box::new(Watched { overrides, found: Arc::clone(&found) }));
-        Some(found)
+    /// Breaks off where a field comes that would override the method.
+    pub(super) fn look_for(&mut self, overrides: Box<Overrides>) {
+        if let Self::Stream(streamed) = self {
+            streamed.overrides = Some(overrides);
+        }
     }
 
-    /// Breaks off where a value that a mask made is found in what comes; then what this gives is set. None if nothing comes.
-    pub(super) fn seek(&mut self, seeker: JsonSeeker) -> Option<Arc<AtomicBool>> {
-        let Self::Stream(streamed) = self else { return None };
-        let found = Arc::new(AtomicBool::new(false));
-        streamed.sought = Some(Box::new(Sought { seeker, found: Arc::clone(&found) }));
-        Some(found)
+    /// Breaks off where a value that a mask made is found in what comes, and where that cannot be told.
+    pub(super) fn seek(&mut self, search: Search) {
+        if let Self::Stream(streamed) = self {
+            streamed.search = Some(Box::new(search));
+        }
+    }
+
+    /// Set when it breaks off because of what comes; none if nothing comes.
+    pub(super) fn breach(&self) -> Option<Arc<OnceLock<Breach>>> {
+        match self {
+            Self::Empty | Self::Whole(..) => None,
+            Self::Stream(streamed) => Some(Arc::clone(&streamed.breach)),
+        }
     }
 
     /// Tells when the last of it has been handed on; none if there is nothing to hand on.
@@ -125,6 +137,15 @@ pub(super) enum UploadError {
     Violation(#[from] Violation),
     #[error("a value that a mask made comes back")]
     MaskedValue,
+}
+
+impl From<Breach> for UploadError {
+    fn from(breach: Breach) -> Self {
+        match breach {
+            Breach::Violation(violation) => Self::Violation(violation),
+            Breach::MaskedValue => Self::MaskedValue,
+        }
+    }
 }
 
 /// Looks at trailers before they go on: what stands in a head has no place there (hazards HT01, HT07).
@@ -153,23 +174,12 @@ impl Body for Upload {
                 if let Some(pace) = &streamed.pace {
                     pace.pulse.expect(if polled.is_pending() { pace.pause } else { pace.answer });
                 }
-                if let (Some(watched), Poll::Ready(Some(Ok(frame)))) = (&mut streamed.overrides, &polled)
-                    && let Some(Err(violation)) = frame.data_ref().map(|data| watched.overrides.feed(data))
-                {
-                    let _known = watched.found.set(violation);
-                    return Poll::Ready(Some(Err(violation.into())));
-                }
                 let ends = matches!(polled, Poll::Ready(None)) || streamed.body.is_end_stream();
-                if let (Some(sought), Poll::Ready(came)) = (&mut streamed.sought, &polled) {
+                if let Poll::Ready(came @ (None | Some(Ok(_)))) = &polled {
                     let data = came.as_ref().and_then(|came| came.as_ref().ok()).and_then(Frame::data_ref);
-                    let mut goes_on = data.map_or(Ok(true), |data| sought.look(Some(data)));
-                    if ends && matches!(goes_on, Ok(true)) {
-                        goes_on = sought.look(None);
-                    }
-                    match goes_on {
-                        Ok(true) => {}
-                        Ok(false) => streamed.sought = None,
-                        Err(error) => return Poll::Ready(Some(Err(error))),
+                    if let Err(breach) = streamed.look(data.map(AsRef::as_ref), ends) {
+                        let _known = streamed.breach.set(breach);
+                        return Poll::Ready(Some(Err(breach.into())));
                     }
                 }
                 if ends {

@@ -1,38 +1,37 @@
 //! What a mask made and a client sends back (MK18): a program that reads an object, changes one member and writes the whole object
 //! would put masks where the values were. It is refused for workloads to which a field of that name is masked.
 //!
-//! Bodies of JSON are searched, on the paths whose answers have fields with classes. What is no JSON passes: the upstream will not
-//! take it for an object either.
+//! Bodies of JSON, forms and multipart bodies are searched, also compressed ones, on the paths whose answers have fields with classes;
+//! of GraphQL the mutations. One that cannot be searched is refused. What is of another type passes: the upstream will not take it
+//! for such an object either.
 
 use std::sync::Arc;
 
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use kernel::operation::{Action, Operation};
-use kernel::verdict::Mask;
+use kernel::resource::Resource;
+use wire::http::Violation;
 use wire::http::endpoint::{Endpoints, Match};
+use wire::http::graphql;
 use wire::http::head::Head;
-use wire::http::json_mask::{Detect, Form, JsonSeeker, Masks};
-use wire::http::json_path::{JsonPath, Step};
-use wire::mask::MaskKey;
+use wire::http::json_path::JsonPath;
+use wire::http::seek::{Seeker, Sought};
 
+use super::decoding::{DecodeError, Decoder};
 use super::upstream::HttpUpstream;
 
-/// Where masks of this key are sought: at every member that has the name of one of these fields, wherever it stands. A body need
-/// not be laid out as the answer was.
-pub(super) fn sought<'p>(fields: impl Iterator<Item = &'p JsonPath>, key: &Arc<MaskKey>) -> Masks {
-    let anywhere = |path: &JsonPath| match path.steps().last() {
-        Some(Step::Member(name)) => JsonPath::of(vec![Step::Deep, Step::Member(Arc::clone(name))]).ok(),
-        _ => None,
-    };
-    let places: Vec<_> = fields.map(|path| (anywhere(path).unwrap_or_else(|| path.clone()), Mask::Redact)).collect();
-    Masks::new(&places, Arc::clone(key), Detect::Off, None)
-}
+/// So much may come out of a compressed body however little came in, in bytes.
+const FREE: u64 = 16 << 20;
+/// Beyond that: so many bytes of each that came in.
+const RATIO: u64 = 100;
 
 /// What a request's body is searched for.
 #[derive(Clone, Debug)]
 pub(super) struct Written {
-    sought: Masks,
-    form: Form,
+    sought: Sought,
+    /// Those of the request that say how its body is to be read.
+    headers: HeaderMap,
+    graphql: bool,
     /// The reading of each field that is sought: what is shown in clear may be written back.
     pub(super) fields: Arc<[Operation]>,
 }
@@ -49,38 +48,132 @@ impl Written {
         if head.method.is_safe() {
             return None;
         }
-        let form = match Form::of_content_type(head.headers.get(CONTENT_TYPE)?.to_str().ok()?)? {
-            Form::Events => return None,
-            form => form,
-        };
-        let read = read_as(&upstream.endpoints, matched, segments);
-        let fields = || read.iter().chain([matched]).flat_map(|matched| &matched.endpoint.fields);
-        fields().next()?;
-        let facts = &operations.first()?.facts;
-        let resources = read.iter().chain([matched]).flat_map(|one| one.endpoint.field_resources(&upstream.name));
-        let reading = |resource| Operation {
-            action: Action::HttpField,
+        let first = operations.first()?;
+        let reading = |action, resource: Arc<Resource>| Operation {
+            action,
             resource,
-            facts: Arc::clone(facts),
+            facts: Arc::clone(&first.facts),
             verb: "read of",
             span: None,
         };
-        let fields_read: Vec<Operation> = resources.map(reading).collect();
-        let value = is_patch(head).then(|| JsonPath::parse("$..value").ok()).flatten();
-        let paths = fields().map(|field| &field.path).chain(value.as_ref());
-        Some(Self { sought: sought(paths, &upstream.mask_keys), form, fields: fields_read.into() })
+        let graphql = matched.endpoint.graphql;
+        let (sought, fields): (_, Vec<_>) = if graphql {
+            let selections = &matched.endpoint.selections;
+            if first.action != Action::GraphqlMutate || selections.is_empty() {
+                return None;
+            }
+            let resources = matched.endpoint.selection_resources(&upstream.name).into_iter();
+            let fields = resources.map(|resource| reading(Action::GraphqlQuery, resource));
+            let paths = selections.iter().map(AsRef::as_ref);
+            (Sought::in_selections(paths, &upstream.mask_keys), fields.collect())
+        } else {
+            let read = read_as(&upstream.endpoints, matched, segments);
+            let known = || read.iter().chain([matched]).map(|matched| matched.endpoint);
+            known().find(|endpoint| !endpoint.fields.is_empty())?;
+            let resources = known().flat_map(|endpoint| endpoint.field_resources(&upstream.name));
+            let value = is_patch(head).then(|| JsonPath::parse("$..value").ok()).flatten();
+            let paths = known().flat_map(|endpoint| &endpoint.fields).map(|field| &field.path).chain(value.as_ref());
+            let fields = resources.map(|resource| reading(Action::HttpField, resource));
+            (Sought::in_fields(paths, &upstream.mask_keys), fields.collect())
+        };
+        let mut headers = HeaderMap::new();
+        for name in [CONTENT_TYPE, CONTENT_ENCODING] {
+            for value in head.headers.get_all(&name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        let written = Self { sought, headers, graphql, fields: fields.into() };
+        // Nothing is to be found in a body of this type.
+        let passes = !graphql && matches!(Seeker::of(written.kind(), &written.sought), Ok(None));
+        (!passes).then_some(written)
     }
 
-    /// One that reads the body as it comes.
-    pub(super) fn seeker(&self) -> JsonSeeker {
-        JsonSeeker::new(self.sought.clone(), self.form)
+    fn kind(&self) -> Option<&[u8]> {
+        self.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes())
+    }
+
+    /// Reads the body as it comes.
+    ///
+    /// # Errors
+    /// A [`Violation`] if it cannot be searched.
+    pub(super) fn search(&self) -> Result<Search, Violation> {
+        let mut codings = self.headers.get_all(CONTENT_ENCODING).iter();
+        let (coding, another) = (codings.next(), codings.next());
+        let decoder = match coding.filter(|coding| *coding != "identity").map(|coding| coding.as_bytes()) {
+            _ if another.is_some() => return Err(Violation::ContentCoding),
+            None => None,
+            Some(coding) => Some(Decoder::of(Some(coding)).map_err(violation)?),
+        };
+        // The document of a mutation is whole wherever it is judged.
+        let seeker = if self.graphql { None } else { Seeker::of(self.kind(), &self.sought)? };
+        Ok(Search { decoder, seeker: seeker.ok_or(Violation::Body)?, plain: Vec::new(), came: 0, left: 0 })
     }
 
     /// Does a mask's value stand in a body?
-    pub(super) fn is_in(&self, body: &[u8]) -> bool {
-        let mut seeker = self.seeker();
-        let found = seeker.feed(body);
-        found == Ok(true) || (found == Ok(false) && seeker.finish() == Ok(true))
+    ///
+    /// # Errors
+    /// A [`Violation`] if it cannot be searched.
+    pub(super) fn is_in(&self, body: &[u8]) -> Result<bool, Violation> {
+        if self.graphql {
+            let kind = self.kind().and_then(|kind| std::str::from_utf8(kind).ok());
+            return Ok(graphql::brings_back(kind, body, &self.sought)?);
+        }
+        let mut search = self.search()?;
+        Ok(search.feed(body)? || search.finish()?)
+    }
+}
+
+/// A search of one body for what a mask made.
+#[derive(Debug)]
+pub(super) struct Search {
+    /// If it is compressed.
+    decoder: Option<Decoder>,
+    seeker: Seeker,
+    plain: Vec<u8>,
+    came: u64,
+    left: u64,
+}
+
+impl Search {
+    /// Takes the next bytes as they came: is it found?
+    ///
+    /// # Errors
+    /// A [`Violation`] if it cannot be searched.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<bool, Violation> {
+        let Some(decoder) = &mut self.decoder else { return self.seeker.feed(bytes) };
+        for step in bytes.chunks(decoder.step()) {
+            decoder.feed(step, &mut self.plain).map_err(violation)?;
+            self.came += step.len() as u64;
+            self.left += self.plain.len() as u64;
+            if self.left > FREE && self.left / RATIO > self.came {
+                return Err(Violation::Inflation);
+            }
+            let found = self.seeker.feed(&self.plain)?;
+            self.plain.clear();
+            if found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Ends the body: is it found?
+    ///
+    /// # Errors
+    /// A [`Violation`] if it ends too early.
+    pub(super) fn finish(&mut self) -> Result<bool, Violation> {
+        if let Some(decoder) = &mut self.decoder {
+            decoder.finish(&mut self.plain).map_err(violation)?;
+        }
+        Ok(self.seeker.feed(&self.plain)? || self.seeker.finish()?)
+    }
+}
+
+const fn violation(error: DecodeError) -> Violation {
+    match error {
+        DecodeError::Unknown => Violation::ContentCoding,
+        DecodeError::Inflation => Violation::Inflation,
+        DecodeError::Malformed | DecodeError::Truncated => Violation::Body,
     }
 }
 

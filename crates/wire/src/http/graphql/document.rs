@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use apollo_parser::Parser;
 use apollo_parser::cst::{self, Definition};
+use apollo_parser::{Parser, SyntaxTree};
 use kernel::operation::Action;
 use serde_json::{Map, Value};
 
@@ -19,14 +19,7 @@ pub(super) fn select(
     variables: &Map<String, Value>,
     into: &mut Gathered,
 ) -> Result<(), GraphqlError> {
-    if nesting(text) > DEEPEST_DOCUMENT {
-        return Err(GraphqlError::TooLarge);
-    }
-    let tree = Parser::new(text).token_limit(MOST_TOKENS).recursion_limit(DEEPEST_DOCUMENT * 2).parse();
-    if tree.errors().len() > 0 {
-        let limited = tree.errors().any(apollo_parser::Error::is_limit);
-        return Err(if limited { GraphqlError::TooLarge } else { GraphqlError::Malformed });
-    }
+    let tree = parse(text)?;
     let (mut fragments, mut operations) = (HashMap::new(), Vec::new());
     for definition in tree.document().definitions() {
         match definition {
@@ -59,6 +52,19 @@ pub(super) fn select(
     let mut walk = Walk { fragments, limits: Limits::of(&operation, variables), spread: Vec::new(), into };
     let root = Place { path: root.to_owned(), answer: Vec::new(), action, depth: 0, nested: 0, each: 1, named: true };
     walk.selections(&set, &root)
+}
+
+/// Parses a document within the caps.
+pub(super) fn parse(text: &str) -> Result<SyntaxTree, GraphqlError> {
+    if nesting(text) > DEEPEST_DOCUMENT {
+        return Err(GraphqlError::TooLarge);
+    }
+    let tree = Parser::new(text).token_limit(MOST_TOKENS).recursion_limit(DEEPEST_DOCUMENT * 2).parse();
+    if tree.errors().len() > 0 {
+        let limited = tree.errors().any(apollo_parser::Error::is_limit);
+        return Err(if limited { GraphqlError::TooLarge } else { GraphqlError::Malformed });
+    }
+    Ok(tree)
 }
 
 /// The one operation that is meant.

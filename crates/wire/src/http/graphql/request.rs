@@ -11,10 +11,10 @@ use super::{Gathered, GraphqlError, LARGEST_BATCH, LONGEST_DOCUMENT, Selection, 
 /// One request. A member that is not of these could name another document.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Request {
-    query: Option<String>,
+pub(super) struct Request {
+    pub(super) query: Option<String>,
     operation_name: Option<String>,
-    variables: Option<Map<String, Value>>,
+    pub(super) variables: Option<Map<String, Value>>,
     extensions: Option<Map<String, Value>>,
 }
 
@@ -23,13 +23,18 @@ struct Request {
 /// # Errors
 /// [`GraphqlError`] if it cannot be said; then the request is denied.
 pub fn read(content_type: Option<&str>, whole: &[u8]) -> Result<Selection, GraphqlError> {
+    select(requests(content_type, whole)?)
+}
+
+/// The requests in the body of a POST.
+pub(super) fn requests(content_type: Option<&str>, whole: &[u8]) -> Result<Vec<Request>, GraphqlError> {
     let kind = content_type.and_then(body::media_type).ok_or(GraphqlError::Envelope)?;
     if !body::is_utf8(&kind.1) {
         return Err(GraphqlError::Envelope);
     }
     if kind.0 == "application/graphql" {
         let query = std::str::from_utf8(whole).map_err(|_| GraphqlError::Malformed)?.to_owned();
-        return select(vec![Request { query: Some(query), operation_name: None, variables: None, extensions: None }]);
+        return Ok(vec![Request { query: Some(query), operation_name: None, variables: None, extensions: None }]);
     }
     if !body::is_json(&kind.0) {
         return Err(GraphqlError::Envelope);
@@ -37,12 +42,10 @@ pub fn read(content_type: Option<&str>, whole: &[u8]) -> Result<Selection, Graph
     // Members that stand twice, and everything else that is read in two ways.
     body::read(content_type, whole, &[]).map_err(|_| GraphqlError::Envelope)?;
     let first = whole.iter().find(|byte| !byte.is_ascii_whitespace());
-    let requests = if first == Some(&b'[') {
-        serde_json::from_slice(whole).map_err(|_| GraphqlError::Envelope)?
-    } else {
-        vec![serde_json::from_slice(whole).map_err(|_| GraphqlError::Envelope)?]
-    };
-    select(requests)
+    if first == Some(&b'[') {
+        return serde_json::from_slice(whole).map_err(|_| GraphqlError::Envelope);
+    }
+    Ok(vec![serde_json::from_slice(whole).map_err(|_| GraphqlError::Envelope)?])
 }
 
 /// What the parameters of a GET select, decoded and each only once.

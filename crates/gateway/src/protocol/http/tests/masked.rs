@@ -1,6 +1,14 @@
 //! What must not come back from a client because a mask made it (hazards MK18), and parts of answers that nobody asked for (HT14).
 
-use super::bed::{Bed, ok, request};
+use std::io::Write as _;
+use std::sync::Arc;
+
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use wire::http::endpoint::{Endpoint, Endpoints, Template, Unlisted};
+
+use super::bed::{Bed, name, ok, request};
 use super::check;
 
 const JSON: &str = "content-type: application/json\r\n";
@@ -48,6 +56,169 @@ async fn what_a_mask_made_is_not_written_back() {
         let bed = Bed::new().await;
         let answer = bed.talk(&said).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{name}: {answer}");
+    }
+}
+
+const FORM: &str = "content-type: application/x-www-form-urlencoded\r\n";
+const PARTS: &str = "content-type: multipart/form-data; boundary=b\r\n";
+
+fn part(head: &str, content: &str) -> String {
+    format!("--b\r\nContent-Disposition: form-data; name=\"{head}\r\n\r\n{content}\r\n--b--\r\n")
+}
+
+/// Sends a body whole, and in chunks of seven bytes: each answer, and what the upstream heard.
+async fn told(line: &str, head: &str, body: &[u8]) -> Vec<(String, String)> {
+    let whole = request(line, &format!("{head}content-length: {}\r\n", body.len()), "").into_bytes();
+    let mut chunks = request(line, &format!("{head}transfer-encoding: chunked\r\n"), "").into_bytes();
+    for chunk in body.chunks(7) {
+        chunks.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+        chunks.extend([chunk, b"\r\n"].concat());
+    }
+    let mut all = Vec::new();
+    for said in [[&whole, body].concat(), [chunks.as_slice(), b"0\r\n\r\n"].concat()] {
+        let bed = Bed::new().await;
+        let mut client = bed.connect(false);
+        client.write_all(&said).await.unwrap();
+        drop(client.shutdown().await);
+        let mut answer = Vec::new();
+        drop(client.read_to_end(&mut answer).await);
+        all.push((String::from_utf8_lossy(&answer).into_owned(), bed.tripwire.heard()));
+    }
+    all
+}
+
+#[tokio::test]
+async fn nor_in_forms_and_parts() {
+    for (head, body) in [
+        (FORM, "name=Ann&email=%5Bredacted%5D".to_owned()),
+        (FORM, "contact%5Bemail%5D=a***%40e***.com&name=Ann".to_owned()),
+        (FORM, r#"{"email":"[redacted]"}"#.to_owned()),
+        ("", "name=Ann&email=[redacted]".to_owned()),
+        (PARTS, part("email\"", "[redacted]")),
+        (PARTS, part("customer\"\r\nContent-Type: application/json", r#"{"email":"[redacted]"}"#)),
+    ] {
+        for (answer, heard) in told("PUT /v1/customers/7", head, body.as_bytes()).await {
+            check(&answer, &["HTTP/1.1 403", "PAR0213"]);
+            assert!(!heard.ends_with("0\r\n\r\n"), "{body}: a whole request came: {heard}");
+        }
+        for (answer, _) in told("PUT /v1/open/7", head, body.as_bytes()).await {
+            check(&answer, &["HTTP/1.1 200"]);
+        }
+    }
+    for (head, body) in [
+        (FORM, "email=bob%40example.com&name=%5Bredacted%5D".to_owned()),
+        (PARTS, part("name\"", "[redacted]")),
+        (PARTS, part("email\"", "bob@example.com")),
+    ] {
+        for (answer, heard) in told("PUT /v1/customers/7", head, body.as_bytes()).await {
+            check(&answer, &["HTTP/1.1 200"]);
+            assert!(heard.contains("PUT /v1/customers/7"), "{heard}");
+        }
+    }
+}
+
+/// What cannot be searched does not pass, where there is something to be found.
+#[tokio::test]
+async fn what_cannot_be_searched_does_not_pass() {
+    let utf16 = "content-type: application/json; charset=utf-16\r\n";
+    let base64 = part("email\"\r\nContent-Transfer-Encoding: base64", "W3JlZGFjdGVkXQ==");
+    for (head, body, status) in [
+        (JSON, "{'email':'[redacted]'}", "400"),
+        (utf16, "{}", "415"),
+        (PARTS, &base64, "415"),
+        ("content-type: multipart/form-data\r\n", "", "415"),
+        ("content-encoding: zip\r\ncontent-type: application/json\r\n", "{}", "415"),
+        ("content-encoding: gzip\r\ncontent-type: application/json\r\n", "{}", "400"),
+        ("content-encoding: gzip, gzip\r\ncontent-type: application/json\r\n", "{}", "415"),
+    ] {
+        // An empty body is as good as none.
+        let body = if body.is_empty() { "x" } else { body };
+        for (answer, heard) in told("PUT /v1/customers/7", head, body.as_bytes()).await {
+            check(&answer, &[&format!("HTTP/1.1 {status}"), "PAR0223"]);
+            assert!(!heard.ends_with("0\r\n\r\n"), "{body}: a whole request came: {heard}");
+        }
+        for (answer, _) in told("PUT /v1/open/7", head, body.as_bytes()).await {
+            check(&answer, &["HTTP/1.1 200"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nor_compressed() {
+    let gzip = |text: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    };
+    let deflate = |text: &[u8]| {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    };
+    let zstd = |text: &[u8]| ruzstd::encoding::compress_to_vec(text, ruzstd::encoding::CompressionLevel::Fastest);
+    type Coder<'c> = &'c dyn Fn(&[u8]) -> Vec<u8>;
+    let codings: [(&str, Coder<'_>); 3] = [("gzip", &gzip), ("deflate", &deflate), ("zstd", &zstd)];
+    for (coding, coder) in codings {
+        let filler = "x".repeat(5000);
+        for (kind, masked, own) in [
+            (JSON, format!(r#"{{"name":"{filler}","email":"[redacted]"}}"#), r#"{"email":"bob@example.com"}"#),
+            (FORM, "email=%5Bredacted%5D".to_owned(), "email=bob"),
+        ] {
+            let head = format!("{kind}content-encoding: {coding}\r\n");
+            for (answer, heard) in told("PUT /v1/customers/7", &head, &coder(masked.as_bytes())).await {
+                check(&answer, &["HTTP/1.1 403", "PAR0213"]);
+                assert!(!heard.ends_with("0\r\n\r\n"), "{coding}: a whole request came");
+            }
+            for (answer, heard) in told("PUT /v1/customers/7", &head, &coder(own.as_bytes())).await {
+                check(&answer, &["HTTP/1.1 200"]);
+                check(&heard, &[&format!("content-encoding: {coding}")]);
+            }
+        }
+        // Half of it; and a little that becomes much.
+        let half = coder(b"{}").split_last().unwrap().1.to_vec();
+        let much = (coding == "gzip").then(|| coder(&[b"[".as_slice(), &vec![b' '; 17 << 20]].concat()));
+        for body in [Some(half), much].into_iter().flatten() {
+            let bed = Bed::with(|upstream| upstream.limits.body = 1 << 20).await;
+            let head = format!("{JSON}content-encoding: {coding}\r\ncontent-length: {}\r\n", body.len());
+            let mut client = bed.connect(false);
+            client.write_all(request("PUT /v1/customers/7", &head, "").as_bytes()).await.unwrap();
+            client.write_all(&body).await.unwrap();
+            let answer = super::bed::until(&mut client, "}").await;
+            check(&answer, &["HTTP/1.1 400", "PAR0223"]);
+            assert_eq!(bed.tripwire.heard(), "", "{coding}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nor_by_a_mutation() {
+    let bed = || {
+        Bed::with(|upstream| {
+            let mut endpoint = Endpoint::new("POST", Template::parse("/graphql").unwrap());
+            endpoint.graphql = true;
+            endpoint.selections = vec!["Query.customer.email".into()];
+            upstream.endpoints = Arc::new(Endpoints::new(&name("payments"), vec![endpoint], Unlisted::Deny).unwrap());
+        })
+    };
+    let masks = "@id(\"m\") @mask(\"redact\") forbid(principal, action == Action::\"graphql:query\", \
+                 resource == Field::\"payments/graphql Query.customer.email\");";
+    for (body, status, heard) in [
+        (r#"{"query":"mutation { update(id: 7, email: \"[redacted]\") { id } }"}"#, "403", false),
+        (r#"{"query":"mutation($e: E) { update(email: $e) { id } }","variables":{"e":"[redacted]"}}"#, "403", false),
+        (r#"{"query":"mutation { update(id: 7, email: \"bob@example.com\") { id } }"}"#, "200", true),
+        (r#"{"query":"mutation { update(id: 7, name: \"[redacted]\") { id } }"}"#, "200", true),
+        (r#"{"query":"query { customer(email: \"[redacted]\") { id } }"}"#, "200", true),
+    ] {
+        for (more, status, heard) in [(masks, status, heard), ("", "200", true)] {
+            let bed = bed().await;
+            bed.house.reload_after_next_look(more);
+            for said in [request("POST /graphql", JSON, body), chunked("POST /graphql", body, 7)] {
+                let answer = bed.talk(&said).await;
+                check(&answer, &[&format!("HTTP/1.1 {status}")]);
+                assert_eq!(answer.contains("PAR0213"), !heard, "{answer}");
+            }
+            assert_eq!(!bed.tripwire.heard().is_empty(), heard, "{body}");
+        }
     }
 }
 

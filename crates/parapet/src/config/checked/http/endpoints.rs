@@ -72,12 +72,20 @@ pub(crate) fn assemble(
     let mut endpoints = merge(merge(described, stored), configured);
     let mut everywhere = Vec::new();
     let mut classes = BTreeSet::new();
+    let selections: Vec<Arc<str>> = fields
+        .iter()
+        .filter(|(pattern, _)| !pattern.contains('$'))
+        .map(|(pattern, _)| pattern.as_str().into())
+        .collect();
     for (pattern, listed) in fields {
         let mut fields =
             Fields { endpoints: &mut endpoints, everywhere: &mut everywhere, classes: &mut classes, unlisted };
         fields.add(&pattern, &listed).map_err(|why| (pattern, why))?;
     }
-    for endpoint in &endpoints {
+    for endpoint in &mut endpoints {
+        if endpoint.graphql {
+            endpoint.selections.clone_from(&selections);
+        }
         for field in &endpoint.fields {
             let pattern = format!("{} {}", endpoint.template.text(), field.path.text());
             classes.extend(field.classes.iter().map(|class| (pattern.clone(), class.to_string())));
