@@ -71,6 +71,7 @@ fn upstream(
         hosts: if entry.hosts.is_empty() { vec![entry.origin.host().to_owned()] } else { entry.hosts.clone() },
         prefixes: entry.prefixes.clone(),
         endpoints: Arc::new(endpoints),
+        store: entry.store,
         upgrades: Upgrades::new(entry.upgrades.iter().map(String::as_str)),
         tls,
         credential: credential.transpose()?,

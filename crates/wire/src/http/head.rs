@@ -15,6 +15,7 @@ use crate::http::headers;
 use crate::http::letters::trim;
 use crate::http::path::CanonicalPath;
 use crate::http::query::Query;
+use crate::http::secret_store::Profile;
 use crate::http::violation::Violation;
 
 /// How a request came.
@@ -126,6 +127,8 @@ pub struct Accepts {
     pub grpc: bool,
     /// The call is gRPC-Web.
     pub grpc_web: bool,
+    /// What is asked is a secret store of this sort. A head does not say so: whoever finds its upstream fills it in.
+    pub store: Option<Profile>,
 }
 
 /// A request's head in its one normal form.
@@ -363,6 +366,7 @@ fn read_accepts(headers: &HeaderMap) -> Accepts {
         html: html.is_some_and(|html| json().is_none_or(|json| html < json)),
         grpc: begins(b"application/grpc"),
         grpc_web: begins(b"application/grpc-web"),
+        store: None,
     }
 }
 

@@ -1,10 +1,11 @@
-//! Saying no in HTTP's words: problem details, a small page for people, and gRPC's status with its details.
+//! Saying no in HTTP's words: problem details, a small page for people, gRPC's status with its details, and Kubernetes' own.
 //!
 //! Statuses stand in the table of [`Kind`]: no 2xx for what was not done, no `Retry-After` where a retry would be denied
 //! again. Each answer carries the decision's id and is not stored. Callers put no literal or upstream text into one. The
-//! texts are `crate::refusal`'s; the bytes are `write`'s. Sources: RFC 9457; RFC 9110, §15; gRPC over HTTP/2 and its richer
-//! error model (`google.rpc.Status`).
+//! texts are `crate::refusal`'s; the bytes are `write`'s and `kubernetes`'s. Sources: RFC 9457; RFC 9110, §15; gRPC over HTTP/2
+//! and its richer error model (`google.rpc.Status`).
 
+mod kubernetes;
 mod write;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -15,6 +16,7 @@ use kernel::verdict::{Ask, Deny, DenyReason, Fault, Undecidable};
 use kernel::workload::Workload;
 
 use crate::http::head::Accepts;
+use crate::http::secret_store::Profile;
 use crate::http::violation::Violation;
 use crate::refusal::{self, Desk, Refused};
 
@@ -184,6 +186,8 @@ pub enum Form {
     Grpc,
     /// gRPC-Web: the same under another content type.
     GrpcWeb,
+    /// A `Status` object of Kubernetes.
+    Kubernetes,
 }
 
 impl Form {
@@ -193,6 +197,7 @@ impl Form {
             Accepts { grpc_web: true, .. } => Self::GrpcWeb,
             Accepts { grpc: true, .. } => Self::Grpc,
             Accepts { html: true, .. } => Self::Html,
+            Accepts { store: Some(Profile::Kubernetes), .. } => Self::Kubernetes,
             Accepts { .. } => Self::Problem,
         }
     }
@@ -422,6 +427,10 @@ impl Refusal {
             Form::Problem => {
                 set(header::CONTENT_TYPE, "application/problem+json");
                 (words.status, write::problem(self, &words))
+            }
+            Form::Kubernetes => {
+                set(header::CONTENT_TYPE, "application/json");
+                (words.status, kubernetes::status(self, &words))
             }
             Form::Html => {
                 set(header::CONTENT_TYPE, "text/html; charset=utf-8");

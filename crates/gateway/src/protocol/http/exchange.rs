@@ -90,6 +90,7 @@ async fn ask(
             return Err(refused);
         }
     };
+    head.accepts.store = slot.upstream.store;
     if kept::is_reserved(&head.path) {
         Box::pin(settle(caller, body)).await;
         return Ok(Box::pin(kept::look(caller, &slot, &head)).await);

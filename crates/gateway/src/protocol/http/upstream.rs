@@ -13,6 +13,7 @@ use wire::http::Violation;
 use wire::http::endpoint::Endpoints;
 use wire::http::json_mask::Detect;
 use wire::http::path::CanonicalPath;
+use wire::http::secret_store::Profile;
 use wire::http::websocket::LONGEST_MESSAGE;
 
 use super::kept::{self, KeepLimits, Place};
@@ -85,6 +86,8 @@ pub struct HttpUpstream {
     pub prefixes: Vec<String>,
     /// Its endpoints.
     pub endpoints: Arc<Endpoints>,
+    /// What kind of secret store it is, if it is one: its clients are refused in its own words.
+    pub store: Option<Profile>,
     /// The changes of protocol that pass.
     pub upgrades: Upgrades,
     /// What is demanded of its certificate; none for `http`.

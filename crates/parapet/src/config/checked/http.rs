@@ -18,6 +18,7 @@ use kernel::policy::Upstream;
 use wire::http::authority::Authority;
 use wire::http::endpoint::{Endpoint, Field, Unlisted};
 use wire::http::path::CanonicalPath;
+use wire::http::secret_store::Profile;
 
 use crate::config::checked::upstreams::{self, Shared};
 use crate::config::checked::{Detect, ListenerTls, choose, file, read};
@@ -51,6 +52,8 @@ pub(crate) struct ApiEntry {
     pub(crate) everywhere: Vec<Field>,
     /// What becomes of paths that no endpoint names.
     pub(crate) unlisted: Unlisted,
+    /// What kind of secret store it is, if it is one.
+    pub(crate) store: Option<Profile>,
     /// The changes of protocol that pass.
     pub(crate) upgrades: Vec<String>,
     /// PEM file of the authorities for its certificate; the system's if there is none.
@@ -105,6 +108,7 @@ pub(super) fn one(section: &Section<'_>, shared: Shared, problems: &mut Vec<Prob
         endpoints: found.endpoints,
         everywhere: found.everywhere,
         unlisted: unlisted?,
+        store: found.store,
         upgrades,
         ca,
         credential,

@@ -58,13 +58,13 @@ fn each_situation_has_its_status() {
         (Kind::UpstreamSlow, 504, "4"),
     ];
     for (kind, status, code) in cases {
-        for form in [Form::Problem, Form::Html] {
+        for form in [Form::Problem, Form::Html, Form::Kubernetes] {
             assert_eq!(refusal(kind).reply(form).status, status, "{kind:?}");
         }
         let reply = refusal(kind).reply(Form::Grpc);
         assert_eq!((reply.status, grpc(kind).as_str()), (200, code), "{kind:?}");
         assert!(code != "14" && code != "0", "clients retry UNAVAILABLE");
-        for form in [Form::Problem, Form::Html, Form::Grpc, Form::GrpcWeb] {
+        for form in [Form::Problem, Form::Html, Form::Grpc, Form::GrpcWeb, Form::Kubernetes] {
             let headers = refusal(kind).reply(form).headers;
             assert_eq!(text(&headers, "cache-control").as_deref(), Some("no-store"));
             assert_eq!(text(&headers, "parapet-decision"), Some(decision().to_string()));
@@ -92,6 +92,54 @@ fn a_problem_holds_all_fields() {
     insta::assert_snapshot!("denied", String::from_utf8(reply.body).unwrap());
     let reply = refusal(Kind::ApprovalRequired).reply(Form::Problem);
     insta::assert_snapshot!("approval_required", String::from_utf8(reply.body).unwrap());
+}
+
+#[test]
+fn a_cluster_says_a_status_object() {
+    let said = |refusal: Refusal| {
+        let reply = refusal.reply(Form::Kubernetes);
+        assert_eq!(text(&reply.headers, "content-type").as_deref(), Some("application/json"));
+        let said: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        // Whatever the status, clients must not take it for done.
+        assert_eq!(
+            (&said["kind"], &said["apiVersion"], &said["status"]),
+            (&"Status".into(), &"v1".into(), &"Failure".into())
+        );
+        assert_eq!(said["code"], reply.status);
+        said
+    };
+    for (kind, reason, cause) in [
+        (Kind::Denied, "Forbidden", "PolicyDenied"),
+        (Kind::Quarantined, "Forbidden", "Quarantined"),
+        (Kind::ApprovalRequired, "Forbidden", "ApprovalRequired"),
+        (Kind::Accepted, "", "ApprovalRequired"),
+        (Kind::NoSuchRequest, "NotFound", "NoSuchRequest"),
+        (Kind::GrantMismatch, "", "GrantMismatch"),
+        (Kind::OverBudget, "TooManyRequests", "OverBudget"),
+        (Kind::CannotDecide, "ServiceUnavailable", "CannotDecide"),
+        (Kind::Malformed(400), "BadRequest", "Malformed"),
+        (Kind::Malformed(405), "MethodNotAllowed", "Malformed"),
+        (Kind::Malformed(505), "InternalError", "Malformed"),
+        (Kind::UpstreamFailed, "InternalError", "UpstreamFailed"),
+        (Kind::UpstreamSlow, "Timeout", "UpstreamSlow"),
+    ] {
+        let said = said(refusal(kind));
+        assert_eq!(
+            (&said["reason"], &said["details"]["causes"][0]["reason"]),
+            (&reason.into(), &cause.into()),
+            "{kind:?}"
+        );
+    }
+    let shown = said(refusal(Kind::OverBudget).retry_after(3));
+    assert_eq!(shown["details"]["retryAfterSeconds"], 3);
+    let reply = refusal(Kind::ApprovalRequired).reply(Form::Kubernetes);
+    insta::assert_snapshot!("kubernetes", String::from_utf8(reply.body).unwrap());
+    let accepts = |store| Accepts { store, ..Accepts::default() };
+    assert_eq!(Form::of(accepts(Some(Profile::Kubernetes))), Form::Kubernetes);
+    for store in [None, Some(Profile::Vault), Some(Profile::AwsSecretsManager)] {
+        assert_eq!(Form::of(accepts(store)), Form::Problem);
+    }
+    assert_eq!(Form::of(Accepts { html: true, ..accepts(Some(Profile::Kubernetes)) }), Form::Html);
 }
 
 #[test]

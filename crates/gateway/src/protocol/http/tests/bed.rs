@@ -424,6 +424,7 @@ impl Bed {
             hosts: vec!["payments.internal".to_owned()],
             prefixes: Vec::new(),
             endpoints: Arc::new(Endpoints::new(&name("payments"), endpoints, Unlisted::Deny).unwrap()),
+            store: None,
             upgrades: Upgrades::new(["websocket"]),
             tls: None::<UpstreamTls>,
             credential: None,

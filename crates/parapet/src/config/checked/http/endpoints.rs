@@ -25,6 +25,8 @@ pub(crate) struct Found {
     pub(crate) everywhere: Vec<Field>,
     /// The classes of fields, for the kernel: a pattern, and the class that it gives.
     pub(crate) classes: Vec<(String, String)>,
+    /// What kind of secret store it is, if it is one.
+    pub(crate) store: Option<Profile>,
 }
 
 /// Every endpoint, from wherever it comes.
@@ -36,7 +38,8 @@ pub(super) fn all(
 ) -> Option<Found> {
     let before = problems.len();
     let described = described(section, problems);
-    let stored = store(section, problems);
+    let store = store(section, problems);
+    let stored = store.and_then(|profile| profile.endpoints().ok()).unwrap_or_default();
     let configured: Vec<Endpoint> =
         section.section("endpoints").elements().iter().filter_map(|element| configured(element, problems)).collect();
     let mut fields = Vec::new();
@@ -47,7 +50,7 @@ pub(super) fn all(
         places.insert(pattern, place);
     }
     let found = match assemble([described, stored, configured], fields, unlisted) {
-        Ok(found) => found,
+        Ok(found) => Found { store, ..found },
         Err((pattern, why)) => {
             let place = places.remove(&pattern).unwrap_or(Place::NOWHERE);
             let problem = Problem::new("PAR0405", &place, format!("the field `{pattern}` cannot be read"));
@@ -91,7 +94,7 @@ pub(crate) fn assemble(
             classes.extend(field.classes.iter().map(|class| (pattern.clone(), class.to_string())));
         }
     }
-    Ok(Found { endpoints, everywhere, classes: classes.into_iter().collect() })
+    Ok(Found { endpoints, everywhere, classes: classes.into_iter().collect(), store: None })
 }
 
 /// What the OpenAPI document says.
@@ -111,14 +114,15 @@ fn described(section: &Section<'_>, problems: &mut Vec<Problem>) -> Vec<Endpoint
     }
 }
 
-/// The endpoints of a kind of secret store.
-fn store(section: &Section<'_>, problems: &mut Vec<Problem>) -> Vec<Endpoint> {
-    let Some(entry) = section.get("store") else { return Vec::new() };
-    Profile::named(&entry.text).and_then(|profile| profile.endpoints().ok()).unwrap_or_else(|| {
+/// The kind of secret store.
+fn store(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Profile> {
+    let entry = section.get("store")?;
+    let profile = Profile::named(&entry.text);
+    if profile.is_none() {
         let problem = Problem::new("PAR0405", &entry.place, "`store` cannot be read");
         problems.push(problem.help("it takes `vault`, `kubernetes`, `aws`"));
-        Vec::new()
-    })
+    }
+    profile
 }
 
 fn configured(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Endpoint> {

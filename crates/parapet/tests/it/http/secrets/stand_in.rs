@@ -54,7 +54,9 @@ const CLUSTER: &str = r#"
 @id("connect") permit (principal, action == Action::"connect:session", resource);
 @id("discovery") permit (principal, action in Action::"read", resource is Endpoint);
 @id("own-secret") permit (principal == Workload::"deploy", action in Action::"reveal", resource == Secret::"cluster/shop/own");
-@id("keeper") permit (principal == Workload::"auditor", action in [Action::"reveal", Action::"write"], resource in Upstream::"cluster");
+@id("keeper") permit (principal == Workload::"auditor", action in [Action::"reveal", Action::"write", Action::"grant"], resource in Upstream::"cluster");
+@id("tokens-are-approved") @approve("ops") @reason("A token outlives its job")
+forbid (principal, action in Action::"grant", resource in Upstream::"cluster");
 @id("reaper") permit (principal == Workload::"reporting", action in [Action::"delete", Action::"destroy", Action::"write"], resource in Upstream::"cluster");
 "#;
 
@@ -148,6 +150,35 @@ fn kubectl_reads_its_own_secret_and_no_other() {
             }
         }
         shown.push(ran.out + &ran.err);
+    }
+    // kubectl shows why, and what to do next.
+    for (workload, arguments, parts) in [
+        (
+            "deploy",
+            &["get", "secret", "other"][..],
+            &[
+                "Error from server (Forbidden): blocked, no policy permits ",
+                "\n  why:  ",
+                "\n  next: parapet explain dec_",
+            ][..],
+        ),
+        (
+            "auditor",
+            &["create", "token", "default"],
+            &[
+                "approval required by policy \"tokens-are-approved\": ",
+                " apr_",
+                "A token outlives its job",
+                "\n  next: approve at ",
+            ],
+        ),
+        ("deploy", &["get", "--raw", "/api/v1/namespaces/shop/configmaps"], &["(Forbidden): blocked, ", "PAR0224"]),
+    ] {
+        let ran = cluster.kubectl(workload, arguments);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        for part in parts {
+            assert!(ran.err.contains(part), "{arguments:?}: {part}: {ran:?}");
+        }
     }
     for (workload, arguments, count) in [
         ("auditor", &["get", "secrets", "-o", "json"][..], 2),
