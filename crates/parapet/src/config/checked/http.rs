@@ -168,7 +168,7 @@ fn prefixes(section: &Section<'_>, problems: &mut Vec<Problem>) -> Vec<String> {
     for entry in section.list("paths") {
         if is_reserved(&entry.text) {
             let problem = Problem::new("PAR0405", &entry.place, "the path is the gateway's own");
-            problems.push(problem.help("no upstream has paths below `/.parapet`"));
+            problems.push(problem.help(endpoints::RESERVED));
         } else if CanonicalPath::read(&entry.text)
             .is_ok_and(|path| path.as_str() == entry.text && !entry.text.contains('%'))
         {

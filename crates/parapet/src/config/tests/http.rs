@@ -120,6 +120,20 @@ fn mistakes_in_apis_are_refused() {
 }
 
 #[test]
+fn what_the_gateway_answers_itself_is_no_endpoint() {
+    let lines = "url = \"https://a.example\"\nunlisted = \"allow\"\n";
+    let endpoints = |paths: &str| api(&format!("{lines}endpoints = [{paths}]"));
+    insta::assert_snapshot!(errors(&endpoints(
+        "{ path = \"/.parapet\" }, { path = \"/%2Eparapet/requests/{id}\" }, { path = \"/.parapet/**\" }"
+    )));
+    insta::assert_snapshot!(errors(&api(&format!("{lines}openapi = \"reserved.yaml\""))));
+    insta::assert_snapshot!(errors(&api(&format!("{lines}fields = {{ \"GET /.parapet/x $.a\" = [\"pii\"] }}"))));
+    // What has other paths besides, or only looks alike.
+    let others = "{ path = \"/**\" }, { path = \"/{a}/x\" }, { path = \"/.parapets\" }, { path = \"/v1/.parapet\" }";
+    assert_eq!(codes(&endpoints(others)), [""; 0], "{}", errors(&endpoints(others)));
+}
+
+#[test]
 fn upstreams_have_the_keys_of_their_protocol() {
     let database = "[policies]\nfolders = [\"./policies\"]\n[upstreams.d]\nenvironment = \"e\"\n";
     for (lines, expected) in [

@@ -87,6 +87,14 @@ impl Template {
         &self.text
     }
 
+    /// The first segment of all its paths, decoded; none where they differ in it or have none.
+    pub fn first(&self) -> Option<&str> {
+        match self.segments.first() {
+            Some(Segment::Literal(text)) => Some(text),
+            Some(Segment::Pattern(..) | Segment::Rest(_)) | None => None,
+        }
+    }
+
     pub(super) fn segments(&self) -> &[Segment] {
         &self.segments
     }

@@ -17,6 +17,9 @@ use crate::config::layers::Place;
 use crate::config::problem::Problem;
 use crate::config::raw::{Entry, Section};
 
+/// Why nothing of an upstream's may stand there.
+pub(super) const RESERVED: &str = "no upstream has paths below `/.parapet`";
+
 /// What may be asked of an API.
 pub(crate) struct Found {
     /// Its endpoints.
@@ -105,7 +108,13 @@ fn described(section: &Section<'_>, problems: &mut Vec<Problem>) -> Vec<Endpoint
     // That the file is missing was said.
     let Ok(text) = std::fs::read_to_string(&path) else { return Vec::new() };
     match openapi::read(&text) {
-        Ok(endpoints) => endpoints,
+        Ok(endpoints) => {
+            for endpoint in endpoints.iter().filter(|endpoint| is_reserved(&endpoint.template)) {
+                let message = format!("the path `{}` of the document is the gateway's own", endpoint.template);
+                problems.push(Problem::new("PAR0405", &entry.place, message).help(RESERVED));
+            }
+            endpoints
+        }
         Err(error) => {
             let problem = Problem::new("PAR0405", &entry.place, "the OpenAPI document cannot be used");
             problems.push(problem.help(error.to_string()));
@@ -123,6 +132,11 @@ fn store(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Profile> 
         problems.push(problem.help("it takes `vault`, `kubernetes`, `aws`"));
     }
     profile
+}
+
+/// Would the gateway answer itself whatever the template is for? Then it matches nothing.
+fn is_reserved(template: &Template) -> bool {
+    template.first() == Some(".parapet")
 }
 
 fn configured(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Endpoint> {
@@ -169,6 +183,11 @@ fn configured(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Endp
 
 fn template(entry: &Entry, problems: &mut Vec<Problem>) -> Option<Template> {
     match Template::parse(&entry.text) {
+        Ok(template) if is_reserved(&template) => {
+            let problem = Problem::new("PAR0405", &entry.place, "the path of an endpoint is the gateway's own");
+            problems.push(problem.help(RESERVED));
+            None
+        }
         Ok(template) => Some(template),
         Err(error) => {
             let problem = Problem::new("PAR0405", &entry.place, "the path of an endpoint cannot be read");
@@ -230,6 +249,9 @@ impl Fields<'_> {
             _ => return Err(FORMS.to_owned()),
         };
         let template = Template::parse(template).map_err(|error| error.to_string())?;
+        if is_reserved(&template) {
+            return Err(RESERVED.to_owned());
+        }
         let mut known = false;
         for endpoint in self.endpoints.iter_mut().filter(|one| one.template.same_form(&template)) {
             if method == ANY_METHOD || *endpoint.method == *method || &*endpoint.method == ANY_METHOD {
