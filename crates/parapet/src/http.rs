@@ -16,6 +16,7 @@ use gateway::upstream::origin::Scheme;
 use kernel::ports::Clock;
 use kernel::verdict::Mask;
 use store::database::Database;
+use store::log::MasterKey;
 use store::spent::SpentStore;
 use wire::detect::Detector;
 use wire::http::endpoint::Endpoints;
@@ -33,11 +34,12 @@ pub(crate) fn upstreams(
     configuration: &Configuration,
     dialler: &Dialler,
     clock: &Arc<dyn Clock>,
+    master: &MasterKey,
 ) -> anyhow::Result<Vec<Arc<HttpUpstream>>> {
     if configuration.apis.is_empty() {
         return Ok(Vec::new());
     }
-    let keys = mask_key(&configuration.gateway.state)?;
+    let keys = mask_key(&configuration.gateway.state, master)?;
     // Token endpoints are on the public network, whatever authority signed the API's own certificate.
     let fetcher = Fetcher::new(dialler.clone(), Some(UpstreamTls::system()?));
     let one = |entry: &ApiEntry| {

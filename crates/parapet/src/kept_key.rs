@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
 use store::log::{EnvelopeError, MasterKey};
 use zeroize::Zeroizing;
 
@@ -88,6 +89,24 @@ impl KeptKey {
             }
         }
         Ok(Some(key))
+    }
+
+    /// Opens it, or makes one of random bytes.
+    pub(crate) fn random(&self, master: &MasterKey) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+        const BYTES: usize = 32;
+        let key = match self.find(master)? {
+            Some(key) => key,
+            None => {
+                let mut fresh = Zeroizing::new(vec![0; BYTES]);
+                aws_lc_rs::rand::fill(&mut fresh).map_err(|_| anyhow!("the system gave no random bytes"))?;
+                self.keep(master, &fresh)?;
+                fresh
+            }
+        };
+        if key.len() < BYTES {
+            return Err(anyhow!("{} is too short to be a key; delete it to make a new one", self.closed.display()));
+        }
+        Ok(key)
     }
 
     /// Keeps it, in the place of any other.

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
 use gateway::login::bearer::BearerLogins;
 use gateway::login::federation::SpiffeEndpoint;
 use gateway::login::jwks::{Freshness, JwksSource, SignatureAlgorithm as Algorithm};
@@ -19,12 +18,13 @@ use gateway::upstream::fetch::Fetcher;
 use gateway::upstream::secret::SecretSource;
 use kernel::ports::{Classes, Clock};
 use kernel::workload::Name;
+use store::log::MasterKey;
 use wire::mask::MaskKey;
 
 use crate::config::checked::{
     self, BundleSource, ChannelBinding, Configuration, SignatureAlgorithm, UpstreamAddress, UpstreamEntry,
 };
-use crate::dev_issuer;
+use crate::kept_key::KeptKey;
 
 /// How long opening a connection to an upstream may take.
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
@@ -34,8 +34,9 @@ pub(crate) fn upstreams(
     configuration: &Configuration,
     clock: &Arc<dyn Clock>,
     classes: &Arc<dyn Classes>,
+    master: &MasterKey,
 ) -> anyhow::Result<Vec<Arc<Guarded>>> {
-    let key = mask_key(&configuration.gateway.state)?;
+    let key = mask_key(&configuration.gateway.state, master)?;
     configuration
         .upstreams
         .iter()
@@ -58,18 +59,8 @@ impl MaskSecret {
     }
 }
 
-pub(crate) fn mask_key(state: &Path) -> anyhow::Result<MaskSecret> {
-    let path = state.join("mask.key");
-    if !path.is_file() {
-        let mut secret = zeroize::Zeroizing::new(vec![0; 32]);
-        aws_lc_rs::rand::fill(&mut secret).map_err(|_| anyhow!("the system gave no random bytes"))?;
-        dev_issuer::write_private(&path, &secret)?;
-    }
-    let secret = zeroize::Zeroizing::new(fs::read(&path)?);
-    if secret.len() < 32 {
-        return Err(anyhow!("{} is too short to be a key; delete it to make a new one", path.display()));
-    }
-    Ok(MaskSecret(secret))
+pub(crate) fn mask_key(state: &Path, master: &MasterKey) -> anyhow::Result<MaskSecret> {
+    Ok(MaskSecret(KeptKey::new(state.join("mask.key"), "key of masks").random(master)?))
 }
 
 fn upstream(entry: &UpstreamEntry) -> anyhow::Result<PostgresUpstream> {

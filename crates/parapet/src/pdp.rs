@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use control::pdp::{
     Connected, DecisionPoint, HttpAsked, HttpNotUnderstood, HttpUnderstood, Identified, PdpParts, Settings, ShownProof,
     Unidentified,
@@ -26,7 +26,6 @@ use rustls::pki_types::CertificateDer;
 use store::database::Database;
 use store::log::MasterKey;
 use tokio::net::{TcpListener, TcpStream};
-use zeroize::Zeroizing;
 
 use crate::config::checked::PdpPart;
 use crate::kept_key::KeptKey;
@@ -132,19 +131,7 @@ fn point_parts(
 
 /// The key of what the decision point gives out, which outlives the process: a task is asked after for days.
 fn key(state: &Path, master: &MasterKey) -> anyhow::Result<Secret<Vec<u8>>> {
-    let kept = KeptKey::new(state.join("pdp.key"), "key of the decision point");
-    let key = match kept.find(master)? {
-        Some(key) => key,
-        None => {
-            let mut fresh = Zeroizing::new(vec![0; 32]);
-            aws_lc_rs::rand::fill(&mut fresh).map_err(|_| anyhow!("the system gave no random bytes"))?;
-            kept.keep(master, &fresh)?;
-            fresh
-        }
-    };
-    if key.len() < 32 {
-        return Err(anyhow!("{} is too short to be a key; delete it to make a new one", kept.path().display()));
-    }
+    let key = KeptKey::new(state.join("pdp.key"), "key of the decision point").random(master)?;
     Ok(Secret::new(key.to_vec()))
 }
 

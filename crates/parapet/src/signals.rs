@@ -29,6 +29,7 @@ use kernel::verdict::Deciding;
 use kernel::workload::Name;
 use store::database::Database;
 use store::incidents::Incidents;
+use store::log::MasterKey;
 use store::risk::Risks;
 use store::signals::{OLDEST, Signals, Taken};
 use store::tokens::Tokens;
@@ -187,6 +188,7 @@ impl SignalHouse {
         clock: &Arc<dyn Clock>,
         tokens: &Arc<Tokens>,
         dialler: &Dialler,
+        master: &MasterKey,
     ) -> anyhow::Result<Self> {
         let risks = Arc::new(Risks::open(database.clone(), Arc::clone(log), Arc::clone(clock)).await?);
         let signals =
@@ -196,7 +198,7 @@ impl SignalHouse {
         let lists = (replaced, Mutex::new(Some(replacing)));
         let (notes, noting) = mpsc::channel(MOST_NOTES);
         let noted = (notes, Mutex::new(Some(noting)));
-        let transmitter = Transmitter::open(configuration, database, clock)?;
+        let transmitter = Transmitter::open(configuration, database, clock, master)?;
         Ok(Self { risks, signals: Arc::new(signals), streaming, lists, transmitter, noted })
     }
 

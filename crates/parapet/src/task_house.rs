@@ -14,7 +14,7 @@ use gateway::listen::{Host, accept_loop};
 use gateway::login::dpop::{DpopProofs, DpopRefusal, Shown};
 use gateway::login::oidc::Issuers;
 use gateway::login::task::exchange::{ByPerson, ExchangeError, ExchangeParts, ExchangeRequest, Exchanges};
-use gateway::login::task::{Confirmation, ShownBeside, SigningKeys, TaskTokens};
+use gateway::login::task::{Confirmation, Envelope, ShownBeside, SigningKeys, TaskTokens};
 use gateway::signals::accept;
 use gateway::tls::Offer;
 use kernel::audit::{Batch, Entry, Event};
@@ -23,9 +23,11 @@ use kernel::ports::{AuditLog, Clock, PortFuture, SpentTokens};
 use kernel::secret::Secret;
 use rustls::pki_types::CertificateDer;
 use store::database::Database;
+use store::log::MasterKey;
 use store::spent::SpentStore;
 use store::tasks::{RevokeError, Tasks};
 use tokio::net::TcpListener;
+use zeroize::Zeroizing;
 
 use crate::config::Configuration;
 use crate::config::checked::TokenListener;
@@ -51,15 +53,33 @@ pub(crate) struct Joined<'a> {
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) issuers: &'a Arc<Issuers>,
     pub(crate) publisher: &'a Arc<Publisher>,
+    pub(crate) master: &'a Arc<MasterKey>,
 }
+
+/// Closes the signing keys under the master key.
+struct Closing(Arc<MasterKey>);
+
+impl Envelope for Closing {
+    fn close(&self, secret: &[u8]) -> Option<String> {
+        self.0.wrap_text(PURPOSE, secret).ok()
+    }
+
+    fn open(&self, closed: &str) -> Option<Zeroizing<Vec<u8>>> {
+        self.0.unwrap_text(PURPOSE, closed).ok()
+    }
+}
+
+/// What the envelope says that it holds.
+const PURPOSE: &str = "key of tokens";
 
 impl TaskHouse {
     /// Opens the keys and the records.
     pub(crate) async fn open(joined: Joined<'_>) -> anyhow::Result<Self> {
-        let Joined { configuration, database, log, clock, issuers, publisher } = joined;
+        let Joined { configuration, database, log, clock, issuers, publisher, master } = joined;
         let records = Tasks::open(database.clone(), Arc::clone(log), Arc::clone(clock)).await?;
         let records = Arc::new(records);
-        let keys = SigningKeys::open(&folder(&configuration.gateway.state), Arc::clone(clock))
+        let envelope = Arc::new(Closing(Arc::clone(master)));
+        let keys = SigningKeys::open(&folder(&configuration.gateway.state), Arc::clone(clock), envelope)
             .context("the keys of Parapet's own tokens")?;
         let tokens =
             Arc::new(TaskTokens::new(issuer(configuration), Arc::new(keys), records.clone(), Arc::clone(clock)));

@@ -3,12 +3,11 @@
 //!
 //! What was told of each thing is stored with the events themselves, so that a crash neither loses one nor makes it twice.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -26,12 +25,14 @@ use kernel::time::Timestamp;
 use kernel::workload::{Name, WorkloadStatus};
 use serde_json::{Value, json};
 use store::database::Database;
+use store::log::MasterKey;
 use store::outgoing::{Outbox, OutboxError, Outgoing};
 
 use crate::config::Configuration;
 use crate::config::checked::ReceiverEntry;
+use crate::kept_key::KeptKey;
+use crate::parts;
 use crate::wiring::{House, background};
-use crate::{dev_issuer, parts};
 
 /// How often it is looked whether something is to be told, besides when a workload's standing changes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -50,16 +51,18 @@ struct Signer {
 
 impl Signer {
     /// The key of the state folder; made if there is none.
-    fn open(state: &Path) -> anyhow::Result<Self> {
-        let path = state.join("signals.key");
-        if !path.is_file() {
-            let key = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| anyhow!("no key could be made"))?;
-            let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> =
-                key.as_der().map_err(|_| anyhow!("the key could not be written"))?;
-            dev_issuer::write_private(&path, der.as_ref())?;
-        }
-        let der = zeroize::Zeroizing::new(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
-        let key = RsaKeyPair::from_pkcs8(&der).map_err(|_| anyhow!("{} holds no key", path.display()))?;
+    fn open(state: &Path, master: &MasterKey) -> anyhow::Result<Self> {
+        let kept = KeptKey::new(state.join("signals.key"), "key of security events");
+        let key = match kept.find(master)? {
+            Some(der) => RsaKeyPair::from_pkcs8(&der).map_err(|_| anyhow!("{} holds no key", kept.path().display()))?,
+            None => {
+                let key = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| anyhow!("no key could be made"))?;
+                let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> =
+                    key.as_der().map_err(|_| anyhow!("the key could not be written"))?;
+                kept.keep(master, der.as_ref())?;
+                key
+            }
+        };
         let kid = URL_SAFE_NO_PAD.encode(digest(&SHA256, key.public_key().as_ref()));
         Ok(Self { key, kid })
     }
@@ -103,9 +106,10 @@ impl Transmitter {
         configuration: &Configuration,
         database: &Database,
         clock: &Arc<dyn Clock>,
+        master: &MasterKey,
     ) -> anyhow::Result<Option<Arc<Self>>> {
         let Some(issuer) = configuration.signals.issuer.clone() else { return Ok(None) };
-        let signer = Signer::open(&configuration.gateway.state)?;
+        let signer = Signer::open(&configuration.gateway.state, master)?;
         let receivers = configuration.signals.receivers.clone();
         let outbox = Arc::new(Outbox::new(database.clone()));
         Ok(Some(Arc::new(Self { issuer, signer, receivers, outbox, clock: Arc::clone(clock) })))
@@ -313,6 +317,7 @@ impl Pushing {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::fs;
 
     use super::*;
 
@@ -320,7 +325,8 @@ mod tests {
     fn the_key_stays_and_signs() {
         let state = std::env::temp_dir().join(format!("parapet-transmit-{}", std::process::id()));
         fs::create_dir_all(&state).unwrap();
-        let (one, two) = (Signer::open(&state).unwrap(), Signer::open(&state).unwrap());
+        let master = MasterKey::from_text(&"a".repeat(64)).unwrap();
+        let (one, two) = (Signer::open(&state, &master).unwrap(), Signer::open(&state, &master).unwrap());
         assert_eq!((one.kid.len(), &one.kid, one.jwks()), (43, &two.kid, two.jwks()));
         let token = one.sign(&json!({ "jti": "1" })).unwrap();
         assert_eq!(token.split('.').count(), 3);

@@ -269,12 +269,12 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let sessions = Arc::new(Sessions::default());
     let dialler = Dialler::new();
     let (classes, learned) = classes::open(&publisher, &database, Arc::clone(&as_log), Arc::clone(&clock)).await?;
-    let upstreams = parts::upstreams(&configuration, &clock, &learned)?;
+    let upstreams = parts::upstreams(&configuration, &clock, &learned, &master)?;
     let issuers = Arc::new(parts::issuers(&configuration, &dialler, &clock)?);
     let workload_api = parts::workload_api(&configuration, &issuers, &dialler, &clock);
     let svids = svids(workload_api.as_ref(), &issuers);
     let certificates = open_certificates(&configuration, &svids, &master).await?;
-    let apis = http::upstreams(&configuration, &dialler, &clock)?;
+    let apis = http::upstreams(&configuration, &dialler, &clock, &master)?;
     let joined = task_house::Joined {
         configuration: &configuration,
         database: &database,
@@ -282,16 +282,16 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         clock: &clock,
         issuers: &issuers,
         publisher: &publisher,
+        master: &master,
     };
-    let own_tokens = TaskHouse::open(joined).await?;
     let house = Arc::new(House {
-        tasks: own_tokens,
+        tasks: TaskHouse::open(joined).await?,
         clock: Arc::clone(&clock),
         log: Arc::clone(&log),
         master: Arc::clone(&master),
         desk: Arc::clone(&desk),
         workloads,
-        signals: SignalHouse::open(&configuration, &database, &as_log, &clock, &tokens, &dialler).await?,
+        signals: SignalHouse::open(&configuration, &database, &as_log, &clock, &tokens, &dialler, &master).await?,
         native: Arc::new(NativeLogins::new(tokens.clone(), Arc::clone(&clock))),
         tokens,
         publisher: Arc::clone(&publisher),

@@ -103,3 +103,14 @@ fn another_key_that_somebody_put_there_is_neither_used_nor_lost() {
     key.keep(&master, b"new").unwrap();
     assert_eq!(&**key.read(&master).unwrap(), b"new");
 }
+
+#[test]
+fn random_ones_are_made_once() {
+    let folder = Folder::new("random");
+    let (key, master) = (folder.key(), master('a'));
+    let first = key.random(&master).unwrap();
+    assert_eq!((first.len(), &*key.random(&master).unwrap()), (32, &*first));
+    key.keep(&master, b"short").unwrap();
+    let error = key.random(&master).unwrap_err().to_string();
+    assert!(error.contains("key.wrapped is too short"), "{error}");
+}

@@ -1,5 +1,5 @@
 //! The keys with which Parapet signs its own tokens: one that signs, and the one before it, which still verifies until every
-//! token that it signed has ended. Kept in the state folder, readable by its own user alone.
+//! token that it signed has ended. Kept in the state folder, closed under a key that stands elsewhere.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,12 +11,25 @@ use std::time::Duration;
 use kernel::ports::Clock;
 use kernel::time::Timestamp;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::LONGEST_LIFE;
 use super::jose::{KeyError, KeyPair, PublicKey};
 
 /// How long a key signs.
 const SIGNS_FOR: Duration = Duration::from_secs(30 * 86_400);
+
+/// What stands before a key that is closed. The PKCS #8 form, which was kept as it is, begins with a byte 48.
+const CLOSED: &[u8] = b"closed ";
+
+/// Closes what is kept, and opens it: under the master key, which this crate does not know.
+pub trait Envelope: Send + Sync {
+    /// The secret, closed, as text; none where that fails.
+    fn close(&self, secret: &[u8]) -> Option<String>;
+
+    /// What was closed; none where it was closed otherwise, or changed.
+    fn open(&self, closed: &str) -> Option<Zeroizing<Vec<u8>>>;
+}
 
 /// The keys could not be read or made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +42,9 @@ pub enum KeysUnusable {
         /// What the system says.
         kind: std::io::ErrorKind,
     },
+    /// A key does not open, or could not be closed.
+    #[error("the signing key in {} does not open: the master key is another, or the file was changed", .0.display())]
+    Closed(PathBuf),
     /// What a file holds.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -46,6 +62,7 @@ struct Held {
 pub struct SigningKeys {
     folder: PathBuf,
     clock: Arc<dyn Clock>,
+    envelope: Arc<dyn Envelope>,
     held: RwLock<Held>,
 }
 
@@ -56,8 +73,9 @@ impl std::fmt::Debug for SigningKeys {
 }
 
 impl SigningKeys {
-    /// Reads the keys in a folder, or makes the first. One that has signed for long enough is replaced.
-    pub fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, KeysUnusable> {
+    /// Reads the keys in a folder, or makes the first. One that has signed for long enough is replaced, and one that stands there
+    /// in clear is closed.
+    pub fn open(folder: &Path, clock: Arc<dyn Clock>, envelope: Arc<dyn Envelope>) -> Result<Self, KeysUnusable> {
         let unusable = |error: std::io::Error| KeysUnusable::File { path: folder.to_owned(), kind: error.kind() };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
         let now = clock.now();
@@ -66,19 +84,19 @@ impl SigningKeys {
             // A rotation was cut short before the new key stood: the old one goes on.
             fs::rename(&previous, &current).map_err(unusable)?;
         }
-        let held = match read(&current)? {
+        let held = match read(&current, &*envelope)? {
             Some((signing, since)) => {
-                let before = read(&previous)?;
+                let before = read(&previous, &*envelope)?;
                 let before = before.map(|(pair, _)| (pair.public().clone(), since.after(LONGEST_LIFE)));
                 Held { signing: Arc::new(signing), since, before }
             }
             None => {
-                let (signing, fresh) = make(folder, now)?;
+                let (signing, fresh) = make(folder, now, &*envelope)?;
                 fs::rename(&fresh, &current).map_err(unusable)?;
                 Held { signing: Arc::new(signing), since: now, before: None }
             }
         };
-        let keys = Self { folder: folder.to_owned(), clock, held: RwLock::new(held) };
+        let keys = Self { folder: folder.to_owned(), clock, envelope, held: RwLock::new(held) };
         keys.rotate_if_due()?;
         Ok(keys)
     }
@@ -103,7 +121,7 @@ impl SigningKeys {
         let (current, previous) = (self.folder.join("current"), self.folder.join("previous"));
         let unusable = |error: std::io::Error| KeysUnusable::File { path: current.clone(), kind: error.kind() };
         // The new key stands on the disk before the old one makes room: a full disk changes nothing.
-        let (pair, fresh) = make(&self.folder, now)?;
+        let (pair, fresh) = make(&self.folder, now, &*self.envelope)?;
         fs::rename(&current, &previous).map_err(unusable)?;
         fs::rename(&fresh, &current).map_err(unusable)?;
         let before = Some((held.signing.public().clone(), now.after(LONGEST_LIFE)));
@@ -143,29 +161,59 @@ impl SigningKeys {
     }
 }
 
-/// A key's file: when it was made, in milliseconds, a line end, and the PKCS #8 form.
-fn read(path: &Path) -> Result<Option<(KeyPair, Timestamp)>, KeysUnusable> {
+/// A key's file: when it was made, in milliseconds, a line end, and the PKCS #8 form, closed. One in clear is closed now.
+fn read(path: &Path, envelope: &dyn Envelope) -> Result<Option<(KeyPair, Timestamp)>, KeysUnusable> {
     let text = match fs::read(path) {
-        Ok(text) => zeroize::Zeroizing::new(text),
+        Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(KeysUnusable::File { path: path.to_owned(), kind: error.kind() }),
+        Err(error) => return Err(unusable(path)(error)),
     };
     let end = text.iter().position(|byte| *byte == b'\n').ok_or(KeyError)?;
-    let (made, form) = text.split_at_checked(end).ok_or(KeyError)?;
+    let (made, rest) = text.split_at_checked(end).ok_or(KeyError)?;
     let made = std::str::from_utf8(made).ok().and_then(|made| made.parse().ok()).ok_or(KeyError)?;
-    let pair = KeyPair::read(form.get(1..).unwrap_or_default())?;
-    Ok(Some((pair, Timestamp::from_millis(made))))
+    let (made, form) = (Timestamp::from_millis(made), rest.get(1..).unwrap_or_default());
+    let pair = match form.strip_prefix(CLOSED) {
+        Some(closed) => {
+            let form = std::str::from_utf8(closed).ok().and_then(|closed| envelope.open(closed));
+            KeyPair::read(&form.ok_or_else(|| KeysUnusable::Closed(path.to_owned()))?)?
+        }
+        None => {
+            let pair = KeyPair::read(form)?;
+            close(path, made, form, envelope)?;
+            pair
+        }
+    };
+    Ok(Some((pair, made)))
+}
+
+/// Closes a key that stands in clear, and overwrites what it stood in.
+fn close(path: &Path, made: Timestamp, form: &[u8], envelope: &dyn Envelope) -> Result<(), KeysUnusable> {
+    let mut clear = fs::OpenOptions::new().write(true).open(path).map_err(unusable(path))?;
+    let length = usize::try_from(clear.metadata().map_err(unusable(path))?.len()).unwrap_or_default();
+    let fresh = write(path, made, form, envelope)?;
+    fs::rename(&fresh, path).map_err(unusable(path))?;
+    clear.write_all(&vec![0; length]).and_then(|()| clear.sync_all()).map_err(unusable(path))
 }
 
 /// Makes a key, and where it waits to become the current one.
-fn make(folder: &Path, now: Timestamp) -> Result<(KeyPair, PathBuf), KeysUnusable> {
+fn make(folder: &Path, now: Timestamp, envelope: &dyn Envelope) -> Result<(KeyPair, PathBuf), KeysUnusable> {
     let (pair, form) = KeyPair::generate()?;
-    let fresh = folder.join("current.new");
-    let unusable = |error: std::io::Error| KeysUnusable::File { path: fresh.clone(), kind: error.kind() };
+    Ok((pair, write(&folder.join("current"), now, &form, envelope)?))
+}
+
+/// Writes a key beside the file that it is to replace; where it waits.
+fn write(path: &Path, made: Timestamp, form: &[u8], envelope: &dyn Envelope) -> Result<PathBuf, KeysUnusable> {
+    let closed = envelope.close(form).ok_or_else(|| KeysUnusable::Closed(path.to_owned()))?;
+    let text = [format!("{}\n", made.millis()).as_bytes(), CLOSED, closed.as_bytes()].concat();
+    let fresh = path.with_extension("new");
+    let mut options = fs::OpenOptions::new();
     let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(unusable)?;
-    file.write_all(format!("{}\n", now.millis()).as_bytes()).map_err(unusable)?;
-    file.write_all(&form).map_err(unusable)?;
-    file.sync_all().map_err(unusable)?;
-    Ok((pair, fresh))
+        options.write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(unusable(&fresh))?;
+    file.write_all(&text).and_then(|()| file.sync_all()).map_err(unusable(&fresh))?;
+    Ok(fresh)
+}
+
+fn unusable(path: &Path) -> impl FnOnce(std::io::Error) -> KeysUnusable {
+    let path = path.to_owned();
+    move |error| KeysUnusable::File { path, kind: error.kind() }
 }

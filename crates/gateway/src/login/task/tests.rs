@@ -26,6 +26,20 @@ impl TaskRecords for Records {
     }
 }
 
+/// Closes by turning bits: whoever turns others does not open it.
+struct Turned(u8);
+
+impl Envelope for Turned {
+    fn close(&self, secret: &[u8]) -> Option<String> {
+        Some(URL_SAFE_NO_PAD.encode([b"k", secret].concat().iter().map(|byte| byte ^ self.0).collect::<Vec<_>>()))
+    }
+
+    fn open(&self, closed: &str) -> Option<zeroize::Zeroizing<Vec<u8>>> {
+        let turned = URL_SAFE_NO_PAD.decode(closed).ok()?.iter().map(|byte| byte ^ self.0).collect::<Vec<_>>();
+        turned.strip_prefix(b"k").map(|secret| secret.to_vec().into())
+    }
+}
+
 struct Bed {
     tokens: TaskTokens,
     clock: Arc<ScriptedClock>,
@@ -48,7 +62,7 @@ fn bed() -> Bed {
 
 fn over(folder: PathBuf, clock: Arc<ScriptedClock>) -> Bed {
     let as_clock: Arc<dyn Clock> = clock.clone();
-    let keys = Arc::new(SigningKeys::open(&folder, Arc::clone(&as_clock)).unwrap());
+    let keys = Arc::new(SigningKeys::open(&folder, Arc::clone(&as_clock), Arc::new(Turned(9))).unwrap());
     let ended = Arc::new(Records::default());
     let tokens = TaskTokens::new("https://parapet.example", keys, ended.clone(), as_clock);
     Bed { tokens, clock, ended, folder }
@@ -164,6 +178,42 @@ fn due_keys_rotate_while_tokens_are_used() {
     let again = over(bed.folder.clone(), Arc::clone(&bed.clock));
     again.tokens.verify_unbound(&new).unwrap();
     assert_eq!(kid(&again.issue(None)), fresh);
+}
+
+/// What gateways of before kept in clear goes on to sign and to verify, and stands there no more.
+#[test]
+fn keys_in_clear_are_closed() {
+    use super::jose::KeyPair;
+    let clock = ScriptedClock::new();
+    let folder = std::env::temp_dir().join(format!("parapet-task-clear-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let made = ["current", "previous"].map(|name| {
+        let (pair, form) = KeyPair::generate().unwrap();
+        let text = [format!("{}\n", clock.now().millis()).as_bytes(), &form[..]].concat();
+        std::fs::write(folder.join(name), &text).unwrap();
+        // Another name of the same place on the disk.
+        std::fs::hard_link(folder.join(name), folder.join(format!("place-{name}"))).unwrap();
+        (name, pair.public().thumbprint().to_owned(), form, text.len())
+    });
+    let open = |turned: u8| {
+        let as_clock: Arc<dyn Clock> = clock.clone();
+        SigningKeys::open(&folder, as_clock, Arc::new(Turned(turned)))
+    };
+    for _start in 0..2 {
+        // The first of them signs.
+        let shown = open(9).unwrap().jwks();
+        for (index, (name, thumbprint, form, length)) in made.iter().enumerate() {
+            assert_eq!(shown["keys"][index]["kid"], thumbprint.as_str());
+            let text = std::fs::read(folder.join(name)).unwrap();
+            assert!(!text.windows(form.len()).any(|window| window == &form[..]), "{name}");
+            assert_eq!(std::fs::read(folder.join(format!("place-{name}"))).unwrap(), vec![0; *length]);
+        }
+    }
+    // Under another key they neither open nor are replaced.
+    let before = std::fs::read(folder.join("current")).unwrap();
+    assert_eq!(open(8).unwrap_err(), KeysUnusable::Closed(folder.join("current")));
+    assert_eq!(std::fs::read(folder.join("current")).unwrap(), before);
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

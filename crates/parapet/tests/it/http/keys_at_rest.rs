@@ -7,11 +7,13 @@ use crate::bed::api::{Api, ApiBed, HOST};
 use crate::bed::clients::{Ran, run};
 use crate::bed::tripwire::{Tripwire, find};
 
-/// The decision point's key, as it stood in a file.
+/// The keys of the decision point and of masks, as they stood in files.
 const PDP_KEY: &str = "canary-key-of-the-decision-point-of-before";
+const MASK_KEY: &str = "canary-key-of-the-masks-of-a-gateway-of-before";
 
 const EGRESS_AND_PDP: &str = "\n[egress]\nlisten = \"127.0.0.1:0\"\ntls = \"self-signed\"\nenvironment = \"production\"\n\
-                              \n[pdp]\nlisten = \"127.0.0.1:0\"\ntls = \"self-signed\"\n";
+                              \n[pdp]\nlisten = \"127.0.0.1:0\"\ntls = \"self-signed\"\n\
+                              \n[signals]\nissuer = \"https://parapet.example\"\n";
 
 fn start(name: &str, before: impl FnOnce(&Api)) -> (ApiBed, Tripwire) {
     let tripwire = Tripwire::start();
@@ -42,8 +44,15 @@ fn no_private_key_stands_in_clear() {
     let (mut bed, _tripwire) = start("keys-fresh", |_api| {});
     for _start in 0..2 {
         assert_in_no_file(&bed, b"PRIVATE KEY");
-        for name in ["tls/key.wrapped", "pdp.wrapped", "egress/authorities.json", "audit.keys"] {
+        for name in ["tls/key.wrapped", "pdp.wrapped", "mask.wrapped", "egress/authorities.json", "audit.keys"] {
             assert!(bed.folder.join("state").join(name).is_file(), "{name}");
+        }
+        // As PKCS #8 they say what they are for: keys of elliptic curves, and of RSA.
+        for what in [
+            &b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x04\x6d"[..],
+            b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x04\x82",
+        ] {
+            assert_in_no_file(&bed, what);
         }
         let ran = ask(&bed);
         assert_eq!((ran.code, ran.out.as_str()), (0, "200"), "{ran:?}");
@@ -63,10 +72,13 @@ fn keys_that_stood_in_clear_are_closed_and_go_on_to_be_used() {
         api.folder.write("state/tls/certificate.pem", &certificate);
         api.folder.write("state/tls/key.pem", &key);
         api.folder.write("state/pdp.key", PDP_KEY);
+        api.folder.write("state/mask.key", MASK_KEY);
     });
     for _start in 0..2 {
         let lines = key.lines().filter(|line| !line.starts_with("-----")).map(|line| line.as_bytes().to_vec());
-        for part in lines.chain([b"PRIVATE KEY".to_vec(), own.signing_key.serialize_der(), PDP_KEY.into()]) {
+        for part in
+            lines.chain([b"PRIVATE KEY".to_vec(), own.signing_key.serialize_der(), PDP_KEY.into(), MASK_KEY.into()])
+        {
             assert_in_no_file(&bed, &part);
         }
         assert_eq!(std::fs::read_to_string(bed.folder.join("state/tls/certificate.pem")).unwrap(), certificate);
