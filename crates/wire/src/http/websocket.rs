@@ -5,17 +5,20 @@
 //! gateway (`permessage-deflate` would hide what is said), so no reserved bit is ever right.
 //!
 //! A frame that has not come whole passes in fragments, as RFC 6455 (5.4) lets one who stands between: so what has left ends
-//! between two frames at any time, and a close can follow. Texts can have values replaced ([`Frames::masking`]) or be searched for
-//! what a mask made ([`Frames::seeking`]).
+//! between two frames at any time, and a close can follow. Texts can have values replaced ([`Frames::masking`]), be searched for
+//! what a mask made ([`Frames::seeking`]), or be shown to detectors ([`Frames::looking`]).
 
 mod close;
+mod pings;
 mod write;
 
 use super::json_mask::{Form, JsonMasker, JsonSeeker, MaskError, Masks};
 use super::utf8::Utf8;
+use crate::detect::Kind;
 use write::Head;
 
 pub use close::close;
+pub use pings::Pings;
 
 /// The longest message, in bytes, unless it is set otherwise.
 pub const LONGEST_MESSAGE: u64 = 16 << 20;
@@ -23,6 +26,8 @@ pub const LONGEST_MESSAGE: u64 = 16 << 20;
 const LONGEST_HEAD: usize = 14;
 /// The longest control frame.
 const LONGEST_CONTROL: u64 = 125;
+/// How much detectors that only look are shown of a direction, in bytes.
+const MOST_LOOKED: u64 = 256 * 1024;
 /// How long the code of a close is.
 const CODE: usize = 2;
 
@@ -144,6 +149,7 @@ enum Texts {
     /// Values in them are replaced. Whether bytes pass, in which nothing can be.
     Mask(Masks, bool),
     Seek(Masks),
+    Look(Masks),
 }
 
 /// The text that is being looked at.
@@ -152,6 +158,8 @@ enum Looking {
     No,
     Mask(Box<JsonMasker>),
     Seek(Box<JsonSeeker>),
+    /// What comes out does not leave.
+    Look(Box<JsonMasker>),
 }
 
 /// Frames of one direction.
@@ -170,6 +178,10 @@ pub struct Frames {
     begun: bool,
     utf8: Utf8,
     looking: Looking,
+    /// How much detectors were shown, in bytes, and what they found.
+    looked: u64,
+    found: [u32; Kind::ALL.len()],
+    pings: Option<Pings>,
     /// The control frame that is being read, unmasked.
     control: Vec<u8>,
     plain: Vec<u8>,
@@ -192,6 +204,9 @@ impl Frames {
             begun: false,
             utf8: Utf8::default(),
             looking: Looking::No,
+            looked: 0,
+            found: [0; Kind::ALL.len()],
+            pings: None,
             control: Vec::new(),
             plain: Vec::new(),
             masked: Vec::new(),
@@ -209,6 +224,23 @@ impl Frames {
     #[must_use]
     pub fn seeking(self, masks: Masks) -> Self {
         Self { texts: Texts::Seek(masks), ..self }
+    }
+
+    /// The same, with texts shown to the detectors of these masks. They pass as they came, JSON or not.
+    #[must_use]
+    pub fn looking(self, masks: Masks) -> Self {
+        Self { texts: Texts::Look(masks), ..self }
+    }
+
+    /// The same, with what the server says in pings and pongs hidden from the client. Both directions share `pings`.
+    #[must_use]
+    pub fn hiding(self, pings: Pings) -> Self {
+        Self { pings: Some(pings), ..self }
+    }
+
+    /// What detectors found in the messages that have ended, and how often.
+    pub fn found(&self) -> impl Iterator<Item = (Kind, u32)> + '_ {
+        Kind::ALL.into_iter().zip(self.found).filter(|(_, count)| *count > 0)
     }
 
     /// Whether the side has closed: nothing may follow.
@@ -335,6 +367,9 @@ impl Frames {
                 (Texts::Seek(masks), Opcode::Text) => {
                     Looking::Seek(Box::new(JsonSeeker::new(masks.clone(), Form::Json)))
                 }
+                (Texts::Look(masks), Opcode::Text) if self.looked < MOST_LOOKED => {
+                    Looking::Look(Box::new(JsonMasker::new(masks.clone(), Form::Json)))
+                }
                 _ => Looking::No,
             };
         }
@@ -355,6 +390,9 @@ impl Frames {
                 // A reason is free text, in which a value could stand as in any error (hazards MK07).
                 self.control.truncate(CODE);
             }
+        }
+        if let Some(pings) = &self.pings {
+            pings.pass(self.side, frame.opcode, &mut self.control);
         }
         let head = Head { opcode: frame.opcode, last: true, length: self.control.len() as u64, mask: frame.mask };
         head.write(out);
@@ -378,10 +416,25 @@ impl Frames {
             Looking::No => None,
             Looking::Mask(masker) => {
                 self.masked.clear();
+                self.looked = self.looked.saturating_add(self.plain.len() as u64);
+                if self.looked > MOST_LOOKED {
+                    masker.look_no_more();
+                }
                 let fed = masker.feed(&self.plain, &mut self.masked);
                 let fed = if last { fed.and_then(|()| masker.finish(&mut self.masked)) } else { fed };
                 fed.map_err(unmaskable)?;
                 Some(&self.masked)
+            }
+            Looking::Look(masker) => {
+                self.masked.clear();
+                self.looked = self.looked.saturating_add(self.plain.len() as u64);
+                if self.looked > MOST_LOOKED {
+                    masker.look_no_more();
+                }
+                let fed = masker.feed(&self.plain, &mut self.masked);
+                // What is no JSON is not looked at any more.
+                let _unread = if last { fed.and_then(|()| masker.finish(&mut self.masked)) } else { fed };
+                None
             }
             Looking::Seek(seeker) => {
                 let mut found = seeker.feed(&self.plain);
@@ -414,7 +467,13 @@ impl Frames {
         }
         if last {
             self.message = None;
-            self.looking = Looking::No;
+            if let Looking::Mask(looked) | Looking::Look(looked) = std::mem::replace(&mut self.looking, Looking::No) {
+                for (kind, count) in looked.found() {
+                    if let Some(found) = self.found.get_mut(kind.place()) {
+                        *found = found.saturating_add(count);
+                    }
+                }
+            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use bytes::{Buf as _, Bytes};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use kernel::ports::Detection;
+use wire::detect::Kind;
 use wire::http::json_mask::{Form, JsonMasker, Masks};
 
 use super::answer::{Broken, looked_at};
@@ -58,11 +59,12 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    fn tell(&self, masker: &JsonMasker) {
-        for (kind, hits) in masker.found() {
+    /// Tells of what was found in a body or a message, as `part` says.
+    pub(super) fn tell(&self, part: &str, found: impl Iterator<Item = (Kind, u32)>) {
+        for (kind, hits) in found {
             self.slot.detected(Detection {
                 upstream: self.slot.upstream.name.clone(),
-                column: ["answer".into(), Arc::clone(&self.template), "$".into()],
+                column: [part.into(), Arc::clone(&self.template), "$".into()],
                 detector: kind.as_str(),
                 class: kind.class(),
                 hits,
@@ -159,7 +161,7 @@ impl Masking {
     fn end(&mut self) {
         self.state = State::Ended;
         if let Some(findings) = self.findings.take() {
-            findings.tell(&self.masker);
+            findings.tell("answer", self.masker.found());
         }
     }
 

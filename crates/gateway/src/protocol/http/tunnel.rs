@@ -17,10 +17,11 @@ use wire::http::classify::Classified;
 use wire::http::json_mask::{Detect, Masks};
 use wire::http::json_path::JsonPath;
 use wire::http::seek::Sought;
-use wire::http::websocket::{FrameFault, Frames, Passed, Side, close};
+use wire::http::websocket::{FrameFault, Frames, Passed, Pings, Side, close};
 use wire::refusal;
 
 use super::HttpGateway;
+use super::masking::Findings;
 use super::refuse;
 use super::slot::Slot;
 use super::watch::Pulse;
@@ -130,6 +131,8 @@ pub(super) async fn tunnel(change: Change) {
         () = talk.pulse.late() => End::Idle(idle),
         end = talk.both(&mut up, &mut down) => end,
     };
+    let findings = Findings { slot: Arc::clone(&talk.slot), template: Arc::clone(&talk.classified.template) };
+    findings.tell("message", down.frames.found());
     if !matches!(end, End::Closed) {
         let told = end.to_client();
         tracing::info!(session = %talk.slot.live.start().id, told = ?told, "a websocket is ended");
@@ -141,19 +144,20 @@ pub(super) async fn tunnel(change: Change) {
 fn directions(slot: &Slot, paths: &[(JsonPath, Mask)], longest: u64) -> (Frames, Frames) {
     let (said, heard) = (Frames::new(Side::Client, longest), Frames::new(Side::Server, longest));
     let key = &slot.upstream.mask_keys;
-    let detect = slot.upstream.detect.as_ref().filter(|(what, _)| matches!(what, Detect::Mask(_)));
+    let detect = slot.upstream.detect.as_ref().filter(|(what, _)| *what != Detect::Signal || slot.looks());
     let (detect, detector) = detect.map_or((Detect::Off, None), |(what, with)| (*what, Some(Arc::clone(with))));
     let masks = Masks::new(paths, Arc::clone(key), detect, detector);
     if masks.is_idle() {
         return (said, heard);
     }
-    // Detectors are a signal: what they cannot read passes. What policy masks does not.
-    let heard = heard.masking(masks, paths.is_empty());
     if paths.is_empty() {
+        // Detectors are a signal: what they cannot read passes. What policy masks does not.
+        let heard = if detect == Detect::Signal { heard.looking(masks) } else { heard.masking(masks, true) };
         return (said, heard);
     }
     let sought = Sought::in_fields(paths.iter().map(|(path, _)| path), key);
-    (said.seeking(sought.places().clone()), heard)
+    let pings = Pings::default();
+    (said.seeking(sought.places().clone()).hiding(pings.clone()), heard.masking(masks, false).hiding(pings))
 }
 
 /// What both directions share.

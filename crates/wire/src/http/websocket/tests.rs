@@ -5,7 +5,8 @@ use std::sync::Arc;
 use kernel::verdict::Mask;
 use proptest::prelude::*;
 
-use super::{FrameFault, Frames, Side, close};
+use super::{FrameFault, Frames, MOST_LOOKED, Pings, Side, close};
+use crate::detect::Detector;
 use crate::http::json_mask::{Detect, Masks};
 use crate::http::json_path::JsonPath;
 use crate::mask::MaskKey;
@@ -239,6 +240,75 @@ fn what_a_mask_made_does_not_come_back() {
         assert_eq!(sought(&[(0x81, honest)]), Ok(1));
     }
     assert_eq!(sought(&[(0x82, br#"{"email":"m***@e***.com"}"#)]), Ok(1));
+}
+
+/// A server's ping says nothing to the client, and its answer says to the server what it asked.
+#[test]
+fn pings_and_pongs_hide_what_a_server_says() {
+    let pings = Pings::default();
+    let mut down = Frames::new(Side::Server, 100).masking(masks("$", Mask::Redact), false).hiding(pings.clone());
+    let mut up = Frames::new(Side::Client, 100).hiding(pings);
+    let said = |way: &mut Frames, parts: &[(u8, &[u8])], masked: bool| {
+        let mut out = Vec::new();
+        for byte in frames(parts, masked) {
+            way.feed(&[byte], &mut out).unwrap();
+        }
+        read(&out)
+    };
+    let number = |number: u8| vec![0, 0, 0, number];
+    // Not the empty one, which says nothing.
+    let heard = said(&mut down, &[(0x89, b"marie"), (0x89, b""), (0x8A, b"marie"), (0x89, b"pierre")], false);
+    assert_eq!(heard, [(9, number(0)), (9, vec![]), (10, vec![]), (9, number(1))]);
+    // In any order, and more than once.
+    let parts =
+        [(0x8A, &number(1)[..]), (0x8A, &number(0)), (0x8A, &number(0)), (0x8A, b""), (0x8A, b"own"), (0x89, b"who")];
+    let expect = [(10, "pierre"), (10, "marie"), (10, "marie"), (10, ""), (10, "own"), (9, "who")];
+    assert_eq!(said(&mut up, &parts, true), expect.map(|(opcode, text)| (opcode, text.as_bytes().to_vec())));
+    // What the client asked comes back to it.
+    assert_eq!(said(&mut down, &[(0x8A, b"who"), (0x8A, b"whom")], false), [(10, b"who".to_vec()), (10, vec![])]);
+    // Not all of them are remembered.
+    for _ in 0..32 {
+        said(&mut down, &[(0x89, b"another")], false);
+    }
+    assert_eq!(
+        said(&mut up, &[(0x8A, &number(0)), (0x8A, &number(2))], true),
+        [(10, number(0)), (10, b"another".to_vec())]
+    );
+}
+
+#[test]
+fn detectors_look_at_texts() {
+    let detector = Some(Arc::new(Detector::new().unwrap()));
+    let key = Arc::new(MaskKey::new(b"a key of thirty-two bytes or so."));
+    let path = JsonPath::parse("$.email").unwrap();
+    let signal = |paths: &[(JsonPath, Mask)]| Masks::new(paths, key.clone(), Detect::Signal, detector.clone());
+    let found = |mut way: Frames, parts: &[(u8, &[u8])]| {
+        let mut out = Vec::new();
+        way.feed(&frames(parts, false), &mut out).unwrap();
+        (read(&out), way.found().map(|(kind, count)| (kind.as_str(), count)).collect::<Vec<_>>())
+    };
+    let note = br#"{"note":"call marie@example.com","email":"a@example.com"}"#;
+    let parts: [(u8, &[u8]); 6] = [
+        (0x81, note),
+        (0x01, br#"{"note":"call ma"#),
+        (0x80, br#"rie@example.com"}"#),
+        (0x82, note),
+        (0x81, b"a@example.com"),
+        (0x81, b"4111111111111111"),
+    ];
+    let passed = read(&frames(&parts, false));
+    let looking = Frames::new(Side::Server, 1 << 20).looking(signal(&[]));
+    assert_eq!(found(looking, &parts), (passed, vec![("email", 3), ("payment-card", 1)]));
+    // What is masked is not a finding.
+    let masking = Frames::new(Side::Server, 1 << 20).masking(signal(&[(path, Mask::Null)]), true);
+    let (heard, kinds) = found(masking, &parts[..1]);
+    assert_eq!(heard, [(1, br#"{"note":"call marie@example.com","email":null}"#.to_vec())]);
+    assert_eq!(kinds, [("email", 1)]);
+    // What comes late is not looked at.
+    let blanks = vec![b' '; MOST_LOOKED as usize];
+    let late: [(u8, &[u8]); 2] = [(0x81, &blanks), (0x81, note)];
+    let looking = Frames::new(Side::Server, 1 << 20).looking(signal(&[]));
+    assert_eq!(found(looking, &late), (read(&frames(&late, false)), vec![]));
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use kernel::ports::LiveSessions as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use wire::detect::Detector;
+use wire::http::json_mask::Detect;
 
 use super::bed::{Bed, request, until};
 use super::check;
@@ -216,6 +218,13 @@ async fn messages_are_masked_or_refused() {
     }
     assert!(!all.contains("ann@"), "{all}");
     check(&all, &[r#"{"em"#, "89 ", r#"ail":"[redacted]","n":1}"#, r#"{"customers":[{"email":"[redacted]"}]}"#]);
+    // A ping says nothing, and its answer what it said.
+    bed.tripwire.answer(said(0x89, b"ann@example.com"));
+    client.write_all(&sent(0x81, b"\"more\"\r\n\r\n        ")).await.unwrap();
+    assert_eq!(next(&mut client).await, "89 \0\0\0\0");
+    bed.tripwire.answer(b"".as_slice());
+    client.write_all(&sent(0x8A, b"\0\0\0\0")).await.unwrap();
+    heard(&bed, "ann@example.com").await;
     // What a mask made does not come back.
     client.write_all(&sent(0x81, br#"{"email":"bob@example.com"}"#)).await.unwrap();
     heard(&bed, "bob@").await;
@@ -239,6 +248,17 @@ async fn messages_are_masked_or_refused() {
         assert_eq!(told, "1003 a message of the websocket must be masked and is not json", "{name}");
         over(client).await;
     }
+}
+
+#[tokio::test]
+async fn detectors_look_at_messages() {
+    let detector = Arc::new(Detector::new().unwrap());
+    let bed = Bed::with(|upstream| upstream.detect = Some((Detect::Signal, detector))).await;
+    let message = said(0x81, br#"{"note":"ann@example.com"}"#);
+    let mut client = socket(&bed, "/v1/open/socket", &message).await;
+    check(&next(&mut client).await, &["ann@example.com"]);
+    drop(client);
+    check(&ended(&bed).await, &[r#""detector":"email""#, r#""column":"message."#]);
 }
 
 #[tokio::test]
