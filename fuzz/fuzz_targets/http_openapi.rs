@@ -7,6 +7,6 @@ use wire::http::openapi;
 
 fuzz_target!(|text: &str| {
     if let Ok(endpoints) = openapi::read(text) {
-        let _ = Endpoints::new(&"fuzz".parse().expect("a name"), endpoints, Unlisted::Deny);
+        let _table = Endpoints::new(&"fuzz".parse().expect("a name"), endpoints, Unlisted::Deny);
     }
 });

@@ -25,7 +25,7 @@ fuzz_target!(|steps: Vec<(u8, Vec<u8>)>| {
                 due += usize::from(replies.push(ASKED[usize::from(byte & 7)], answer, ()).is_ok());
             }
             1 => {
-                let _ = replies.end_copy_in(Answer::Upstream);
+                let _ended = replies.end_copy_in(Answer::Upstream);
             }
             tag => match replies.on_backend(tag, &body) {
                 Ok(Reply::Done(())) => due -= 1,

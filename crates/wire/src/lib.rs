@@ -11,3 +11,12 @@ pub mod postgres;
 pub mod reader;
 pub mod refusal;
 pub mod sql;
+
+#[cfg(test)]
+mod tests;
+
+// What the fuzz targets call it, and what they call their fuzzer.
+#[cfg(test)]
+extern crate self as libfuzzer_sys;
+#[cfg(test)]
+extern crate self as wire;
