@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::bed::api::{Api, ApiBed};
 use crate::bed::authority;
-use crate::bed::clients::run;
+use crate::bed::clients::{run, run_with};
 use crate::bed::folder::Folder;
 use crate::bed::peer::{self, Peer};
 use crate::bed::raw_http;
@@ -200,5 +200,125 @@ fn no_way_to_write_a_value_escapes_its_mask() {
                 &[answer.head.as_bytes(), &answer.rest].concat(),
             );
         }
+    }
+}
+
+/// Who may write besides, and of whom all but `auditor` see the fields masked.
+const WRITERS: &str = r#"
+@id("all-write")
+permit (principal, action in Action::"write", resource);
+"#;
+
+const MUTATES: &str = r#"
+"Query.customer.email" = ["pii"]
+[[upstreams.shop-api.endpoints]]
+id = "graphql"
+method = "POST"
+path = "/graphql"
+graphql = true
+"#;
+
+/// A request with this body, closing the connection behind it.
+fn write(bed: &ApiBed, workload: &str, target: &str, head: &str, body: &[u8]) -> raw_http::Answer {
+    let lines = bed.lines(workload);
+    let length = body.len();
+    let head = format!("{target} HTTP/1.1\r\n{lines}Connection: close\r\n{head}\r\nContent-Length: {length}\r\n\r\n");
+    raw_http::send(bed.port(), &[head.as_bytes(), body].concat())
+}
+
+/// A client that reads what is masked, and writes all of it back, in each form that a body may have (MK18).
+#[test]
+fn what_a_mask_made_is_not_written_back() {
+    const PACK: &str = r#"
+import sys, json, gzip, brotli, zstandard
+coders = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstandard.ZstdCompressor().compress}
+text = sys.stdin.read().encode()
+json.dump({name: coder(text).hex() for name, coder in coders.items()}, sys.stdout)
+"#;
+    if peer::command("origin.mjs").is_none() {
+        return;
+    }
+    let tripwire = Tripwire::start();
+    let bed = Api::new("http-mask-back")
+        .upstream("shop-api", &format!("http://127.0.0.1:{}", tripwire.port()), &format!("{ROUTES}{MUTATES}"))
+        .policies(WRITERS)
+        .start();
+    let json = "Content-Type: application/json";
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let parts = "Content-Type: multipart/form-data; boundary=b";
+    let part = |name: &str, value: &str| {
+        let file = "x".repeat(30_000);
+        format!(
+            "--b\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"a.png\"\r\n\r\n{file}\r\n\
+             --b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n--b--\r\n"
+        )
+    };
+    let mutation = |value: &str| json!({"query": format!("mutation {{ update(id: 7, email: \"{value}\") {{ id }} }}")});
+    let variables = |value: &str| json!({"query": "mutation($c: C) { update(c: $c) { id } }", "variables": {"c": {"email": value}}});
+    let packed = |text: String| -> Vec<(String, Vec<u8>)> {
+        let ran = run_with(Command::new(peer::installed("venv/bin/python")).args(["-c", PACK]), &text);
+        let packed: std::collections::BTreeMap<String, String> = serde_json::from_str(&ran.out).unwrap();
+        let bytes = |hex: &String| -> Vec<u8> {
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+        };
+        packed.iter().map(|(coding, hex)| (format!("{json}\r\nContent-Encoding: {coding}"), bytes(hex))).collect()
+    };
+    // What the client reads first.
+    let read = br#"{"email":"ann@example.com"}"#;
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", read.len());
+    tripwire.answer(&[head.as_bytes(), read].concat());
+    let seen = raw_http::send(
+        bed.port(),
+        format!("GET /customers/7 HTTP/1.1\r\n{}Connection: close\r\n\r\n", bed.lines("reporting")).as_bytes(),
+    );
+    let masked = "[redacted]";
+    assert!(seen.text().contains(&json!({"email": masked}).to_string()), "{}", seen.text());
+    tripwire.take();
+    type Made<'m> = &'m dyn Fn(&str) -> Vec<(String, Vec<u8>)>;
+    let made: [(&str, &str, Made<'_>); 6] = [
+        ("json", "PUT /customers/7", &|value| {
+            vec![(json.to_owned(), json!({"email": value}).to_string().into_bytes())]
+        }),
+        ("a form", "POST /customers/7", &|value| {
+            vec![(
+                form.to_owned(),
+                format!("id=7&customer%5Bemail%5D={}", value.replace('[', "%5B").replace(']', "%5D")).into_bytes(),
+            )]
+        }),
+        ("parts", "POST /customers/7", &|value| vec![(parts.to_owned(), part("email", value).into_bytes())]),
+        ("a mutation", "POST /graphql", &|value| vec![(json.to_owned(), mutation(value).to_string().into_bytes())]),
+        ("variables", "POST /graphql", &|value| vec![(json.to_owned(), variables(value).to_string().into_bytes())]),
+        ("compressed", "PUT /customers/7", &|value| {
+            packed(json!({"note": "x".repeat(3000), "email": value}).to_string())
+        }),
+    ];
+    for (name, target, make) in made {
+        for (head, body) in make(masked) {
+            let refused = write(&bed, "reporting", target, &head, &body);
+            assert_eq!(refused.status, 403, "{name} {head}: {}", refused.text());
+            assert!(refused.text().contains("PAR0213"), "{name} {head}: {}", refused.text());
+            assert_eq!(String::from_utf8_lossy(&tripwire.take()), "", "{name} {head}");
+            // Who sees it in clear may write what looks like it.
+            let clear = write(&bed, "auditor", target, &head, &body);
+            assert_eq!(clear.status, 200, "{name} {head}: {}", clear.text());
+            assert!(tripwire.take().ends_with(&body), "{name} {head}");
+        }
+        for (head, body) in make("bob@example.com") {
+            let own = write(&bed, "reporting", target, &head, &body);
+            assert_eq!(own.status, 200, "{name} {head}: {}", own.text());
+            assert!(tripwire.take().ends_with(&body), "{name} {head}");
+        }
+    }
+    // What cannot be searched does not pass.
+    for (head, body, status) in [
+        (format!("{json}\r\nContent-Encoding: compress"), "{}", 415),
+        (format!("{json}\r\nContent-Encoding: gzip"), "{}", 400),
+        (json.to_owned(), "{'email': '[redacted]'}", 400),
+    ] {
+        let refused = write(&bed, "reporting", "PUT /customers/7", &head, body.as_bytes());
+        assert_eq!(refused.status, status, "{head}: {}", refused.text());
+        assert_eq!(String::from_utf8_lossy(&tripwire.take()), "", "{head}");
+        assert_eq!(write(&bed, "auditor", "PUT /customers/7", &head, body.as_bytes()).status, 200, "{head}");
+        tripwire.take();
     }
 }

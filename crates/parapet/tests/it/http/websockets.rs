@@ -84,6 +84,11 @@ fn messages_are_masked() {
     assert_eq!((&masked["code"], &masked["reason"]), (&json!(1001), &json!("neither side said anything for 3 s")));
     let clear = talks.talk("masked.internal", &talks.bed.token("auditor"), own.clone(), json!({"wait": true}));
     assert_eq!(clear["heard"], own, "{clear}");
+    // A ping says nothing to the client, and is answered as if it had said what it did.
+    let pinged = talks.talk("masked.internal", &token, own.clone(), json!({"wait": true, "path": "/ping"}));
+    assert_eq!(pinged["heard"], masked["heard"], "{pinged}");
+    let seen = talks.server.seen();
+    assert!(seen.iter().any(|said| said["pong"] == true), "{seen:?}");
     // What cannot be read for masks does not pass, and what a mask made does not come back.
     for (name, message, code) in [
         ("bytes", json!({"hex": "7b7d"}), 1003),

@@ -1,5 +1,5 @@
 """A real WebSocket server: echoes, and says what asked to be upgraded, and how long each message is. Says {"websocket": PORT} when it
-listens.
+listens. On /ping it pings first, and waits for the pong that repeats it.
 """
 
 import asyncio
@@ -16,6 +16,9 @@ def say(value):
 async def talk(connection):
     request = connection.request
     say({"path": request.path, "headers": [[key.lower(), value] for key, value in request.headers.raw_items()]})
+    if request.path.startswith("/ping"):
+        await asyncio.wait_for(await connection.ping("c4n4ry@example.com"), 10)
+        say({"pong": True})
     async for message in connection:
         say({"message": len(message)})
         await connection.send(message)
