@@ -62,8 +62,11 @@ impl Written {
             if first.action != Action::GraphqlMutate || selections.is_empty() {
                 return None;
             }
-            let resources = matched.endpoint.selection_resources(&upstream.name).into_iter();
-            let fields = resources.map(|resource| reading(Action::GraphqlQuery, resource));
+            let resources = matched.endpoint.selection_resources(&upstream.name);
+            let fields = selections.iter().zip(resources).map(|(path, resource)| {
+                let subscribes = path.starts_with("Subscription.");
+                reading(if subscribes { Action::GraphqlSubscribe } else { Action::GraphqlQuery }, resource)
+            });
             let paths = selections.iter().map(AsRef::as_ref);
             (Sought::in_selections(paths, &upstream.mask_keys), fields.collect())
         } else {
