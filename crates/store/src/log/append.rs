@@ -27,6 +27,7 @@ use super::open::{self, OpenError, Opened};
 use super::seal::Sealer;
 use super::sync;
 use super::tail::Tail;
+use super::unsealed::{Fresh, Unsealed};
 
 /// When an append is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,45 +125,6 @@ struct Writer {
     hashes: Vec<TreeHash>,
     /// None where no tree is kept.
     unsealed: Option<Unsealed>,
-}
-
-/// The hashes of leaves that were appended and are not in the tree yet. Bounded: what is forgotten is read from the disk.
-#[derive(Debug)]
-struct Unsealed {
-    first: u64,
-    leaves: Vec<TreeHash>,
-}
-
-impl Unsealed {
-    const MOST: usize = 1 << 18;
-
-    fn after(size: u64) -> Self {
-        Self { first: size, leaves: Vec::new() }
-    }
-
-    fn add(&mut self, leaves: &[TreeHash], size: u64) {
-        if self.leaves.len() + leaves.len() > Self::MOST {
-            *self = Self::after(size);
-        } else {
-            self.leaves.extend_from_slice(leaves);
-        }
-    }
-
-    /// Gives up the leaves `from..to`, and forgets those before. None if they are not all here.
-    fn take(&mut self, from: u64, to: u64) -> Option<Vec<TreeHash>> {
-        let known = usize::try_from(from.checked_sub(self.first)?).ok()?;
-        let upto = usize::try_from(to.checked_sub(self.first)?).ok()?;
-        if known > upto || upto > self.leaves.len() {
-            return None;
-        }
-        self.first = to;
-        // Moved, not copied: appends wait meanwhile.
-        let mut rest = Vec::with_capacity(self.leaves.capacity());
-        rest.extend(self.leaves.drain(upto..));
-        let mut taken = std::mem::replace(&mut self.leaves, rest);
-        taken.drain(..known);
-        Some(taken)
-    }
 }
 
 /// How far records are forced to the disk, for those who wait for that.
@@ -415,8 +377,8 @@ impl Shared {
         });
     }
 
-    /// The hashes of the leaves `from..to`, if they are still remembered. They are forgotten then.
-    pub(super) fn take_unsealed(&self, from: u64, to: u64) -> Option<Vec<TreeHash>> {
+    /// The leaves `from..to`, if they are still remembered. They are forgotten then.
+    pub(super) fn take_unsealed(&self, from: u64, to: u64) -> Option<Fresh> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.unsealed.as_mut()?.take(from, to)
     }

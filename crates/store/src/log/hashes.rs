@@ -7,7 +7,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use kernel::audit::tree::{self, Frontier, Nodes};
+use kernel::audit::tree::{self, Nodes};
 use kernel::audit::{TILE_WIDTH, TreeHash, complete_root};
 
 const HASH: u64 = 32;
@@ -56,15 +56,7 @@ impl Nodes for Hashes {
 pub(super) struct Tree {
     hashes: Hashes,
     size: u64,
-    levels: Vec<Level>,
-}
-
-/// The hashes of one level of tiles.
-#[derive(Debug)]
-struct Level {
-    file: File,
-    /// Of the last tile, while it is not full.
-    open: Frontier,
+    files: Vec<File>,
 }
 
 impl Tree {
@@ -72,21 +64,17 @@ impl Tree {
     pub(super) fn open(dir: &Path, size: u64) -> io::Result<Self> {
         let hashes = Hashes::of(dir);
         DirBuilder::new().recursive(true).mode(0o700).create(&hashes.dir)?;
-        let mut tree = Self { hashes, size, levels: Vec::new() };
+        let mut tree = Self { hashes, size, files: Vec::new() };
         for level in 0..8u32 {
-            let count = size >> (8 * level);
-            if level > 0 && count == 0 && !tree.hashes.path(level).exists() {
+            if level > 0 && size >> (8 * level) == 0 && !tree.hashes.path(level).exists() {
                 break;
             }
-            let within = count % TILE_WIDTH;
-            let file = &tree.level(level)?.file;
-            if file.metadata()?.len() < count * HASH {
+            let file = tree.file(level)?;
+            let length = (size >> (8 * level)) * HASH;
+            if file.metadata()?.len() < length {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            file.set_len(count * HASH)?;
-            let last = tree.hashes.read(level, count - within, within)?;
-            let open = &mut tree.level(level)?.open;
-            last.into_iter().for_each(|hash| open.push(hash));
+            file.set_len(length)?;
         }
         Ok(tree)
     }
@@ -101,44 +89,45 @@ impl Tree {
         tree::root(&self.hashes, self.size)
     }
 
-    fn level(&mut self, level: u32) -> io::Result<&mut Level> {
-        while self.levels.len() <= level as usize {
-            let path = self.hashes.path(u32::try_from(self.levels.len()).unwrap_or(u32::MAX));
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-            self.levels.push(Level { file, open: Frontier::default() });
+    fn file(&mut self, level: u32) -> io::Result<&File> {
+        while self.files.len() <= level as usize {
+            let path = self.hashes.path(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+            self.files
+                .push(OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?);
         }
-        self.levels.get_mut(level as usize).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+        self.files.get(level as usize).ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
-    /// Appends leaves, and the hashes of the tiles that they complete. After an error the tree is as before.
-    pub(super) fn append(&mut self, leaves: &[TreeHash]) -> io::Result<()> {
+    /// Appends leaves, and the hashes of the tiles that they complete: `roots` are those that are known, by the number of the
+    /// tile. After an error the tree is as before.
+    pub(super) fn append(&mut self, leaves: &[TreeHash], roots: &[(u64, TreeHash)]) -> io::Result<()> {
         let mut fresh = leaves.to_vec();
-        let mut grown = Vec::new();
+        let mut level = 0;
         while !fresh.is_empty() {
-            let number = u32::try_from(grown.len()).unwrap_or(u32::MAX);
-            let before = self.size >> (8 * number);
-            let level = self.level(number)?;
+            let before = self.size >> (8 * level);
             let bytes: Vec<u8> = fresh.iter().flat_map(|hash| hash.0).collect();
-            level.file.write_all_at(&bytes, before * HASH)?;
-            let mut open = level.open.clone();
-            fresh = fresh.into_iter().filter_map(|hash| fill(&mut open, hash)).collect();
-            grown.push(open);
-        }
-        for (level, open) in self.levels.iter_mut().zip(grown) {
-            level.open = open;
+            self.file(level)?.write_all_at(&bytes, before * HASH)?;
+            let after = before + fresh.len() as u64;
+            fresh = ((before / TILE_WIDTH)..(after / TILE_WIDTH))
+                .map(|tile| match roots.iter().find(|(known, _)| level == 0 && *known == tile) {
+                    Some((_, root)) => Ok(*root),
+                    None => self.full(level, tile),
+                })
+                .collect::<io::Result<Vec<TreeHash>>>()?;
+            level += 1;
         }
         self.size += leaves.len() as u64;
         Ok(())
     }
 
+    /// The root of a full tile, from its own hashes.
+    fn full(&self, level: u32, tile: u64) -> io::Result<TreeHash> {
+        let hashes = self.hashes.read(level, tile * TILE_WIDTH, TILE_WIDTH)?;
+        complete_root(&hashes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
     /// Forces the hashes to the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.levels.iter().try_for_each(|level| level.file.sync_data())
+        self.files.iter().try_for_each(File::sync_data)
     }
-}
-
-/// Adds a hash to a tile; the root of the tile if it is full then, and another begins.
-fn fill(tile: &mut Frontier, hash: TreeHash) -> Option<TreeHash> {
-    tile.push(hash);
-    (tile.size() == TILE_WIDTH).then(|| std::mem::take(tile).root())
 }

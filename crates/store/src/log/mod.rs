@@ -28,6 +28,7 @@ mod search;
 mod segment;
 mod sync;
 mod tail;
+mod unsealed;
 mod verify;
 mod witness;
 

@@ -7,15 +7,15 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use kernel::audit::{ChainHash, Checkpoint, Note, NoteError, TreeHash, Verifier, VerifierKey, leaf_hash};
+use kernel::audit::{ChainHash, Checkpoint, Note, NoteError, TILE_WIDTH, TreeHash, Verifier, VerifierKey, leaf_hash};
 use kernel::time::Timestamp;
 
 use super::hashes::Tree;
 use super::keys::{SigningKeys, replace};
 use super::locate::{From, chain_after};
 use super::segment;
+use super::unsealed::Fresh;
 use super::verify::{Tampered, Why};
 
 /// The signed head of this log, as it was signed last.
@@ -25,12 +25,8 @@ pub(super) const COSIGNED: &str = "checkpoint.cosigned";
 /// The log's public keys, a line each.
 pub(super) const KEYS: &str = "keys";
 
-/// How many leaves are added at a time: a second's leaves in one go would hold up requests for milliseconds.
-const STRETCH: usize = 64;
-/// How long others have the processor to themselves in between, at most,
-const PAUSE: Duration = Duration::from_micros(300);
-/// and how long all the pauses of a seal may be together.
-const PAUSES: Duration = Duration::from_millis(200);
+/// How many leaves are added at a time: others have the processor in between.
+const STRETCH: usize = TILE_WIDTH as usize;
 
 /// Why nothing is sealed.
 #[derive(Debug, thiserror::Error)]
@@ -135,12 +131,12 @@ impl Sealer {
             let (_, leaf) = self.verifier.accept_leaf(line).map_err(|fault| gone(seq, Why::Record(fault)))?;
             leaves.push(TreeHash(leaf));
             if leaves.len() == STRETCH {
-                self.tree.append(&leaves)?;
+                self.tree.append(&leaves, &[])?;
                 leaves.clear();
                 std::thread::yield_now();
             }
         }
-        self.tree.append(&leaves)?;
+        self.tree.append(&leaves, &[])?;
         Ok(())
     }
 
@@ -149,25 +145,23 @@ impl Sealer {
         self.tree.size()
     }
 
-    /// Seals the first `size` records, whose chain is `chain`. They are on the disk. `leaves` are those that the tree lacks, as
-    /// they were appended; without them they are read.
+    /// Seals the first `size` records, whose chain is `chain`. They are on the disk. `fresh` is what the tree lacks, as it
+    /// was appended; without it, it is read.
     pub(super) fn seal(
         &mut self,
         size: u64,
         chain: ChainHash,
-        leaves: Option<Vec<TreeHash>>,
+        fresh: Option<Fresh>,
         now: Timestamp,
     ) -> Result<(), SealError> {
         if self.signed.as_ref().is_some_and(|signed| signed.size >= size) {
             return Ok(());
         }
-        match leaves {
-            Some(leaves) => {
-                let stretches = leaves.chunks(STRETCH);
-                let pauses = u32::try_from(stretches.len()).unwrap_or(u32::MAX).max(1);
-                for stretch in stretches {
-                    self.tree.append(stretch)?;
-                    std::thread::sleep((PAUSES / pauses).min(PAUSE));
+        match fresh {
+            Some(fresh) => {
+                for stretch in fresh.leaves.chunks(STRETCH) {
+                    self.tree.append(stretch, &fresh.roots)?;
+                    std::thread::yield_now();
                 }
                 self.verifier = Verifier::after(size, chain);
             }

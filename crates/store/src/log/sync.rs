@@ -190,8 +190,8 @@ pub(super) fn seal_now(shared: &Shared) {
     let Some(sealer) = &shared.sealer else { return };
     let mut sealer = sealer.lock().unwrap_or_else(PoisonError::into_inner);
     let durable = *shared.durable.borrow();
-    let leaves = shared.take_unsealed(sealer.size(), durable.size);
-    match sealer.seal(durable.size, durable.chain, leaves, shared.clock.now()) {
+    let fresh = shared.take_unsealed(sealer.size(), durable.size);
+    match sealer.seal(durable.size, durable.chain, fresh, shared.clock.now()) {
         Ok(()) => {
             let signed = sealer.signed.clone();
             shared.sealed.send_if_modified(|known| {
