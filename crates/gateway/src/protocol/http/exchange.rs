@@ -68,7 +68,7 @@ pub(super) struct Asked<'c> {
     /// What the client says it was granted before: `Parapet-Approval`.
     pub(super) approval: Option<String>,
     /// What must not come back in its body.
-    written: Option<Written>,
+    written: Option<Box<Written>>,
 }
 
 async fn ask(
@@ -101,11 +101,13 @@ async fn ask(
         Err(violation) => return Err(Box::pin(violated(caller, &slot, &head, "", violation)).await),
     };
     let mut asked = understand(caller, slot, head, cargo, approval, pulse).await?;
+    // What people granted in a turn whose facts had to be read again.
+    let mut grant = None;
     for _ in 0..MOST_TURNS {
         no_mask_comes_back(&asked).await?;
         let receipt = match judge(&asked).await? {
             Judged::Passes(receipt) => receipt,
-            Judged::Waits => match Box::pin(hold::hold(&mut asked)).await? {
+            Judged::Waits => match Box::pin(hold::hold(&mut asked, &mut grant)).await? {
                 Some(receipt) => receipt,
                 None => continue,
             },
@@ -213,7 +215,7 @@ pub(super) async fn understand<'c>(
             }
         },
     };
-    let written = Written::of(&upstream, &head, &matched, &segments, &classified.operations);
+    let written = Written::of(&upstream, &head, &matched, &segments, &classified.operations).map(Box::new);
     drop(segments);
     // What is sent at once is searched before it is judged; the rest, as it leaves.
     if written.is_some()

@@ -28,8 +28,9 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-/// Holds a request: a receipt if it is granted while the client waits, or was before; none if it must be judged anew.
-pub(super) async fn hold(asked: &mut Asked<'_>) -> Result<Option<Receipt>, Answered> {
+/// Holds a request: a receipt if it is granted while the client waits, or was before; none if it must be judged anew. `grant` is
+/// what was taken for it already, and what is left for the next time.
+pub(super) async fn hold(asked: &mut Asked<'_>, grant: &mut Option<Box<Grant>>) -> Result<Option<Receipt>, Answered> {
     // What was judged did not bind the body. It is read, and judged again with it.
     let template = std::sync::Arc::clone(&asked.classified.template);
     if let Err(why) = read_body(&mut asked.cargo, &asked.slot, asked.pulse).await {
@@ -51,13 +52,16 @@ pub(super) async fn hold(asked: &mut Asked<'_>) -> Result<Option<Receipt>, Answe
         Some(Verdict::Deny(deny)) => return Err(refuse::enter_denial(caller, session, accepts, deny).await),
         None => return stale(caller, &slot, session, accepts).map_or(Ok(None), Err),
     };
+    if let Some(grant) = grant.take() {
+        return granted(session, asked, ask, *grant).await.map(Some);
+    }
     let approval = match session.ask(&ask).await {
         Ok(approval) => approval,
         Err(deny) => return Err(refuse::enter_denial(caller, session, accepts, deny).await),
     };
     // An approval that was given before, for this very content.
-    if let Ok(Some(grant)) = session.grant_at_hand(approval).await {
-        return granted(session, asked, ask, grant).await.map(Some);
+    if let Ok(Some(at_hand)) = session.grant_at_hand(approval).await {
+        return granted(session, asked, ask, at_hand).await.map(Some);
     }
     let said = describe(session, &ask, approval);
     let mismatch = asked.approval.as_deref().is_some_and(|named| named != approval.to_string());
@@ -82,7 +86,10 @@ pub(super) async fn hold(asked: &mut Asked<'_>) -> Result<Option<Receipt>, Answe
         return Err(refuse::cut(caller, &slot, accepts));
     };
     let said = match answer {
-        Answer::Granted(grant) => return again(session, asked, grant).await,
+        Answer::Granted(given) => {
+            *grant = Some(Box::new(given));
+            return again(session, asked, grant).await;
+        }
         Answer::StillWaiting if mismatch => said.as_grant_mismatch(),
         Answer::StillWaiting => {
             let kept = if attended { kept::keep(asked, session, approval, &said).await } else { None };
@@ -122,37 +129,33 @@ async fn wait(asked: &Asked<'_>, approval: ApprovalId, patience: Duration) -> Re
 
 /// Judges a kept request once more, and takes its grant where people are still to be asked. None if its facts must be read
 /// again; the grant is still there then.
-pub(super) async fn redeem(asked: &Asked<'_>, grant: &mut Option<Grant>) -> Result<Option<Receipt>, Answered> {
+pub(super) async fn redeem(asked: &Asked<'_>, grant: &mut Option<Box<Grant>>) -> Result<Option<Receipt>, Answered> {
     let (caller, slot, accepts) = (asked.caller, &asked.slot, asked.head.accepts);
     let mut guard = slot.session().await;
     let Some(session) = guard.as_mut().filter(|_| slot.cut().is_none()) else {
         return Err(refuse::cut(caller, slot, accepts));
     };
-    match (judge_whole(session, asked), grant) {
-        (Some(Verdict::Ask(ask)), grant) => match grant.take() {
-            Some(grant) => granted(session, asked, ask, grant).await.map(Some),
-            None => Err(refuse::enter_denial(caller, session, accepts, ask.refused()).await),
-        },
-        (Some(Verdict::Permit(permit)), _) => {
-            session.add_permit(permit);
-            enter_permit(caller, session, asked).await.map(Some)
-        }
-        (Some(Verdict::Deny(deny)), _) => Err(refuse::enter_denial(caller, session, accepts, deny).await),
-        (None, _) => stale(caller, slot, session, accepts).map_or(Ok(None), Err),
-    }
+    again(session, asked, grant).await
 }
 
-/// Judges once more, as policy, risk or the workload's standing may have changed while people thought.
-async fn again(session: &mut Session, asked: &Asked<'_>, grant: Grant) -> Result<Option<Receipt>, Answered> {
+/// Judges once more, as policy, risk or the workload's standing may have changed while people thought. The grant is taken where
+/// people are still to be asked; it is still there where the facts must be read again.
+async fn again(
+    session: &mut Session,
+    asked: &Asked<'_>,
+    grant: &mut Option<Box<Grant>>,
+) -> Result<Option<Receipt>, Answered> {
     let (caller, accepts) = (asked.caller, asked.head.accepts);
     match judge_whole(session, asked) {
-        Some(Verdict::Ask(ask)) => granted(session, asked, ask, grant).await.map(Some),
+        Some(Verdict::Ask(ask)) => match grant.take() {
+            Some(grant) => granted(session, asked, ask, *grant).await.map(Some),
+            None => Err(refuse::enter_denial(caller, session, accepts, ask.refused()).await),
+        },
         Some(Verdict::Permit(permit)) => {
             session.add_permit(permit);
             enter_permit(caller, session, asked).await.map(Some)
         }
         Some(Verdict::Deny(deny)) => Err(refuse::enter_denial(caller, session, accepts, deny).await),
-        // The grant's use is gone, and what it was given for is no longer what is asked.
         None => stale(caller, &asked.slot, session, accepts).map_or(Ok(None), Err),
     }
 }

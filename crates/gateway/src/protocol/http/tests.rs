@@ -206,6 +206,40 @@ async fn who_prefers_to_wait_gets_the_answer() {
 }
 
 #[tokio::test]
+async fn a_grant_outlives_a_change_of_policies() {
+    // These read what no policy read when the request's facts were found; the last one asks for more than was granted.
+    for (more, expected) in [
+        (
+            "@id(\"never\") forbid (principal, action == Action::\"http:POST\", resource) when { context.http.path == \"/never\" };",
+            "200",
+        ),
+        (
+            "@id(\"now\") forbid (principal, action == Action::\"http:POST\", resource) when { context.http.path == \"/v1/payouts\" };",
+            "403",
+        ),
+        (
+            "@id(\"more\") @approve(\"ops\") forbid (principal, action == Action::\"http:POST\", resource) when { context.http.path == \"/v1/payouts\" };",
+            "412",
+        ),
+    ] {
+        let bed = Bed::new().await;
+        let mut client = bed.connect(false);
+        let payout = request("POST /v1/payouts", "prefer: wait=20\r\n", "x");
+        client.write_all(payout.as_bytes()).await.unwrap();
+        // Once it stands in the log that people are asked, the request waits for them.
+        while !bed.house.entries().iter().any(|entry| entry.contains("apr_")) {
+            tokio::task::yield_now().await;
+        }
+        bed.house.reload(more);
+        bed.house.approve_all();
+        check(&until(&mut client, "}").await, &[&format!("HTTP/1.1 {expected}")]);
+        // Nobody is asked twice for what was granted.
+        assert_eq!(bed.house.approvals().len(), 1, "{more}");
+        assert_eq!(bed.tripwire.connections(), u64::from(expected == "200"), "{more}");
+    }
+}
+
+#[tokio::test]
 async fn limits_say_what_they_are() {
     let bed = Bed::new().await;
     let rare = request("GET /v1/rare", "", "");

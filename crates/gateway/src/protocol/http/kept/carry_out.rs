@@ -246,7 +246,7 @@ impl Carrying<'_> {
         let pulse = caller.take_pulse();
         let denied =
             |answered: Answered| Some(Ended { decision: decision(&answered), ..Ended::before(KeptEnd::Denied) });
-        let mut grant = Some(grant);
+        let mut grant = Some(Box::new(grant));
         for _ in 0..MOST_TURNS {
             let mut asked = match understand(caller, Arc::clone(slot), head, body, None, &pulse).await {
                 Ok(asked) => asked,

@@ -143,6 +143,11 @@ impl House {
         *self.next.lock().unwrap() = Some(Arc::new(snapshot(2, WorkloadStatus::Active, more)));
     }
 
+    /// The policies change, with these besides.
+    pub(super) fn reload(&self, more: &str) {
+        *self.snapshot.lock().unwrap() = Arc::new(snapshot(2, WorkloadStatus::Active, more));
+    }
+
     pub(super) fn pass(&self, time: Duration) {
         self.now.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
