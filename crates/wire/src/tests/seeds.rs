@@ -30,10 +30,10 @@ fn frame(first: u8, payload: &[u8], masked: bool) -> Vec<u8> {
     out
 }
 
-/// Where to cut, whose side, and frames.
-fn frames(side: u8, all: &[(u8, &[u8])]) -> Vec<u8> {
-    let mut out = vec![5, side];
-    all.iter().for_each(|(first, payload)| out.extend(frame(*first, payload, side == 1)));
+/// Where to cut, whose side (1 is the client's) and what is done, and frames.
+fn frames(how: u8, all: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut out = vec![5, how];
+    all.iter().for_each(|(first, payload)| out.extend(frame(*first, payload, how & 1 == 1)));
     out
 }
 
@@ -144,6 +144,26 @@ pub(super) fn of(target: &str) -> Vec<Vec<u8>> {
                 &[(0x81, b"{\"a\":1}"), (0x89, b"ping"), (0x02, b"\x00\xff"), (0x80, b"rest"), (0x88, b"\x03\xe8bye")],
             ),
             frames(0, &[(0x01, "caf\u{e9} \u{1f600}".as_bytes()), (0x8a, b""), (0x80, b"x"), (0x88, b"")]),
+            // Masked; with messages of bytes; searched.
+            frames(
+                2,
+                &[
+                    (0x81, b"{\"a\":\"canary\",\"b\":[{\"a\":1}]}"),
+                    (0x8a, b"pong"),
+                    (0x01, b"[{\"a\""),
+                    (0x80, b":{}}]"),
+                ],
+            ),
+            frames(4, &[(0x82, b"\x00\x01"), (0x01, b"{\"a\":tr"), (0x89, b""), (0x80, b"ue}"), (0x88, b"\x03\xe8")]),
+            frames(
+                7,
+                &[
+                    (0x81, b"{\"a\":\"[redacted]\"}"),
+                    (0x81, b"{\"b\":\"[redacted]\"}"),
+                    (0x01, b"no"),
+                    (0x80, b" json"),
+                ],
+            ),
             // Longer lengths than the payload needs, and some that none has.
             [&[9, 0, 0x82, 126, 0, 200][..], &[7; 200]].concat(),
             vec![1, 1, 0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4, 5, 6],
