@@ -58,7 +58,7 @@ fn ask(bed: &ApiBed, workload: &str, line: &str, more: &str, body: &str) -> Answ
 
 /// Asks for it to be carried out later: where it is looked after.
 fn later(bed: &ApiBed, line: &str, body: &str) -> String {
-    let answer = ask(bed, "deploy", line, "Content-Type: application/json\r\nPrefer: respond-async\r\n", body);
+    let answer = ask(bed, "deploy", line, "Content-Type: text/plain\r\nPrefer: respond-async\r\n", body);
     assert_eq!(answer.status, 202, "{}{}", answer.head, answer.text());
     assert_eq!(answer.field("preference-applied"), Some("respond-async"));
     assert!(answer.field("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok()), "{}", answer.head);
@@ -193,7 +193,7 @@ fn it_waits_no_longer_than_its_proof_or_its_approval() {
     let token = bed.issuer.token("deploy", Duration::from_secs(6));
     let head =
         format!("Host: {HOST}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\nPrefer: respond-async\r\n");
-    let asked = format!("POST /payouts HTTP/1.1\r\n{head}Content-Type: application/json\r\nContent-Length: 1\r\n\r\nx");
+    let asked = format!("POST /payouts HTTP/1.1\r\n{head}Content-Type: text/plain\r\nContent-Length: 1\r\n\r\nx");
     let kept = raw_http::send(bed.port(), asked.as_bytes());
     assert_eq!(kept.status, 202, "{}", kept.text());
     let place = kept.field("location").unwrap().to_owned();
