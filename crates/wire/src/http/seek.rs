@@ -88,6 +88,13 @@ impl Sought {
         self.key.is_masked(value)
     }
 
+    /// Does such a value stand in a query, or in a parameter of the path?
+    pub fn is_in_target(&self, query: Option<&str>, parameters: &[(Arc<str>, Arc<str>)]) -> bool {
+        let mut fields = Fields::new(self.clone());
+        let in_query = query.is_some_and(|query| fields.feed(query.as_bytes()) || fields.finish());
+        in_query || parameters.iter().any(|(name, value)| self.is_in(name) && self.is_masked(value.as_bytes()))
+    }
+
     /// Everything of a document, whatever its name.
     fn everywhere(&self) -> Masks {
         let whole: Vec<_> = JsonPath::of(Vec::new()).into_iter().map(|path| (path, Mask::Redact)).collect();

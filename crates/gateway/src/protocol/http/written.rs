@@ -2,7 +2,7 @@
 //! would put masks where the values were. It is refused for workloads to which a field of that name is masked.
 //!
 //! Bodies of JSON, forms and multipart bodies are searched, also compressed ones, on the paths whose answers have fields with classes;
-//! of GraphQL the mutations. One that cannot be searched is refused. What is of another type passes: the upstream will not take it
+//! of GraphQL the mutations; and queries and parameters of paths. A body that cannot be searched is refused. What is of another type passes: the upstream will not take it
 //! for such an object either.
 
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub(super) struct Written {
     /// Those of the request that say how its body is to be read.
     headers: HeaderMap,
     graphql: bool,
+    /// It stands in the target already.
+    in_target: bool,
     /// The reading of each field that is sought: what is shown in clear may be written back.
     pub(super) fields: Arc<[Operation]>,
 }
@@ -85,10 +87,12 @@ impl Written {
                 headers.append(name.clone(), value.clone());
             }
         }
-        let written = Self { sought, headers, graphql, fields: fields.into() };
+        let writes = matches!(head.method.as_str(), "POST" | "PUT" | "PATCH");
+        let in_target = writes && sought.is_in_target(head.query.as_str(), &matched.parameters);
+        let written = Self { sought, headers, graphql, in_target, fields: fields.into() };
         // Nothing is to be found in a body of this type.
         let passes = !graphql && matches!(Seeker::of(written.kind(), &written.sought), Ok(None));
-        (!passes).then_some(written)
+        (!passes || in_target).then_some(written)
     }
 
     fn kind(&self) -> Option<&[u8]> {
@@ -110,6 +114,11 @@ impl Written {
         // The document of a mutation is whole wherever it is judged.
         let seeker = if self.graphql { None } else { Seeker::of(self.kind(), &self.sought)? };
         Ok(Search { decoder, seeker: seeker.ok_or(Violation::Body)?, plain: Vec::new(), came: 0, left: 0 })
+    }
+
+    /// Does a mask's value stand in the target already?
+    pub(super) const fn is_in_target(&self) -> bool {
+        self.in_target
     }
 
     /// Does a mask's value stand in a body?

@@ -90,6 +90,16 @@ fn forms() {
     check_in(&sought(&["$.contact.*"]), Some(FORM), "street=[redacted]", Ok(false));
 }
 
+#[test]
+fn targets() {
+    let sought = sought(&["$.customers[*].email"]);
+    let found = |query, name: &str, value: &str| sought.is_in_target(query, &[(name.into(), value.into())]);
+    assert!(found(Some("id=7&email=%5Bredacted%5D"), "id", "7"));
+    assert!(found(None, "email", "[redacted]"));
+    assert!(!found(Some("id=7&email=bob&name=%5Bredacted%5D"), "email", "bob"));
+    assert!(!found(None, "name", "[redacted]"));
+}
+
 fn parts(all: &[(&str, &str)]) -> String {
     let all: Vec<String> =
         all.iter().map(|(head, content)| format!("--b1\r\nContent-Disposition: {head}\r\n\r\n{content}\r\n")).collect();

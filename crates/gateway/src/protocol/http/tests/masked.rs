@@ -31,6 +31,11 @@ async fn what_a_mask_made_is_not_written_back() {
     let pointers = r#"[{"op":"replace","path":"/email","value":"[redacted]"}]"#.to_owned();
     for (name, said) in [
         ("whole", request("PUT /v1/customers/7", JSON, masked)),
+        ("in the query", request("PATCH /v1/customers/7?id=7&email=%5Bredacted%5D", "", "")),
+        (
+            "in the query, with a body",
+            request("PUT /v1/customers/7?email=[redacted]", "content-type: text/plain\r\n", "x"),
+        ),
         ("a patch", request("PATCH /v1/customers/7", merged, masked)),
         ("a patch by pointers", request("PATCH /v1/customers/7", pointed, &pointers)),
         ("in chunks", chunked("PUT /v1/customers/7", masked, 7)),
@@ -51,6 +56,7 @@ async fn what_a_mask_made_is_not_written_back() {
         ("another field", request("PUT /v1/customers/7", JSON, r#"{"name":"[redacted]"}"#)),
         ("no json", request("PUT /v1/customers/7", "content-type: text/plain\r\n", masked)),
         ("where nothing is masked", request("PUT /v1/open/7", JSON, masked)),
+        ("another field in the query", request("PUT /v1/customers/7?name=%5Bredacted%5D&email=a", "", "")),
         ("nothing at all", request("PUT /v1/customers/7", JSON, "")),
     ] {
         let bed = Bed::new().await;
