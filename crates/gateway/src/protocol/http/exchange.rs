@@ -251,7 +251,7 @@ pub(super) async fn no_mask_comes_back(asked: &Asked<'_>) -> Result<(), Answered
     let Some(written) = &asked.written else { return Ok(()) };
     let found = match &asked.cargo {
         _ if written.is_in_target() => Ok(true),
-        Body::Whole(whole, _) => written.is_in(whole),
+        Body::Whole(whole, _) => Box::pin(written.is_in(whole)).await,
         Body::Coming(body, _) if body.is_end_stream() => return Ok(()),
         // It is searched as it leaves.
         Body::Coming(..) => written.search().map(|_search| false),

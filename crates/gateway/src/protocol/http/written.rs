@@ -24,6 +24,8 @@ use super::upstream::HttpUpstream;
 const FREE: u64 = 16 << 20;
 /// Beyond that: so many bytes of each that came in.
 const RATIO: u64 = 100;
+/// So much of a compressed body is searched at a time, in bytes as it came: others of the lane go on in between.
+const PIECE: usize = 16 * 1024;
 
 /// What a request's body is searched for.
 #[derive(Clone, Debug)]
@@ -125,13 +127,22 @@ impl Written {
     ///
     /// # Errors
     /// A [`Violation`] if it cannot be searched.
-    pub(super) fn is_in(&self, body: &[u8]) -> Result<bool, Violation> {
+    pub(super) async fn is_in(&self, body: &[u8]) -> Result<bool, Violation> {
         if self.graphql {
             let kind = self.kind().and_then(|kind| std::str::from_utf8(kind).ok());
             return Ok(graphql::brings_back(kind, body, &self.sought)?);
         }
         let mut search = self.search()?;
-        Ok(search.feed(body)? || search.finish()?)
+        if search.decoder.is_none() {
+            return Ok(search.feed(body)? || search.finish()?);
+        }
+        for piece in body.chunks(PIECE) {
+            if search.feed(piece)? {
+                return Ok(true);
+            }
+            tokio::task::yield_now().await;
+        }
+        search.finish()
     }
 }
 
