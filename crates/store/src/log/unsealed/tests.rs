@@ -1,3 +1,5 @@
+//! Tests of leaves that wait for the tree: their order, the roots of the tiles that they fill, and what is not given.
+
 use kernel::audit::complete_root;
 
 use super::*;
