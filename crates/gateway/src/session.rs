@@ -331,10 +331,11 @@ impl Session {
         content: Content,
     ) -> Verdict {
         let request = self.request(snapshot, operations, shape, content);
-        let costs = self.take_use(&request);
+        let costs = self.take_use(&request.operations);
         let verdict = judge(snapshot, &mut self.memo, &self.who, request, &self.around);
         let verdict = self.within_budgets(verdict);
-        if let (true, Verdict::Deny(_), Some(task)) = (costs, &verdict, self.who.task()) {
+        // What people are asked about uses its task once they have granted it.
+        if let (true, Verdict::Deny(_) | Verdict::Ask(_), Some(task)) = (costs, &verdict, self.who.task()) {
             self.parts.sessions.task_uses().give_back(task);
         }
         self.count(&verdict);
@@ -364,10 +365,10 @@ impl Session {
 
     /// Takes a use of the task before the request is judged, so that two sessions cannot both take the last one. Was one
     /// taken?
-    fn take_use(&mut self, request: &Request) -> bool {
+    fn take_use(&mut self, operations: &[Operation]) -> bool {
         let Some(task) = self.who.task() else { return false };
         let uses = self.parts.sessions.task_uses();
-        if !kernel::task::costs(&request.operations) {
+        if !kernel::task::costs(operations) {
             return false;
         }
         self.around.left = uses.take(task, self.around.now);

@@ -309,6 +309,9 @@ pub enum GrantMismatch {
     /// A policy asks that the approvers were not asked for.
     #[error("a policy asks that the grant was not given for")]
     Policy,
+    /// Nothing is left of the task that the workload acts in.
+    #[error("no use of the task is left")]
+    Task,
 }
 
 impl Grant {

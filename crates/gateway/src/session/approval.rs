@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::approval::{Asked, Grant};
+use kernel::approval::{Asked, Grant, GrantMismatch};
 use kernel::id::ApprovalId;
 use kernel::ports::{Answer, ApprovalDesk, DeskError};
-use kernel::verdict::{Ask, Deny, Undecidable};
+use kernel::verdict::{Ask, Deny, Permit, Undecidable};
 
 use super::Session;
 
@@ -47,6 +47,21 @@ impl Session {
     /// The desk, to wait at.
     pub fn desk(&self) -> Arc<dyn ApprovalDesk> {
         Arc::clone(&self.parts.desk)
+    }
+
+    /// Turns an ask into a permit by a grant, which is used up, and so is a use of the task. If the grant does not fit, the ask
+    /// comes back.
+    pub fn granted(&mut self, ask: Ask, grant: Grant) -> Result<Permit, (Box<Ask>, GrantMismatch)> {
+        let taken = self.take_use(ask.subject().operations());
+        let left = self.around.left;
+        if !taken && (left.uses == Some(0) || left.rows == Some(0)) {
+            return Err((Box::new(ask), GrantMismatch::Task));
+        }
+        let granted = ask.granted(grant);
+        if let (true, Err(_), Some(task)) = (taken, &granted, self.who.task()) {
+            self.parts.sessions.task_uses().give_back(task);
+        }
+        granted
     }
 
     /// Takes a use of an approval that is granted already.

@@ -127,7 +127,7 @@ impl EgressGateway {
             Err(deny) => return Err(self.deny(session, deny).await),
         };
         let ask = match session.grant_at_hand(approval).await {
-            Ok(Some(grant)) => match ask.granted(grant) {
+            Ok(Some(grant)) => match session.granted(ask, grant) {
                 Ok(permit) => return Ok(permit),
                 Err((ask, mismatch)) => {
                     tracing::info!(session = %session.id(), %mismatch, "a grant does not cover its request");

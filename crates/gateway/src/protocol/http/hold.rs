@@ -163,7 +163,7 @@ async fn again(
 async fn granted(session: &mut Session, asked: &Asked<'_>, ask: Ask, grant: Grant) -> Result<Receipt, Answered> {
     let caller = asked.caller;
     let approval = grant.approval();
-    match ask.granted(grant) {
+    match session.granted(ask, grant) {
         Ok(permit) => {
             session.add_permit(permit);
             enter_permit(caller, session, asked).await

@@ -388,7 +388,7 @@ impl Conversation<'_> {
     ) -> Result<Running, Stop> {
         let permit = match (verdict, self.grant.take()) {
             (Verdict::Permit(permit), _) => permit,
-            (Verdict::Ask(ask), Some(grant)) => match ask.granted(grant) {
+            (Verdict::Ask(ask), Some(grant)) => match self.session.granted(ask, grant) {
                 Ok(permit) => permit,
                 Err((ask, mismatch)) => {
                     tracing::info!(session = %self.session.id(), %mismatch, "a grant does not cover its request");

@@ -464,6 +464,24 @@ fn with_claim(name: &str, value: Value) -> Value {
     claims
 }
 
+/// What people are asked about uses its task once: when it runs.
+#[test]
+fn what_is_approved_uses_its_task_once() {
+    let Some(bed) = start("identity-task-approved") else { return };
+    let issue = ["tasks", "issue", "deploy", "--reason", "a test", "--goal", "add an index", "--allow", "define"];
+    let bounds = ["--resource", "shop.public.orders", "--upstream", "shop-db", "--uses", "1"];
+    let token = cli(&bed, &[&issue[..], &bounds[..]].concat());
+    let index = "create index orders_status on orders (status)";
+    let ran = std::thread::scope(|scope| {
+        let held = scope.spawn(|| psql(&bed, "deploy", &token, index));
+        bed.answer("dana@example.com", &["approve"]);
+        held.join().unwrap()
+    });
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let over = psql(&bed, "deploy", &token, index);
+    assert!(over.err.contains("PP003") && over.err.contains("outside the task"), "{over:?}");
+}
+
 /// A task's end, in time or by hand, cuts what it opened within a second.
 #[test]
 fn the_end_of_a_task_cuts_its_sessions() {
