@@ -312,19 +312,19 @@ impl PostgresUpstream {
     /// Asks the upstream to cancel what another connection runs there, and waits until it has closed: the signal is out then,
     /// and a statement that is sent later is not hit by it.
     pub(super) async fn cancel(&self, dialler: &Dialler, process_id: u32, secret: &[u8]) -> Result<(), ConnectError> {
-        let (mut stream, _binding) = self.dial(dialler).await?;
         let mut out = Vec::new();
         StartupPacket::Cancel(CancelRequest { process_id, secret }).encode(&mut out)?;
+        // With the answer about TLS: the session waits for all of it.
         let send = async {
-            stream.write_all(&out).await?;
+            let (mut stream, _binding) = self.dial(dialler).await?;
+            stream.write_all(&out).await.map_err(ChannelError::Io)?;
             // How it closes says nothing.
             let _closed = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
             Ok(())
         };
         tokio::time::timeout(self.connect_timeout, send)
             .await
-            .map_err(|_elapsed| ConnectError::from(ChannelError::TimedOut))?
-            .map_err(|error| ConnectError::from(ChannelError::Io(error)))
+            .unwrap_or_else(|_elapsed| Err(ChannelError::TimedOut.into()))
     }
 }
 
@@ -334,3 +334,6 @@ fn decode_authentication(message: &Message) -> Result<Authentication<'_>, Connec
         _ => Err(ConnectError::Protocol),
     }
 }
+
+#[cfg(test)]
+mod tests;
