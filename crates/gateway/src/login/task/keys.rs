@@ -192,6 +192,9 @@ fn close(path: &Path, made: Timestamp, form: &[u8], envelope: &dyn Envelope) -> 
     let length = usize::try_from(clear.metadata().map_err(unusable(path))?.len()).unwrap_or_default();
     let fresh = write(path, made, form, envelope)?;
     fs::rename(&fresh, path).map_err(unusable(path))?;
+    // Or a machine that stops may find the old name with nothing in it.
+    let folder = path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all());
+    folder.map_err(unusable(path))?;
     clear.write_all(&vec![0; length]).and_then(|()| clear.sync_all()).map_err(unusable(path))
 }
 
