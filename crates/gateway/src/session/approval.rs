@@ -52,9 +52,10 @@ impl Session {
     /// Turns an ask into a permit by a grant, which is used up, and so is a use of the task. If the grant does not fit, the ask
     /// comes back.
     pub fn granted(&mut self, ask: Ask, grant: Grant) -> Result<Permit, (Box<Ask>, GrantMismatch)> {
-        let taken = self.take_use(ask.subject().operations());
+        let operations = ask.subject().operations();
+        let taken = self.take_use(operations);
         let left = self.around.left;
-        if !taken && (left.uses == Some(0) || left.rows == Some(0)) {
+        if !taken && kernel::task::costs(operations) && (left.uses == Some(0) || left.rows == Some(0)) {
             return Err((Box::new(ask), GrantMismatch::Task));
         }
         let granted = ask.granted(grant);
