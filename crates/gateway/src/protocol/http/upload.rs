@@ -52,14 +52,14 @@ pub(super) enum Breach {
 }
 
 impl Streamed {
-    /// Looks at what comes next, and at the end.
-    fn look(&mut self, data: Option<&[u8]>, ends: bool) -> Result<(), Breach> {
+    /// Looks at what comes next, and at the end. `whole`: no more data comes.
+    fn look(&mut self, data: Option<&[u8]>, whole: bool) -> Result<(), Breach> {
         if let (Some(overrides), Some(data)) = (&mut self.overrides, data) {
             overrides.feed(data).map_err(Breach::Violation)?;
         }
         let Some(search) = &mut self.search else { return Ok(()) };
         let mut found = data.map_or(Ok(false), |data| search.feed(data));
-        if ends && found == Ok(false) {
+        if whole && found == Ok(false) {
             found = search.finish();
             self.search = None;
         }
@@ -177,7 +177,9 @@ impl Body for Upload {
                 let ends = matches!(polled, Poll::Ready(None)) || streamed.body.is_end_stream();
                 if let Poll::Ready(came @ (None | Some(Ok(_)))) = &polled {
                     let data = came.as_ref().and_then(|came| came.as_ref().ok()).and_then(Frame::data_ref);
-                    if let Err(breach) = streamed.look(data.map(AsRef::as_ref), ends) {
+                    // An upstream that was told the length takes the body for whole at its last byte, before HTTP/2 says that it ends.
+                    let whole = ends || streamed.body.size_hint().exact() == Some(0);
+                    if let Err(breach) = streamed.look(data.map(AsRef::as_ref), whole) {
                         let _known = streamed.breach.set(breach);
                         return Poll::Ready(Some(Err(breach.into())));
                     }

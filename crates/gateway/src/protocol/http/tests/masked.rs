@@ -1,14 +1,22 @@
 //! What must not come back from a client because a mask made it (hazards MK18), and parts of answers that nobody asked for (HT14).
 
+use std::convert::Infallible;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
+use futures_util::{StreamExt as _, stream};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use hyper::client::conn::http2;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wire::http::endpoint::{Endpoint, Endpoints, Template, Unlisted};
 
-use super::bed::{Bed, name, ok, request};
+use super::bed::{Bed, name, ok, request, token};
 use super::check;
 
 const JSON: &str = "content-type: application/json\r\n";
@@ -120,6 +128,31 @@ async fn nor_in_forms_and_parts() {
             check(&answer, &["HTTP/1.1 200"]);
             assert!(heard.contains("PUT /v1/customers/7"), "{heard}");
         }
+    }
+}
+
+/// Of a body whose length is known the upstream has all at its last byte, whether HTTP/2's end of the stream comes or not.
+#[tokio::test]
+async fn nor_at_the_very_end_of_a_long_form() {
+    let filler = "x".repeat(8192);
+    for (last, status) in [("&email=%5Bredacted%5D", StatusCode::FORBIDDEN), ("&email=bob", StatusCode::OK)] {
+        let bed = Bed::new().await;
+        let pieces = [format!("name={filler}"), last.to_owned()];
+        let length: usize = pieces.iter().map(String::len).sum();
+        let frames = pieces.map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(piece))));
+        let body = StreamBody::new(stream::iter(frames).chain(stream::pending()));
+        let said = Request::put("http://payments.internal/v1/customers/7")
+            .header("authorization", format!("Bearer {}", token("bot")))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("content-length", length)
+            .body(body)
+            .unwrap();
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(bed.connect(true))).await.unwrap();
+        bed.tasks.spawn("client's connection", async move { drop(connection.await) });
+        let answer = sender.send_request(said).await.unwrap();
+        assert_eq!(answer.status(), status, "{last}");
+        assert_eq!(bed.tripwire.heard().contains(last), status == StatusCode::OK, "{last}");
     }
 }
 
