@@ -220,19 +220,26 @@ impl JsonSeeker {
     /// Takes the next bytes: was such a value among them, or before?
     ///
     /// # Errors
-    /// [`MaskError`] if it is no JSON.
+    /// [`MaskError`] if it is no JSON, and there was none before that shows.
     pub fn feed(&mut self, input: &[u8]) -> Result<bool, MaskError> {
         self.passed.clear();
-        self.machine.feed(input, &mut self.passed).map(|()| self.machine.has_found())
+        let fed = self.machine.feed(input, &mut self.passed);
+        self.found(fed)
     }
 
     /// Ends the body: was there such a value?
     ///
     /// # Errors
-    /// [`MaskError`] if it ends within a document.
+    /// [`MaskError`] if it ends within a document, and there was none.
     pub fn finish(&mut self) -> Result<bool, MaskError> {
         self.passed.clear();
-        self.machine.finish(&mut self.passed).map(|()| self.machine.has_found())
+        let ended = self.machine.finish(&mut self.passed);
+        self.found(ended)
+    }
+
+    /// What was found counts, whatever follows: else it would depend on how the body is cut.
+    fn found(&self, step: Result<(), MaskError>) -> Result<bool, MaskError> {
+        if self.machine.has_found() { Ok(true) } else { step.map(|()| false) }
     }
 }
 

@@ -176,10 +176,11 @@ impl Parts {
 fn names(disposition: &str) -> Vec<String> {
     let parameters = disposition.split(';').filter_map(|parameter| parameter.split_once('='));
     let named = parameters.filter(|(key, _)| matches!(key.trim().to_ascii_lowercase().as_str(), "name" | "name*"));
-    let plain = named.map(|(_, value)| {
+    let plain = named.map(|(key, value)| {
         let value: String = value.trim().chars().filter(|letter| !matches!(letter, '"' | '\\')).collect();
-        // `name*=utf-8''email`
-        let value = value.rsplit("''").next().unwrap_or_default();
+        // `name*=utf-8'en'email`
+        let extended = key.trim_end().ends_with('*');
+        let value = if extended { value.rsplit('\'').next().unwrap_or_default() } else { value.as_str() };
         decoded(value.as_bytes())
     });
     plain.collect()

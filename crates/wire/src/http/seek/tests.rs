@@ -64,6 +64,8 @@ fn forms() {
         &format!("{}=[redacted]", "n".repeat(2000)),
         r#"{"email":"[redacted]"}"#,
         r#" [{"customer":{"email":"[redacted]"}}]"#,
+        // One document behind another, which is no JSON as a whole.
+        "{\"email\":\"[redacted]\"}\n{\"id\":7}",
     ] {
         check(FORM, body, Ok(true));
         check_in(&sought(&["$.email", "$.card"]), None, body, Ok(true));
@@ -117,6 +119,7 @@ fn parts_of_multipart_bodies() {
         ("form-data; filename=\"a;b\"; name=\"email\"", "[redacted]"),
         ("form-data;\r\n name=\"email\"", "[redacted]"),
         ("form-data; name*=utf-8''e%6Dail", "[redacted]"),
+        ("form-data; name*=utf-8'en'email", "[redacted]"),
         ("form-data; name=\"email\"\r\nContent-Type: text/plain; charset=utf-8", "[redacted]"),
         ("form-data; name=\"email\"\r\nContent-Transfer-Encoding: 8bit", "[redacted]"),
         ("form-data; name=\"email\"\r\nContent-Type: application/json", "\"[redacted]\""),
@@ -188,6 +191,7 @@ fn json_documents() {
         check("application/merge-patch+json; charset=utf-8", body, Ok(true));
         check("application/x-ndjson", body, Ok(true));
     }
+    check("application/json", r#"{"email":"[redacted]"}, and more"#, Ok(true));
     for body in ["", "{}", r#"{"name":"[redacted]","email":"bob@example.com"}"#] {
         check("application/json", body, Ok(false));
     }
