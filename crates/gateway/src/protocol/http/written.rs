@@ -2,8 +2,8 @@
 //! would put masks where the values were. It is refused for workloads to which a field of that name is masked.
 //!
 //! Bodies of JSON, forms and multipart bodies are searched, also compressed ones, on the paths whose answers have fields with classes;
-//! of GraphQL the mutations; and queries and parameters of paths. A body that cannot be searched is refused. What is of another type passes: the upstream will not take it
-//! for such an object either.
+//! of GraphQL the mutations; and queries and parameters of paths. A body that cannot be searched is refused. What is of another
+//! type passes: the upstream will not take it for such an object either.
 
 use std::sync::Arc;
 
