@@ -19,7 +19,7 @@ use tokio::signal::unix::SignalKind;
 
 use crate::config::Configuration;
 use crate::config::checked::AuditPart;
-use crate::{dev_issuer, parts};
+use crate::{kept_key, parts};
 
 /// Where the log's signing keys stand, closed under the master key.
 pub(crate) fn keys_path(state: &Path) -> PathBuf {
@@ -70,7 +70,9 @@ pub(crate) async fn master_key(part: &AuditPart, state: &Path) -> anyhow::Result
     }
     let path = state.join("master.key");
     if !path.is_file() {
-        dev_issuer::write_private(&path, MasterKey::fresh_text()?.as_bytes())?;
+        // On the disk before anything is closed under it.
+        kept_key::replace(&path, MasterKey::fresh_text()?.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     let text = zeroize::Zeroizing::new(std::fs::read_to_string(&path).context(WHAT)?);
     MasterKey::from_text(&text).context(WHAT)
