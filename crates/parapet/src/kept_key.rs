@@ -80,8 +80,8 @@ impl KeptKey {
         let key = master.unwrap_text(self.purpose, closed).map_err(|why| self.envelope(why))?;
         match clear {
             None => {}
-            // The last start ended between closing it and overwriting it, or while it was overwritten.
-            Some(left) if *left == *key || left.iter().all(|byte| *byte == 0) => {
+            // The last start ended between closing it and overwriting it, or while it was overwritten: not always from its front.
+            Some(left) if left.iter().enumerate().all(|(at, byte)| *byte == 0 || key.get(at) == Some(byte)) => {
                 erase(&self.clear).map_err(unusable(&self.clear))?;
             }
             Some(_another) => {

@@ -80,7 +80,10 @@ fn one_in_clear_is_closed_once_and_overwritten() {
 /// The start before this one closed the key and got no further, or not to the end.
 #[test]
 fn what_was_interrupted_is_brought_to_its_end() {
-    for (name, left) in [("same", SECRET), ("zeros", &[0; 40][..]), ("empty", b"")] {
+    let (front, back) = SECRET.split_at(40);
+    let torn = [[&[0; 40], back].concat(), [front, &vec![0; back.len()]].concat()];
+    let left = [("same", SECRET), ("zeros", &[0; 40]), ("empty", b""), ("front", &torn[0]), ("back", &torn[1])];
+    for (name, left) in left {
         let folder = Folder::new(name);
         let (key, master) = (folder.key(), master('a'));
         key.keep(&master, SECRET).unwrap();
