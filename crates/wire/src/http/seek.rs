@@ -120,6 +120,8 @@ enum Scan {
     Json(Box<JsonSeeker>),
     /// A form; or JSON all the same, which many handlers read whatever the type says.
     Form(Box<Fields>, Option<Box<JsonSeeker>>),
+    /// YAML, as long as it is JSON, which is YAML too: kubectl applies so.
+    Yaml(Option<Box<JsonSeeker>>),
     Parts(Box<Parts>),
 }
 
@@ -137,6 +139,8 @@ impl Seeker {
             Scan::Parts(Box::new(Parts::new(&boundary(kind)?, sought.clone())))
         } else if lower.is_empty() || lower.contains("x-www-form-urlencoded") {
             Scan::Form(Box::new(Fields::new(sought.clone())), Some(json(Form::Json)))
+        } else if lower.split(';').next().is_some_and(|essence| essence.trim().ends_with("yaml")) {
+            Scan::Yaml(Some(json(Form::Json)))
         } else {
             match Form::of_content_type(kind) {
                 Some(Form::Events) => return Ok(None),
@@ -156,6 +160,7 @@ impl Seeker {
         match &mut self.0 {
             Scan::Json(json) => json.feed(bytes).map_err(unread),
             Scan::Form(fields, json) => Ok(fields.feed(bytes) | if_json(json, |json| json.feed(bytes))),
+            Scan::Yaml(json) => Ok(if_json(json, |json| json.feed(bytes))),
             Scan::Parts(parts) => parts.feed(bytes),
         }
     }
@@ -168,6 +173,7 @@ impl Seeker {
         match &mut self.0 {
             Scan::Json(json) => json.finish().map_err(unread),
             Scan::Form(fields, json) => Ok(fields.finish() | if_json(json, JsonSeeker::finish)),
+            Scan::Yaml(json) => Ok(if_json(json, JsonSeeker::finish)),
             Scan::Parts(parts) => parts.finish(),
         }
     }

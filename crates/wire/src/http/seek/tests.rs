@@ -190,10 +190,15 @@ fn json_documents() {
         check("application/json", body, Ok(true));
         check("application/merge-patch+json; charset=utf-8", body, Ok(true));
         check("application/x-ndjson", body, Ok(true));
+        check("application/apply-patch+yaml", body, Ok(true));
+        check("Application/YAML; charset=utf-8", body, Ok(true));
     }
     check("application/json", r#"{"email":"[redacted]"}, and more"#, Ok(true));
+    // YAML that is no JSON is not searched, and passes.
+    check("application/yaml", "email: '[redacted]'\n", Ok(false));
     for body in ["", "{}", r#"{"name":"[redacted]","email":"bob@example.com"}"#] {
         check("application/json", body, Ok(false));
+        check("application/apply-patch+yaml", body, Ok(false));
     }
 }
 
