@@ -57,10 +57,10 @@ impl Pages {
         }
         #[expect(unsafe_code, reason = "the map is shared with the file: no safe way leads there")]
         // SAFETY: `offset..end` lies within the map, because `make_ready` lets `ready` grow to `map.len()` at most, and within
-        // the file, because `make_ready` has allocated its blocks up to `ready` and nobody cuts a file that is mapped below
-        // what is used (the store holds the folder's lock). `bytes` is borrowed memory of ours and does not overlap the map,
-        // which no reference ever points into. `&mut self` excludes other writers in this process; an `AtomicU8` has the
-        // layout of a `u8`.
+        // the file, because `make_ready` has allocated its blocks up to `ready` and written zeros up to there, and nobody cuts
+        // a file that is mapped below what is used (the store holds the folder's lock, and puts nothing more through pages of
+        // a file that it cuts). `bytes` is borrowed memory of ours and does not overlap the map, which no reference ever points
+        // into. `&mut self` excludes other writers in this process; an `AtomicU8` has the layout of a `u8`.
         unsafe {
             let place = self.map.as_mut_ptr().add(offset);
             std::ptr::copy_nonoverlapping(rest.as_ptr(), place.add(1), rest.len());
