@@ -4,6 +4,8 @@
 
 mod approval;
 
+pub use approval::NotGranted;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -333,7 +335,10 @@ impl Session {
         let request = self.request(snapshot, operations, shape, content);
         let costs = self.take_use(&request.operations);
         let verdict = judge(snapshot, &mut self.memo, &self.who, request, &self.around);
-        let verdict = self.within_budgets(verdict);
+        let verdict = match verdict {
+            Verdict::Permit(permit) => self.within_budgets(permit).map_or_else(Verdict::Deny, Verdict::Permit),
+            verdict => verdict,
+        };
         // What people are asked about uses its task once they have granted it.
         if let (true, Verdict::Deny(_) | Verdict::Ask(_), Some(task)) = (costs, &verdict, self.who.task()) {
             self.parts.sessions.task_uses().give_back(task);
@@ -343,10 +348,9 @@ impl Session {
     }
 
     /// Takes what a permit draws on from its budgets; a denial if one of them is used up.
-    fn within_budgets(&self, verdict: Verdict) -> Verdict {
-        let Verdict::Permit(permit) = verdict else { return verdict };
+    fn within_budgets(&self, permit: Permit) -> Result<Permit, Deny> {
         if permit.terms().budgets.is_empty() {
-            return Verdict::Permit(permit);
+            return Ok(permit);
         }
         let terms = Arc::clone(permit.terms());
         let exhausted = terms.budgets.iter().find_map(|budget| {
@@ -358,8 +362,8 @@ impl Session {
             taken.err().map(|used_up| (budget, used_up.frees_in))
         });
         match exhausted {
-            Some((budget, frees_in)) => Verdict::Deny(permit.over_budget(budget, frees_in)),
-            None => Verdict::Permit(permit),
+            Some((budget, frees_in)) => Err(permit.over_budget(budget, frees_in)),
+            None => Ok(permit),
         }
     }
 

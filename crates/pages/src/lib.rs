@@ -53,7 +53,7 @@ impl Pages {
         let Some((first, rest)) = bytes.split_first() else { return Ok(()) };
         let end = offset.checked_add(bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;
         if end > self.ready {
-            self.make_ready(end)?;
+            self.make_ready(offset, end)?;
         }
         #[expect(unsafe_code, reason = "the map is shared with the file: no safe way leads there")]
         // SAFETY: `offset..end` lies within the map, because `make_ready` lets `ready` grow to `map.len()` at most, and within
@@ -69,7 +69,7 @@ impl Pages {
         Ok(())
     }
 
-    fn make_ready(&mut self, end: usize) -> io::Result<()> {
+    fn make_ready(&mut self, offset: usize, end: usize) -> io::Result<()> {
         let most = self.map.len();
         if end > most {
             return Err(io::ErrorKind::FileTooLarge.into());
@@ -87,7 +87,8 @@ impl Pages {
         }
         // Faults taken together cost a fraction of what they cost one by one. Where the kernel cannot (before 5.14), they
         // come one by one.
-        let start = self.ready - self.ready % STEP;
+        let start = self.ready.max(offset);
+        let start = start - start % STEP;
         let _not_known = self.map.advise_range(Advice::PopulateWrite, start, ready - start);
         self.ready = ready;
         Ok(())

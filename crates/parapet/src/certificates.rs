@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use crate::config::checked::{ListenerTls, SecretSource};
-use crate::kept_key::{KeptKey, KeptKeyError};
+use crate::kept_key::{KeptKey, KeptKeyError, replace};
 use crate::parts;
 
 /// Why what stands in the files is not offered. No secret is in it.
@@ -209,7 +209,7 @@ fn make_certificate(state: &Path, master: &MasterKey) -> anyhow::Result<()> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
     let key = Zeroizing::new(made.signing_key.serialize_pem());
     self_signed_key(state).keep(master, key.as_bytes())?;
-    fs::write(path, made.cert.pem())?;
+    replace(&path, made.cert.pem().as_bytes())?;
     Ok(())
 }
 

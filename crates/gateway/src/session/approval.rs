@@ -11,6 +11,15 @@ use kernel::verdict::{Ask, Deny, Permit, Undecidable};
 
 use super::Session;
 
+/// Why a grant permits nothing.
+#[derive(Debug)]
+pub enum NotGranted {
+    /// It is for something else. The ask comes back.
+    Mismatch(Box<Ask>, GrantMismatch),
+    /// A budget is used up, whoever approves.
+    OverBudget(Box<Deny>),
+}
+
 impl Session {
     /// Opens a request for approval, or joins an open one. Where nobody can be asked: the denial, to be entered.
     pub async fn ask(&mut self, ask: &Ask) -> Result<ApprovalId, Deny> {
@@ -49,16 +58,18 @@ impl Session {
         Arc::clone(&self.parts.desk)
     }
 
-    /// Turns an ask into a permit by a grant, which is used up, and so is a use of the task. If the grant does not fit, the ask
-    /// comes back.
-    pub fn granted(&mut self, ask: Ask, grant: Grant) -> Result<Permit, (Box<Ask>, GrantMismatch)> {
+    /// Turns an ask into a permit by a grant, which is used up, and so are a use of the task and what it draws from budgets.
+    pub fn granted(&mut self, ask: Ask, grant: Grant) -> Result<Permit, NotGranted> {
         let operations = ask.subject().operations();
         let taken = self.take_use(operations);
         let left = self.around.left;
         if !taken && kernel::task::costs(operations) && (left.uses == Some(0) || left.rows == Some(0)) {
-            return Err((Box::new(ask), GrantMismatch::Task));
+            return Err(NotGranted::Mismatch(Box::new(ask), GrantMismatch::Task));
         }
-        let granted = ask.granted(grant);
+        let granted = match ask.granted(grant) {
+            Ok(permit) => self.within_budgets(permit).map_err(|deny| NotGranted::OverBudget(Box::new(deny))),
+            Err((ask, mismatch)) => Err(NotGranted::Mismatch(ask, mismatch)),
+        };
         if let (true, Err(_), Some(task)) = (taken, &granted, self.who.task()) {
             self.parts.sessions.task_uses().give_back(task);
         }

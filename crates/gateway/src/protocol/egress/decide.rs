@@ -12,7 +12,7 @@ use wire::refusal::Desk;
 use super::login::Unproved;
 use super::question::Question;
 use super::{Client, EgressGateway, PROTOCOL};
-use crate::session::{BeginError, Session};
+use crate::session::{BeginError, NotGranted, Session};
 use crate::sessions::Cut;
 use crate::upstream::address::{Pinned, ReachError};
 use crate::upstream::dial::{DialError, Stream};
@@ -129,7 +129,8 @@ impl EgressGateway {
         let ask = match session.grant_at_hand(approval).await {
             Ok(Some(grant)) => match session.granted(ask, grant) {
                 Ok(permit) => return Ok(permit),
-                Err((ask, mismatch)) => {
+                Err(NotGranted::OverBudget(deny)) => return Err(self.deny(session, *deny).await),
+                Err(NotGranted::Mismatch(ask, mismatch)) => {
                     tracing::info!(session = %session.id(), %mismatch, "a grant does not cover its request");
                     *ask
                 }

@@ -20,7 +20,7 @@ use super::exchange::{Asked, enter_permit, no_mask_comes_back, stale, unread};
 use super::kept;
 use super::refuse::{self, Answered, desk};
 use super::sealed::seal;
-use crate::session::Session;
+use crate::session::{NotGranted, Session};
 
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
@@ -168,7 +168,10 @@ async fn granted(session: &mut Session, asked: &Asked<'_>, ask: Ask, grant: Gran
             session.add_permit(permit);
             enter_permit(caller, session, asked).await
         }
-        Err((ask, mismatch)) => {
+        Err(NotGranted::OverBudget(deny)) => {
+            Err(refuse::enter_denial(caller, session, asked.head.accepts, *deny).await)
+        }
+        Err(NotGranted::Mismatch(ask, mismatch)) => {
             tracing::warn!(session = %session.id(), ?mismatch, "a grant does not fit what it was taken for");
             let said = describe(session, &ask, approval).as_grant_mismatch();
             session.add_denial(ask.refused());

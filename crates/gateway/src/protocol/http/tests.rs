@@ -240,6 +240,20 @@ async fn a_grant_outlives_a_change_of_policies() {
 }
 
 #[tokio::test]
+async fn what_is_approved_draws_on_budgets() {
+    let bed = Bed::new().await;
+    let once =
+        "@id(\"once\") @limit(\"per=1/1h\") forbid (principal, action, resource == Endpoint::\"payments/v1/payouts\");";
+    bed.house.reload(once);
+    for (body, expected) in [("x", "HTTP/1.1 200"), ("y", "HTTP/1.1 429")] {
+        let payout = request("POST /v1/payouts", "", body);
+        check(&bed.talk(&payout).await, &["403", "approval-required"]);
+        bed.house.approve_all();
+        check(&bed.talk(&payout).await, &[expected]);
+    }
+}
+
+#[tokio::test]
 async fn limits_say_what_they_are() {
     let bed = Bed::new().await;
     let rare = request("GET /v1/rare", "", "");

@@ -19,6 +19,7 @@ use super::request::Effective;
 use super::serve::{Conversation, End, Skipping};
 use super::server;
 use super::watch::Watchers;
+use crate::session::NotGranted;
 
 /// Longer texts are analysed on the blocking pool: a statement of this size can take some milliseconds.
 const LONG_TEXT: usize = 16 * 1024;
@@ -390,10 +391,14 @@ impl Conversation<'_> {
             (Verdict::Permit(permit), _) => permit,
             (Verdict::Ask(ask), Some(grant)) => match self.session.granted(ask, grant) {
                 Ok(permit) => permit,
-                Err((ask, mismatch)) => {
+                Err(NotGranted::Mismatch(ask, mismatch)) => {
                     tracing::info!(session = %self.session.id(), %mismatch, "a grant does not cover its request");
                     effective.cancel_changes(&mut self.names);
                     return Err(Stop::Hold(place, ask));
+                }
+                Err(NotGranted::OverBudget(deny)) => {
+                    effective.cancel_changes(&mut self.names);
+                    return Err(Stop::Refuse(place, deny));
                 }
             },
             (Verdict::Ask(ask), None) => {

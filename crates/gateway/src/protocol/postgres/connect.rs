@@ -20,6 +20,8 @@ use crate::upstream::secret::{SecretError, SecretSource};
 
 /// The longest message that an upstream may send during login.
 const LOGIN_CAP: u32 = 64 * 1024;
+/// So long it is waited for an upstream to close behind a cancel request.
+const CLOSES_WITHIN: Duration = Duration::from_secs(1);
 /// The longest SCRAM message that is read (PW09).
 const LONGEST_SCRAM: usize = 4096;
 
@@ -309,8 +311,8 @@ impl PostgresUpstream {
         Ok(message)
     }
 
-    /// Asks the upstream to cancel what another connection runs there, and waits until it has closed: the signal is out then,
-    /// and a statement that is sent later is not hit by it.
+    /// Asks the upstream to cancel what another connection runs there, and waits a little until it has closed: the signal is out
+    /// then, and a statement that is sent later is not hit by it.
     pub(super) async fn cancel(&self, dialler: &Dialler, process_id: u32, secret: &[u8]) -> Result<(), ConnectError> {
         let mut out = Vec::new();
         StartupPacket::Cancel(CancelRequest { process_id, secret }).encode(&mut out)?;
@@ -318,8 +320,9 @@ impl PostgresUpstream {
         let send = async {
             let (mut stream, _binding) = self.dial(dialler).await?;
             stream.write_all(&out).await.map_err(ChannelError::Io)?;
-            // How it closes says nothing.
-            let _closed = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            // How it closes says nothing. The session hears nothing else meanwhile.
+            let mut nowhere = tokio::io::sink();
+            let _closed = tokio::time::timeout(CLOSES_WITHIN, tokio::io::copy(&mut stream, &mut nowhere)).await;
             Ok(())
         };
         tokio::time::timeout(self.connect_timeout, send)
