@@ -336,7 +336,9 @@ impl Session {
         let costs = self.take_use(&request.operations);
         let verdict = judge(snapshot, &mut self.memo, &self.who, request, &self.around);
         let verdict = match verdict {
-            Verdict::Permit(permit) => self.within_budgets(permit).map_or_else(Verdict::Deny, Verdict::Permit),
+            Verdict::Permit(permit) => {
+                self.within_budgets(permit).map_or_else(|deny| Verdict::Deny(*deny), Verdict::Permit)
+            }
             verdict => verdict,
         };
         // What people are asked about uses its task once they have granted it.
@@ -348,7 +350,7 @@ impl Session {
     }
 
     /// Takes what a permit draws on from its budgets; a denial if one of them is used up.
-    fn within_budgets(&self, permit: Permit) -> Result<Permit, Deny> {
+    fn within_budgets(&self, permit: Permit) -> Result<Permit, Box<Deny>> {
         if permit.terms().budgets.is_empty() {
             return Ok(permit);
         }
@@ -362,7 +364,7 @@ impl Session {
             taken.err().map(|used_up| (budget, used_up.frees_in))
         });
         match exhausted {
-            Some((budget, frees_in)) => Err(permit.over_budget(budget, frees_in)),
+            Some((budget, frees_in)) => Err(Box::new(permit.over_budget(budget, frees_in))),
             None => Ok(permit),
         }
     }

@@ -67,7 +67,7 @@ impl Session {
             return Err(NotGranted::Mismatch(Box::new(ask), GrantMismatch::Task));
         }
         let granted = match ask.granted(grant) {
-            Ok(permit) => self.within_budgets(permit).map_err(|deny| NotGranted::OverBudget(Box::new(deny))),
+            Ok(permit) => self.within_budgets(permit).map_err(NotGranted::OverBudget),
             Err((ask, mismatch)) => Err(NotGranted::Mismatch(ask, mismatch)),
         };
         if let (true, Err(_), Some(task)) = (taken, &granted, self.who.task()) {

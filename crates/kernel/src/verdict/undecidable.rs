@@ -162,7 +162,9 @@ impl Undecidable {
             Self::AmbiguousFraming => "two readers of the request could disagree on where it ends",
             Self::AmbiguousPath => "the path or the query can be read in more than one way",
             Self::AmbiguousAuthority => "the request does not say one host in one way",
-            Self::AmbiguousBody => "a policy reads the body, and it cannot be read in one way",
+            Self::AmbiguousBody => {
+                "a policy reads the body, or masks are sought in it, and it cannot be read in one way"
+            }
             Self::UnknownEndpoint => "the upstream has no endpoint of that method and path",
             Self::Method => "the method is not let through, or a parameter or a field such as `_method` says another",
             Self::Upgrade => "the upstream is not configured for a change to that protocol",
