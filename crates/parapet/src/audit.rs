@@ -19,7 +19,7 @@ use tokio::signal::unix::SignalKind;
 
 use crate::config::Configuration;
 use crate::config::checked::AuditPart;
-use crate::{kept_key, parts};
+use crate::parts;
 
 /// Where the log's signing keys stand, closed under the master key.
 pub(crate) fn keys_path(state: &Path) -> PathBuf {
@@ -71,7 +71,7 @@ pub(crate) async fn master_key(part: &AuditPart, state: &Path) -> anyhow::Result
     let path = state.join("master.key");
     if !path.is_file() {
         // On the disk before anything is closed under it.
-        kept_key::replace(&path, MasterKey::fresh_text()?.as_bytes())
+        store::log::replace(&path, MasterKey::fresh_text()?.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     let text = zeroize::Zeroizing::new(std::fs::read_to_string(&path).context(WHAT)?);

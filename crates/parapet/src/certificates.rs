@@ -16,12 +16,12 @@ use kernel::time::Timestamp;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
-use store::log::MasterKey;
+use store::log::{MasterKey, replace};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use crate::config::checked::{ListenerTls, SecretSource};
-use crate::kept_key::{KeptKey, KeptKeyError, replace};
+use crate::kept_key::{KeptKey, KeptKeyError};
 use crate::parts;
 
 /// Why what stands in the files is not offered. No secret is in it.

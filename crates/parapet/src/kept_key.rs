@@ -5,11 +5,10 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use store::log::{EnvelopeError, MasterKey};
+use store::log::{EnvelopeError, MasterKey, replace};
 use zeroize::Zeroizing;
 
 /// Why a key cannot be used. No secret is in it.
@@ -119,16 +118,6 @@ impl KeptKey {
     fn envelope(&self, why: EnvelopeError) -> KeptKeyError {
         KeptKeyError::Envelope { path: self.closed.clone(), why }
     }
-}
-
-/// Replaces a file that only its owner can read: there is the old one or the new one, whenever the machine stops.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
 
 /// Overwrites a file and removes it. What stood in it is then no longer on the disk, if the file system writes in place.

@@ -120,7 +120,7 @@ fn span(kept: &Kept) -> anyhow::Result<Range<Timestamp>> {
 }
 
 fn store(path: &Path, kept: &[Kept]) -> anyhow::Result<()> {
-    kept_key::replace(path, &serde_json::to_vec(kept)?).with_context(|| format!("cannot write {}", path.display()))
+    store::log::replace(path, &serde_json::to_vec(kept)?).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -2,16 +2,15 @@
 //!
 //! Whoever can write the folder can write this file too: it finds accidents and careless hands, not a thief of the machine.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use kernel::audit::{ChainHash, parse_chain};
 use kernel::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::segment::sync_dir;
+use super::keys::replace;
 
 /// The file's name.
 pub(super) const NAME: &str = "head.json";
@@ -53,12 +52,7 @@ impl Head {
 
     /// Replaces the file: readers see the old one or the new one, and so does a machine that lost its power.
     pub(super) fn store(&self, dir: &Path) -> io::Result<()> {
-        let fresh = dir.join("head.json.new");
-        let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(self.encode().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, dir.join(NAME))?;
-        sync_dir(dir)
+        replace(&dir.join(NAME), self.encode().as_bytes())
     }
 
     /// Reads the file: `None` if there is none, `Some(None)` if it is not what this module writes.

@@ -255,8 +255,12 @@ pub fn public_keys(path: &Path) -> Option<Vec<VerifierKey>> {
     file.keys.iter().map(|kept| kept.key.parse().ok()).collect()
 }
 
-/// Replaces a file: readers see the old one or the new one, and so does a machine that lost its power.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Replaces a file that only its owner can read: readers see the old one or the new one, and so does a machine that lost its
+/// power.
+///
+/// # Errors
+/// The file, or another beside it with `.new` behind its name, cannot be written. The old one stands then.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;

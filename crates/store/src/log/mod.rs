@@ -38,7 +38,7 @@ pub use envelope::{EnvelopeError, MasterKey};
 pub(crate) use envelope::{open, random_key, seal};
 pub use filter::{Filter, Order, parse_time};
 pub use head::Head;
-pub use keys::{KeyView, KeysError, SigningKeys, public_keys};
+pub use keys::{KeyView, KeysError, SigningKeys, public_keys, replace};
 pub use open::{OpenError, Opened, Torn};
 pub use prove::{ProveError, Prover};
 pub use rotate::RotateError;

@@ -415,25 +415,12 @@ impl Frames {
         let masked = match &mut self.looking {
             Looking::No => None,
             Looking::Mask(masker) => {
-                self.masked.clear();
-                self.looked = self.looked.saturating_add(self.plain.len() as u64);
-                if self.looked > MOST_LOOKED {
-                    masker.look_no_more();
-                }
-                let fed = masker.feed(&self.plain, &mut self.masked);
-                let fed = if last { fed.and_then(|()| masker.finish(&mut self.masked)) } else { fed };
-                fed.map_err(unmaskable)?;
+                look(masker, &mut self.looked, &self.plain, last, &mut self.masked).map_err(unmaskable)?;
                 Some(&self.masked)
             }
             Looking::Look(masker) => {
-                self.masked.clear();
-                self.looked = self.looked.saturating_add(self.plain.len() as u64);
-                if self.looked > MOST_LOOKED {
-                    masker.look_no_more();
-                }
-                let fed = masker.feed(&self.plain, &mut self.masked);
                 // What is no JSON is not looked at any more.
-                let _unread = if last { fed.and_then(|()| masker.finish(&mut self.masked)) } else { fed };
+                let _unread = look(masker, &mut self.looked, &self.plain, last, &mut self.masked);
                 None
             }
             Looking::Seek(seeker) => {
@@ -477,6 +464,23 @@ impl Frames {
         }
         Ok(())
     }
+}
+
+/// Masks a piece of a text into `out`, which is emptied before. `looked` counts what was looked at.
+fn look(
+    masker: &mut JsonMasker,
+    looked: &mut u64,
+    plain: &[u8],
+    last: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), MaskError> {
+    out.clear();
+    *looked = looked.saturating_add(plain.len() as u64);
+    if *looked > MOST_LOOKED {
+        masker.look_no_more();
+    }
+    masker.feed(plain, out)?;
+    if last { masker.finish(out) } else { Ok(()) }
 }
 
 const fn unmaskable(error: MaskError) -> FrameFault {

@@ -76,13 +76,12 @@ impl SigningKeys {
     /// Reads the keys in a folder, or makes the first. One that has signed for long enough is replaced, and one that stands there
     /// in clear is closed.
     pub fn open(folder: &Path, clock: Arc<dyn Clock>, envelope: Arc<dyn Envelope>) -> Result<Self, KeysUnusable> {
-        let unusable = |error: std::io::Error| KeysUnusable::File { path: folder.to_owned(), kind: error.kind() };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable(folder))?;
         let now = clock.now();
         let (current, previous) = (folder.join("current"), folder.join("previous"));
         if !current.exists() && previous.exists() {
             // A rotation was cut short before the new key stood: the old one goes on.
-            fs::rename(&previous, &current).map_err(unusable)?;
+            fs::rename(&previous, &current).map_err(unusable(folder))?;
         }
         let held = match read(&current, &*envelope)? {
             Some((signing, since)) => {
@@ -92,7 +91,7 @@ impl SigningKeys {
             }
             None => {
                 let (signing, fresh) = make(folder, now, &*envelope)?;
-                fs::rename(&fresh, &current).map_err(unusable)?;
+                fs::rename(&fresh, &current).map_err(unusable(folder))?;
                 Held { signing: Arc::new(signing), since: now, before: None }
             }
         };
@@ -119,11 +118,10 @@ impl SigningKeys {
         let now = self.clock.now();
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let (current, previous) = (self.folder.join("current"), self.folder.join("previous"));
-        let unusable = |error: std::io::Error| KeysUnusable::File { path: current.clone(), kind: error.kind() };
         // The new key stands on the disk before the old one makes room: a full disk changes nothing.
         let (pair, fresh) = make(&self.folder, now, &*self.envelope)?;
-        fs::rename(&current, &previous).map_err(unusable)?;
-        fs::rename(&fresh, &current).map_err(unusable)?;
+        fs::rename(&current, &previous).map_err(unusable(&current))?;
+        fs::rename(&fresh, &current).map_err(unusable(&current))?;
         let before = Some((held.signing.public().clone(), now.after(LONGEST_LIFE)));
         *held = Held { signing: Arc::new(pair), since: now, before };
         Ok(())
