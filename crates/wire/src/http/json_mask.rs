@@ -64,7 +64,13 @@ impl Masks {
     /// off.
     pub fn new(paths: &[(JsonPath, Mask)], key: Arc<MaskKey>, detect: Detect, detector: Option<Arc<Detector>>) -> Self {
         let detect = if detector.is_some() { detect } else { Detect::Off };
-        Self { places: Arc::new(Places::new(paths)), key, detect, detector }
+        Self { places: Arc::new(Places::new(paths, false)), key, detect, detector }
+    }
+
+    /// Places to be searched for what a mask made: their names in any case, as many servers read them.
+    pub(super) fn sought(paths: &[JsonPath], key: Arc<MaskKey>) -> Self {
+        let places: Vec<_> = paths.iter().map(|path| (path.clone(), Mask::Redact)).collect();
+        Self { places: Arc::new(Places::new(&places, true)), key, detect: Detect::Off, detector: None }
     }
 
     /// Whether nothing is masked and nothing detected: then answers need no masker.

@@ -29,7 +29,7 @@ pub(super) fn same_but_for_case(name: &str, other: &str) -> bool {
 }
 
 /// Lower case as the most lenient readers fold it: `ſ` is an s and the Kelvin sign a k to some of them.
-fn folded(name: &str) -> impl Iterator<Item = char> + '_ {
+pub(super) fn folded(name: &str) -> impl Iterator<Item = char> + '_ {
     name.chars().flat_map(char::to_lowercase).map(|letter| if letter == 'ſ' { 's' } else { letter })
 }
 

@@ -1,7 +1,7 @@
 //! Searches the bodies of requests for what a mask made (hazards MK18), as they pass: JSON, forms, and the parts of multipart bodies.
 //!
 //! Sought is at every field that has the name of one that is masked, wherever it stands: what is written need not be laid out as what
-//! was read. Nothing is kept of a body but one value, up to the longest that a mask makes. A body that says that it is of such
+//! was read, and names count in any case, as many servers read them. Nothing is kept of a body but one value, up to the longest that a mask makes. A body that says that it is of such
 //! a type, and is not, cannot be searched: that is a [`Violation`]. GraphQL's documents stand in `graphql/seek.rs`.
 
 mod form;
@@ -9,10 +9,8 @@ mod parts;
 
 use std::sync::Arc;
 
-use kernel::verdict::Mask;
-
 use super::body::is_json;
-use super::json_mask::{Detect, Form, JsonSeeker, MaskError, Masks};
+use super::json_mask::{Form, JsonSeeker, MaskError, Masks};
 use super::json_path::{JsonPath, Step};
 use super::names::Lenient;
 use super::overrides::boundary;
@@ -40,7 +38,7 @@ impl Sought {
     /// In the fields of these paths.
     pub fn in_fields<'p>(fields: impl Iterator<Item = &'p JsonPath>, key: &Arc<MaskKey>) -> Self {
         let fields: Vec<&JsonPath> = fields.collect();
-        let places: Vec<_> = fields.iter().map(|path| (anywhere(path), Mask::Redact)).collect();
+        let places: Vec<_> = fields.iter().map(|path| anywhere(path)).collect();
         let named = |path: &&JsonPath| {
             let member = |step: &Step| if let Step::Member(name) = step { Some(Lenient::of(name)) } else { None };
             path.steps().iter().rev().find_map(member)
@@ -57,7 +55,7 @@ impl Sought {
         Self::new(&[], paths.map(named), key)
     }
 
-    fn new(places: &[(JsonPath, Mask)], names: impl Iterator<Item = Option<Lenient>>, key: &Arc<MaskKey>) -> Self {
+    fn new(places: &[JsonPath], names: impl Iterator<Item = Option<Lenient>>, key: &Arc<MaskKey>) -> Self {
         let mut known = Vec::new();
         let mut all = false;
         for name in names {
@@ -66,7 +64,7 @@ impl Sought {
                 None => all = true,
             }
         }
-        let places = Masks::new(places, Arc::clone(key), Detect::Off, None);
+        let places = Masks::sought(places, Arc::clone(key));
         Self { places, names: Arc::new(Names { known, all }), key: Arc::clone(key) }
     }
 
@@ -97,8 +95,8 @@ impl Sought {
 
     /// Everything of a document, whatever its name.
     fn everywhere(&self) -> Masks {
-        let whole: Vec<_> = JsonPath::of(Vec::new()).into_iter().map(|path| (path, Mask::Redact)).collect();
-        Masks::new(&whole, Arc::clone(&self.key), Detect::Off, None)
+        let whole: Vec<_> = JsonPath::of(Vec::new()).into_iter().collect();
+        Masks::sought(&whole, Arc::clone(&self.key))
     }
 }
 

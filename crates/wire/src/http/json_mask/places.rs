@@ -1,9 +1,12 @@
 //! The masked places of a document as an automaton: the states that hold in a structure are those of its place, and a
 //! member's name leads on from them. Steps into arrays are no steps.
 
+use std::borrow::Cow;
+
 use kernel::verdict::Mask;
 
 use super::super::json_path::{JsonPath, Step};
+use super::super::names;
 
 /// A state, by number.
 pub(super) type State = u32;
@@ -38,11 +41,13 @@ impl Node {
 pub(super) struct Places {
     nodes: Vec<Node>,
     longest_name: usize,
+    /// Names count in any case.
+    folds: bool,
 }
 
 impl Places {
-    pub(super) fn new(paths: &[(JsonPath, Mask)]) -> Self {
-        let mut places = Self { nodes: vec![Node::default()], longest_name: 0 };
+    pub(super) fn new(paths: &[(JsonPath, Mask)], folds: bool) -> Self {
+        let mut places = Self { nodes: vec![Node::default()], longest_name: 0, folds };
         for (path, mask) in paths {
             places.add(path.steps(), *mask);
         }
@@ -64,13 +69,13 @@ impl Places {
             at = match step {
                 Step::Elements => at,
                 Step::Member(name) => {
+                    let name = self.folded(name.as_bytes());
                     self.longest_name = self.longest_name.max(name.len());
-                    let known = self.node(at).and_then(|node| node.member(name.as_bytes()));
+                    let known = self.node(at).and_then(|node| node.member(&name));
                     known.unwrap_or_else(|| {
                         self.grow(at, false, |node, child| {
-                            let name = name.as_bytes();
-                            let place = node.place(name).unwrap_or_else(|place| place);
-                            node.members.insert(place, (name.into(), child));
+                            let place = node.place(&name).unwrap_or_else(|place| place);
+                            node.members.insert(place, ((*name).into(), child));
                         })
                     })
                 }
@@ -86,6 +91,17 @@ impl Places {
         }
         if let Some(node) = self.nodes.get_mut(at as usize) {
             node.mask = Some(node.mask.map_or(mask, |known| known.min(mask)));
+        }
+    }
+
+    /// A name as it is compared. Mostly it is in lower case already.
+    fn folded<'n>(&self, name: &'n [u8]) -> Cow<'n, [u8]> {
+        let other = |byte: &u8| byte.is_ascii_uppercase() || !byte.is_ascii();
+        match std::str::from_utf8(name) {
+            Ok(text) if self.folds && name.iter().any(other) => {
+                Cow::Owned(names::folded(text).collect::<String>().into_bytes())
+            }
+            _ => Cow::Borrowed(name),
         }
     }
 
@@ -124,6 +140,7 @@ impl Places {
     /// is longer than any that is looked for.
     pub(super) fn follow(&self, from: usize, name: Option<&[u8]>, states: &mut Vec<State>) {
         let end = states.len();
+        let name = name.map(|name| self.folded(name));
         for place in from..end {
             let Some((state, node)) = states.get(place).and_then(|state| Some((*state, self.node(*state)?))) else {
                 continue;
@@ -131,7 +148,7 @@ impl Places {
             if node.stays {
                 self.enter(state, end, states);
             }
-            if let Some(next) = name.and_then(|name| node.member(name)) {
+            if let Some(next) = name.as_deref().and_then(|name| node.member(name)) {
                 self.enter(next, end, states);
             }
             if let Some(next) = node.any {

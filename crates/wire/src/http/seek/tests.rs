@@ -194,6 +194,22 @@ fn json_documents() {
         check("Application/YAML; charset=utf-8", body, Ok(true));
     }
     check("application/json", r#"{"email":"[redacted]"}, and more"#, Ok(true));
+    // Go and ASP.NET read names without regard to case, Go by Unicode's folding: a long s, a Kelvin sign.
+    for name in ["Email", "EMAIL", "eMail", "\\u0045mail", "CARD", "Card"] {
+        check("application/json", &format!(r#"{{"customer":{{"{name}":"[redacted]"}}}}"#), Ok(true));
+    }
+    let odd = sought(&["$.Straße", "$.apiKeys", "$.Contact.*"]);
+    for (body, expect) in [
+        (r#"{"straße":"[redacted]"}"#, true),
+        (r#"{"STRAẞE":"[redacted]"}"#, true),
+        (r#"{"api\u212Aey\u017f":"[redacted]"}"#, true),
+        (r#"{"apiKEYſ":"[redacted]"}"#, true),
+        (r#"{"CONTACT":{"any":"[redacted]"}}"#, true),
+        (r#"{"strasse":"[redacted]","api_keys":"[redacted]","api-Keys":"[redacted]","apiKey":"[redacted]"}"#, false),
+        (r#"{"Other":{"CONTACT":{"any":"[redacted]"}}}"#, false),
+    ] {
+        check_in(&odd, Some("application/json"), body, Ok(expect));
+    }
     // YAML that is no JSON is not searched, and passes.
     check("application/yaml", "email: '[redacted]'\n", Ok(false));
     for body in ["", "{}", r#"{"name":"[redacted]","email":"bob@example.com"}"#] {
