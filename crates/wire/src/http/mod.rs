@@ -8,6 +8,7 @@ pub mod authority;
 pub mod body;
 pub mod bound;
 pub mod classify;
+pub mod echo;
 pub mod endpoint;
 pub mod framing;
 pub mod graphql;

@@ -6,12 +6,16 @@
 //!
 //! A frame that has not come whole passes in fragments, as RFC 6455 (5.4) lets one who stands between: so what has left ends
 //! between two frames at any time, and a close can follow. Texts can have values replaced ([`Frames::masking`]), be searched for
-//! what a mask made ([`Frames::seeking`]), or be shown to detectors ([`Frames::looking`]).
+//! what a mask made ([`Frames::seeking`]), or be shown to detectors ([`Frames::looking`]); whatever is said, what the gateway
+//! itself has shown the server is overwritten in it ([`Frames::overwriting`]).
 
 mod close;
 mod pings;
 mod write;
 
+use bytes::Bytes;
+
+use super::echo::Search;
 use super::json_mask::{Form, JsonMasker, JsonSeeker, MaskError, Masks};
 use super::utf8::Utf8;
 use crate::detect::Kind;
@@ -182,6 +186,8 @@ pub struct Frames {
     looked: u64,
     found: [u32; Kind::ALL.len()],
     pings: Option<Pings>,
+    /// What is overwritten in all that is said.
+    echo: Option<Box<Search>>,
     /// The control frame that is being read, unmasked.
     control: Vec<u8>,
     plain: Vec<u8>,
@@ -207,6 +213,7 @@ impl Frames {
             looked: 0,
             found: [0; Kind::ALL.len()],
             pings: None,
+            echo: None,
             control: Vec::new(),
             plain: Vec::new(),
             masked: Vec::new(),
@@ -236,6 +243,17 @@ impl Frames {
     #[must_use]
     pub fn hiding(self, pings: Pings) -> Self {
         Self { pings: Some(pings), ..self }
+    }
+
+    /// The same, with these values overwritten in all that the server says: behind masks, where there are some.
+    #[must_use]
+    pub fn overwriting(self, search: Search) -> Self {
+        Self { echo: Some(Box::new(search)), ..self }
+    }
+
+    /// So many values were overwritten.
+    pub fn overwritten(&self) -> u32 {
+        self.echo.as_ref().map_or(0, |echo| echo.found())
     }
 
     /// What detectors found in the messages that have ended, and how often.
@@ -394,6 +412,9 @@ impl Frames {
         if let Some(pings) = &self.pings {
             pings.pass(self.side, frame.opcode, &mut self.control);
         }
+        if let Some(echo) = &mut self.echo {
+            echo.overwrite(&mut self.control);
+        }
         let head = Head { opcode: frame.opcode, last: true, length: self.control.len() as u64, mask: frame.mask };
         head.write(out);
         write::unmask(&self.control, frame.mask, out);
@@ -437,20 +458,20 @@ impl Frames {
                 None
             }
         };
+        let said = masked.map_or(payload, Vec::as_slice);
+        let overwritten = self.echo.as_mut().map(|echo| {
+            let said = Bytes::copy_from_slice(said);
+            if last { echo.finish(said) } else { echo.pass(said) }
+        });
+        let mask = mask.filter(|_| masked.is_none() && overwritten.is_none());
+        let said = overwritten.as_deref().unwrap_or(said);
         let opcode = if self.begun { Opcode::Continuation } else { self.message.unwrap_or(frame.opcode) };
-        match masked {
-            // What is held back until it is whole leaves later.
-            Some(masked) if masked.is_empty() && !last => {}
-            Some(masked) => {
-                Head { opcode, last, length: masked.len() as u64, mask: None }.write(out);
-                out.extend_from_slice(masked);
-                self.begun = true;
-            }
-            None => {
-                Head { opcode, last, length: payload.len() as u64, mask }.write(out);
-                out.extend_from_slice(payload);
-                self.begun = true;
-            }
+        // What is held back until it is whole leaves later.
+        let waits = said.is_empty() && !last && (masked.is_some() || overwritten.is_some());
+        if !waits {
+            Head { opcode, last, length: said.len() as u64, mask }.write(out);
+            out.extend_from_slice(said);
+            self.begun = true;
         }
         if last {
             self.message = None;

@@ -1,7 +1,7 @@
 //! An answer in which the gateway's own credential is looked for: what repeats it is overwritten while it streams. Where it is
 //! compressed, it is decoded to be looked at, and broken off.
 //!
-//! It stands last, behind what masks. What is sought, and how, is the credential's (`upstream::credential`).
+//! It stands last, behind what masks. What is sought, and how, is the credential's (`upstream::credential`, `wire::http::echo`).
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,11 +10,11 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::Frame;
 use hyper::header::{CONTENT_ENCODING, HeaderMap};
 use kernel::ports::Detection;
+use wire::http::echo::Search;
 
 use super::answer::{Broken, Source};
 use super::decoding::Decoder;
 use super::slot::Slot;
-use crate::upstream::credential::Search;
 
 /// The search of one answer.
 pub(super) struct Echo {
@@ -112,7 +112,7 @@ impl Echo {
 
     /// Nothing more comes: what was held.
     fn finish(&mut self) -> Bytes {
-        let rest = self.search.finish();
+        let rest = self.search.finish(Bytes::new());
         self.coded.as_mut().map_or(rest, |coded| std::mem::take(&mut coded.waiting).freeze())
     }
 }
@@ -120,15 +120,20 @@ impl Echo {
 impl Drop for Echo {
     /// Tells what was found, once for an answer.
     fn drop(&mut self) {
-        if self.search.found() > 0 {
-            self.slot.detected(Detection {
-                upstream: self.slot.upstream.name.clone(),
-                column: ["answer".into(), Arc::clone(&self.template), "$".into()],
-                detector: "upstream-credential",
-                class: "secret",
-                hits: self.search.found(),
-                samples: self.search.found(),
-            });
-        }
+        tell(&self.slot, "answer", &self.template, self.search.found());
+    }
+}
+
+/// Tells that a part of what the upstream said repeated the credential, if it did.
+pub(super) fn tell(slot: &Slot, part: &str, template: &Arc<str>, hits: u32) {
+    if hits > 0 {
+        slot.detected(Detection {
+            upstream: slot.upstream.name.clone(),
+            column: [part.into(), Arc::clone(template), "$".into()],
+            detector: "upstream-credential",
+            class: "secret",
+            hits,
+            samples: hits,
+        });
     }
 }

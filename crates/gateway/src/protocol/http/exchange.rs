@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT_ENCODING, COOKIE, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, UPGRADE};
+use hyper::header::{ACCEPT_ENCODING, COOKIE, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, UPGRADE};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, StatusCode};
 use kernel::id::DecisionId;
@@ -37,6 +37,8 @@ use crate::sessions::Cut;
 /// How much of a refused body is let come, in bytes, and for how long.
 const SETTLED: usize = 64 * 1024;
 const SETTLING: Duration = Duration::from_millis(50);
+/// In which codings a client takes single messages of gRPC.
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 /// How often a request is judged anew because the policies have changed under it.
 pub(super) const MOST_TURNS: usize = 4;
 
@@ -231,8 +233,12 @@ pub(super) async fn understand<'c>(
         head.ask_for_the_whole();
     }
     // What is masked, or overwritten because it repeats the credential (HT13), must be there to be read.
-    if may_be_masked || upstream.credential.as_ref().is_some_and(|credential| credential.may_come_back()) {
+    let may_come_back = upstream.credential.as_ref().is_some_and(|credential| credential.may_come_back());
+    if may_be_masked || may_come_back {
         head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    if may_come_back && head.accepts.grpc {
+        head.headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     if head.upgrade.is_some() {
         // Compressed frames could not be looked at, and are refused; so they are not offered.

@@ -22,9 +22,9 @@ use wire::refusal;
 
 use super::HttpGateway;
 use super::masking::Findings;
-use super::refuse;
 use super::slot::Slot;
 use super::watch::Pulse;
+use super::{echo, refuse};
 use crate::session::Session;
 use crate::sessions::Cut;
 
@@ -133,6 +133,7 @@ pub(super) async fn tunnel(change: Change) {
     };
     let findings = Findings { slot: Arc::clone(&talk.slot), template: Arc::clone(&talk.classified.template) };
     findings.tell("message", down.frames.found());
+    echo::tell(&talk.slot, "message", &talk.classified.template, down.frames.overwritten());
     if !matches!(end, End::Closed) {
         let told = end.to_client();
         tracing::info!(session = %talk.slot.live.start().id, told = ?told, "a websocket is ended");
@@ -142,7 +143,10 @@ pub(super) async fn tunnel(change: Change) {
 
 /// What is looked at in the messages of client and upstream.
 fn directions(slot: &Slot, paths: &[(JsonPath, Mask)], longest: u64) -> (Frames, Frames) {
-    let (said, heard) = (Frames::new(Side::Client, longest), Frames::new(Side::Server, longest));
+    let (said, mut heard) = (Frames::new(Side::Client, longest), Frames::new(Side::Server, longest));
+    if let Some(search) = slot.upstream.credential.as_ref().and_then(|credential| credential.search()) {
+        heard = heard.overwriting(search);
+    }
     let key = &slot.upstream.mask_keys;
     let detect = slot.upstream.detect.as_ref().filter(|(what, _)| *what != Detect::Signal || slot.looks());
     let (detect, detector) = detect.map_or((Detect::Off, None), |(what, with)| (*what, Some(Arc::clone(with))));

@@ -3,7 +3,6 @@
 //! A credential belongs to one exact origin, and is added to a request for no other (hazard HT13). It is read from its
 //! source, kept for a moment, wiped, and never logged; whatever of the kind the caller sent is taken out first.
 
-mod echo;
 mod held;
 mod oauth;
 mod sigv4;
@@ -20,17 +19,16 @@ use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use kernel::ports::Clock;
 use kernel::secret::Secret;
+use wire::http::echo::{Echoes, Search};
 use wire::http::headers::without_echo;
 use zeroize::Zeroizing;
 
-use self::echo::Needles;
 use self::held::{Held, Kept};
 use crate::tls::{self, TlsError, UpstreamTls};
 use crate::upstream::fetch::{FetchError, Fetcher};
 use crate::upstream::origin::{Origin, Scheme};
 use crate::upstream::secret::{SecretError, SecretSource};
 
-pub use self::echo::Search;
 pub use self::oauth::ClientCredentials;
 pub use self::sigv4::AccessKey;
 
@@ -171,6 +169,9 @@ const RESERVED: [&str; 11] = [
 /// So many secrets that were replaced are looked for in answers.
 const SHOWN: usize = 8;
 
+/// A part of a header that is a key is at least so long, in bytes.
+const KEY: usize = 16;
+
 /// A credential, bound to its origin.
 pub struct Credential {
     origin: Origin,
@@ -188,7 +189,7 @@ pub struct Credential {
 struct Shown {
     /// The last first.
     secrets: Vec<Arc<Secret<String>>>,
-    needles: Arc<Needles>,
+    echoes: Arc<Echoes>,
 }
 
 impl Credential {
@@ -276,21 +277,15 @@ impl Credential {
         Ok(())
     }
 
-    /// Takes out of an answer the headers that repeat what was added to the request, as it is or encoded (hazard HT13).
+    /// Takes out of an answer the headers that repeat what was added to the request, however it is escaped (hazard HT13).
     /// Gives how many these were.
     pub fn take_out_of(&self, headers: &mut HeaderMap) -> usize {
-        let mut taken = 0;
-        for secret in &self.shown.load().secrets {
-            for value in self.values(secret) {
-                taken += without_echo(headers, value.as_bytes());
-            }
-        }
-        taken
+        without_echo(headers, &self.shown.load().echoes)
     }
 
     /// The search of the bytes of an answer for what was added to the request (hazard HT13). None where nothing was.
     pub fn search(&self) -> Option<Search> {
-        Search::new(&self.shown.load().needles)
+        Search::new(&self.shown.load().echoes)
     }
 
     /// Is it of a kind that an answer could repeat? A certificate's key and a key that signs are not sent.
@@ -302,24 +297,22 @@ impl Credential {
         }
     }
 
-    /// A secret as it is, and as a request carries it.
-    fn values(&self, secret: &Secret<String>) -> impl Iterator<Item = Zeroizing<String>> {
+    /// Looks for a secret as it is, and as a request carries it.
+    fn seek(&self, secret: &Secret<String>, echoes: &mut Echoes) {
         let text = secret.expose();
-        let carried = match &self.kind {
+        echoes.add(text);
+        match &self.kind {
             Kind::Basic { user, .. } => {
-                let pair = basic(user, text);
-                Some(Zeroizing::new(pair.trim_start_matches("Basic ").trim_end_matches('=').to_owned()))
+                echoes.add(basic(user, text).trim_start_matches("Basic ").trim_end_matches('='));
             }
-            // Behind a scheme, such as `Token`.
-            Kind::Header { .. } => text.split_once(' ').map(|(_, rest)| Zeroizing::new(rest.to_owned())),
-            Kind::Query { .. } => {
-                let mut encoded = Zeroizing::new(String::new());
-                encode(text.as_bytes(), false, &mut encoded);
-                Some(encoded)
+            Kind::Header { .. } => {
+                // Behind a scheme, such as `Token`.
+                text.split_once(' ').iter().for_each(|(_, rest)| echoes.add(rest));
+                // An API may take it apart, and say no more than the key: `Token token="…"`, `session=…; …`.
+                text.split([' ', ',', ';', '=', '"']).filter(|part| is_key(part)).for_each(|key| echoes.add(key));
             }
-            Kind::Bearer(_) | Kind::Mtls { .. } | Kind::OAuth2(_) | Kind::SigV4(_) => None,
-        };
-        std::iter::once(Zeroizing::new(text.clone())).chain(carried)
+            Kind::Bearer(_) | Kind::Query { .. } | Kind::Mtls { .. } | Kind::OAuth2(_) | Kind::SigV4(_) => {}
+        }
     }
 
     /// TLS to the upstream: `base`, with the client certificate if the credential is one.
@@ -359,8 +352,9 @@ impl Credential {
             // Read again, it is most often the same.
             let others = shown.secrets.iter().filter(|other| other.expose() != secret.expose());
             let secrets: Vec<_> = std::iter::once(secret).chain(others).take(SHOWN).cloned().collect();
-            let needles = Arc::new(Needles::of(secrets.iter().flat_map(|secret| self.values(secret))));
-            Shown { secrets, needles }
+            let mut echoes = Echoes::default();
+            secrets.iter().for_each(|secret| self.seek(secret, &mut echoes));
+            Shown { secrets, echoes: Arc::new(echoes) }
         });
     }
 
@@ -392,6 +386,13 @@ fn basic(user: &str, password: &str) -> Zeroizing<String> {
     let pair = Zeroizing::new(format!("{user}:{password}"));
     let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
     Zeroizing::new(format!("Basic {}", *encoded))
+}
+
+/// Is this part of a header a key, and not a word that answers may well hold?
+fn is_key(part: &str) -> bool {
+    part.len() >= KEY
+        && part.bytes().any(|byte| byte.is_ascii_digit())
+        && part.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 /// A header value that `Debug` does not show and HPACK does not index.

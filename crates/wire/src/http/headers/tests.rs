@@ -271,7 +271,10 @@ fn ht14_nothing_tells_of_the_unmasked_bytes() {
 fn ht13_echoes_of_an_added_secret_go() {
     let mut headers =
         map(&[("X-Echo", "Bearer s3cr3t-token"), ("Location", "https://x/?k=s3cr3t-token"), ("X-Other", "s3cr3t")]);
-    assert_eq!(without_echo(&mut headers, b"s3cr3t-token"), 2);
+    let mut echoes = Echoes::default();
+    echoes.add("s");
+    assert_eq!(without_echo(&mut headers, &echoes), 0);
+    echoes.add("s3cr3t-token");
+    assert_eq!(without_echo(&mut headers, &echoes), 2);
     assert_eq!(names(&headers), ["x-other"]);
-    assert_eq!(without_echo(&mut headers, b"s"), 0);
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::{FrameFault, Frames, MOST_LOOKED, Pings, Side, close};
 use crate::detect::Detector;
+use crate::http::echo::{Echoes, Search};
 use crate::http::json_mask::{Detect, Masks};
 use crate::http::json_path::JsonPath;
 use crate::mask::MaskKey;
@@ -178,6 +179,43 @@ fn frames_pass_or_end_the_connection() {
     assert_eq!(told(Side::Server, &[0x82, 126, 0, 125]), "1002");
     assert_eq!(told(Side::Server, &[0x82, 127, 0, 0, 0, 0, 0, 0, 255, 255]), "1002");
     assert_eq!(told(Side::Server, &[0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255]), "1009");
+}
+
+#[test]
+fn what_the_gateway_has_shown_is_overwritten() {
+    let mut echoes = Echoes::default();
+    echoes.add("canary/1");
+    let echoes = Arc::new(echoes);
+    let make = |masked: bool| {
+        let frames = Frames::new(Side::Server, 1000).overwriting(Search::new(&echoes).unwrap());
+        if masked { frames.masking(masks("$.email", Mask::Redact), true) } else { frames }
+    };
+    let server = |parts: &[(u8, &[u8])], masked: bool| -> String {
+        let all = cut(|| make(masked), &frames(parts, false)).unwrap();
+        all.iter().map(|(_, text)| String::from_utf8_lossy(text).into_owned() + " ").collect()
+    };
+    assert_eq!(server(&[(0x81, b"you are canary/1"), (0x82, b"canary/1\0")], false), "you are ******** ********\0 ");
+    // In fragments, and in what is said between them.
+    assert_eq!(
+        server(&[(0x01, b"[\"can"), (0x89, b"canary/1"), (0x00, b"ary"), (0x00, b""), (0x80, b"\\/1\"]")], false),
+        "******** [\"*********\"] "
+    );
+    // Each message stands for itself, and is whole.
+    assert_eq!(server(&[(0x81, b"canary"), (0x81, b"/1"), (0x81, b"")], false), "canary /1  ");
+    assert_eq!(server(&[(0x88, b"\x03\xe8by canary/1")], false), "\u{3}\u{fffd}by ******** ");
+    assert_eq!(
+        server(&[(0x81, br#"{"email":"a@b.c","you":"canary/1"}"#), (0x82, b"canary/1")], true),
+        r#"{"email":"[redacted]","you":"********"} ******** "#
+    );
+    let mut frames = make(false);
+    let mut out = Vec::new();
+    for (said, heard) in [(b"\x02\x06canary".as_slice(), b"".as_slice()), (b"\x00\x02+1", b"\x02\x08canary+1")] {
+        out.clear();
+        frames.feed(said, &mut out).unwrap();
+        assert_eq!((out.as_slice(), frames.overwritten()), (heard, 0));
+    }
+    frames.feed(b"\x80\x08canary/1", &mut out).unwrap();
+    assert_eq!(frames.overwritten(), 1);
 }
 
 #[test]

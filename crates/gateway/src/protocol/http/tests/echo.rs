@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::bed::{Bed, ok, request, token, typed, unchunked, until};
 use super::check;
+use super::websocket::{ended, next, said, socket};
 use crate::login::scripted::ScriptedClock;
 use crate::upstream::credential::{Credential, Kind};
 use crate::upstream::dial::Dialler;
@@ -129,6 +130,34 @@ async fn events_are_not_delayed() {
     // The answer goes on; what has come has left.
     let said = until(&mut client, "\n\n").await;
     assert!(!said.contains("canary"), "{said}");
+}
+
+#[tokio::test]
+async fn messages_of_websockets_do_not_repeat_it() {
+    let keyed = Keyed::new("websocket").await;
+    let (begin, end) = KEY.split_at(9);
+    let frames = [
+        said(0x81, format!("you are {KEY}").as_bytes()),
+        // In two fragments, with a ping between them, of which none repeats it as a whole.
+        said(0x01, format!("you {begin}").as_bytes()),
+        said(0x89, KEY.as_bytes()),
+        said(0x80, format!("{end}!").as_bytes()),
+        said(0x88, format!("\u{10}\0{KEY}").as_bytes()),
+    ];
+    let frames = frames.concat();
+    let mut client = socket(&keyed.bed, "/v1/open/socket", &frames).await;
+    let stars = "*".repeat(KEY.len());
+    for wanted in [
+        format!("81 you are {stars}"),
+        "01 you ".to_owned(),
+        format!("89 {stars}"),
+        format!("80 {stars}!"),
+        format!("4096 {stars}"),
+    ] {
+        assert_eq!(next(&mut client).await, wanted);
+    }
+    drop(client);
+    check(&ended(&keyed.bed).await, &["\"detector\":\"upstream-credential\"", "\"hits\":4", "\"column\":\"message."]);
 }
 
 #[tokio::test]

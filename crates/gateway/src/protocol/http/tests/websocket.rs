@@ -18,7 +18,7 @@ const ASKS: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-k
                     sec-websocket-extensions: permessage-deflate\r\n";
 
 /// A frame of a server's.
-fn said(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn said(first: u8, payload: &[u8]) -> Vec<u8> {
     assert!(payload.len() < 126);
     [&[first, payload.len() as u8], payload].concat()
 }
@@ -30,7 +30,7 @@ fn sent(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A socket whose upstream says these frames at once, and again whenever it hears an empty line with some blanks behind it.
-async fn socket(bed: &Bed, path: &str, frames: &[u8]) -> DuplexStream {
+pub(super) async fn socket(bed: &Bed, path: &str, frames: &[u8]) -> DuplexStream {
     bed.tripwire.answer([SWITCHES.as_bytes(), frames].concat());
     let mut client = bed.connect(false);
     client.write_all(request(&format!("GET {path}"), ASKS, "").as_bytes()).await.unwrap();
@@ -44,7 +44,7 @@ async fn socket(bed: &Bed, path: &str, frames: &[u8]) -> DuplexStream {
 }
 
 /// The next frame: a text, or the code of a close and its reason.
-async fn next(client: &mut DuplexStream) -> String {
+pub(super) async fn next(client: &mut DuplexStream) -> String {
     let first = client.read_u8().await.unwrap();
     let length = client.read_u8().await.unwrap();
     assert!(length < 126);
@@ -70,7 +70,7 @@ async fn heard(bed: &Bed, what: &str) {
     }
 }
 
-async fn ended(bed: &Bed) -> String {
+pub(super) async fn ended(bed: &Bed) -> String {
     while !bed.sessions.list().is_empty() {
         tokio::task::yield_now().await;
     }
