@@ -167,6 +167,8 @@ pub struct Session {
     who: Authenticated,
     upstream: Name,
     memo: Memo,
+    /// What would be shown, for what may be written.
+    shown: Memo,
     pending: Pending,
     around: Circumstances,
     /// The threat lists that the circumstances were last found by.
@@ -222,6 +224,7 @@ impl Session {
             who,
             upstream,
             memo: Memo::default(),
+            shown: Memo::default(),
             pending: Pending::default(),
             around,
             registration,
@@ -555,12 +558,17 @@ impl Session {
         }
     }
 
-    /// Would policy show all of this to the workload now, and in clear? No decision of a request, so nothing is entered.
-    pub fn shows_in_clear(&mut self, operations: Arc<[Operation]>) -> bool {
+    /// Would policy show all of this to the workload now, and in clear? No decision of a request, so nothing is entered. The
+    /// answer is remembered for a `shape`, which is equal for equal operations alone.
+    pub fn shows_in_clear(&mut self, operations: Arc<[Operation]>, shape: Option<u128>) -> bool {
         let snapshot = self.parts.snapshots.current();
-        let request = self.request(&snapshot, operations, 0, Content::default());
-        // A memo of its own: a shape stands for a request of the client's.
-        let verdict = judge(&snapshot, &mut Memo::default(), &self.who, request, &self.around);
+        let request = self.request(&snapshot, operations, shape.unwrap_or_default(), Content::default());
+        // To see is not to use a task: the last use is taken by what is written.
+        self.around.left = Left::default();
+        // A memo of its own: a shape stands for a request of the client's elsewhere.
+        let mut unshared = Memo::default();
+        let memo = if shape.is_some() { &mut self.shown } else { &mut unshared };
+        let verdict = judge(&snapshot, memo, &self.who, request, &self.around);
         matches!(verdict, Verdict::Permit(permit) if permit.terms().masks.is_empty())
     }
 

@@ -199,18 +199,22 @@ fn essence(content_type: &str) -> Option<Arc<str>> {
     (plain && essence.contains('/')).then(|| essence.to_ascii_lowercase().into())
 }
 
-/// The digest over everything that policy sees. All operations of a request share their facts.
-fn shape(operations: &[Operation]) -> u128 {
+/// The digest over everything that policy sees of operations.
+pub fn shape(operations: &[Operation]) -> u128 {
     let mut digest = Digest::new();
     operations.len().hash(&mut digest);
+    let mut last: Option<&Arc<Facts>> = None;
     for operation in operations {
+        // Mostly all have the same.
+        let facts = Some(&operation.facts).filter(|facts| !last.is_some_and(|last| Arc::ptr_eq(last, facts)));
+        facts.hash(&mut digest);
+        last = Some(&operation.facts);
         operation.action.hash(&mut digest);
         (operation.resource.kind as u8).hash(&mut digest);
         operation.resource.upstream.hash(&mut digest);
         operation.resource.path.hash(&mut digest);
         operation.verb.hash(&mut digest);
     }
-    operations.first().map(|first| &first.facts).hash(&mut digest);
     digest.shape()
 }
 

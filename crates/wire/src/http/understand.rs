@@ -79,7 +79,7 @@ pub fn understand(
     let content_type = head.headers.get(CONTENT_TYPE).map(|kind| kind.to_str().map_err(|_odd| Violation::BodyType));
     let content_type = content_type.transpose()?;
     let query = if reads.query.any() { head.query.facts(&reads.query)? } else { Default::default() };
-    if let Some(whole) = body
+    if let Some(whole) = body.filter(|whole| !whole.is_empty())
         && let Some(mut overrides) = overrides(head)?
     {
         overrides.feed(whole)?;

@@ -25,7 +25,7 @@ pub(super) enum Body {
 
 impl Body {
     pub(super) fn of(head: &Head, body: Incoming) -> Result<Self, Violation> {
-        let overrides = overrides(head)?.filter(|_| !body.is_end_stream()).map(Box::new);
+        let overrides = if body.is_end_stream() { None } else { overrides(head)?.map(Box::new) };
         Ok(Self::Coming(body, overrides))
     }
 

@@ -217,12 +217,13 @@ pub(super) async fn understand<'c>(
             }
         },
     };
-    let written = Written::of(&upstream, &head, &matched, &segments, &classified.operations).map(Box::new);
+    let written = Written::of(&upstream, &head, &matched, &segments, &classified.operations, &reads).map(Box::new);
     drop(segments);
     // What is sent at once is searched before it is judged; the rest, as it leaves.
-    if written.is_some()
+    if let Some(written) = &written
         && !head.expects_continue
         && head.content_length().is_some_and(|length| length <= upstream.limits.body as u64)
+        && !shows_in_clear(&slot, written).await
         && let Err(why) = Box::pin(read_body(&mut cargo, &slot, pulse)).await
     {
         return Err(Box::pin(unread(caller, &slot, &head, &classified.template, why)).await);
@@ -255,26 +256,30 @@ pub(super) async fn understand<'c>(
 /// Refuses a body that brings back what a mask made (hazards MK18), or of which that cannot be told, from who is shown nothing else.
 pub(super) async fn no_mask_comes_back(asked: &Asked<'_>) -> Result<(), Answered> {
     let Some(written) = &asked.written else { return Ok(()) };
+    if shows_in_clear(&asked.slot, written).await {
+        return Ok(());
+    }
     let found = match &asked.cargo {
         _ if written.is_in_target() => Ok(true),
         Body::Whole(whole, _) => Box::pin(written.is_in(whole)).await,
-        Body::Coming(body, _) if body.is_end_stream() => return Ok(()),
+        // Whether anything comes is not known yet.
+        Body::Coming(body, _) if body.size_hint().lower() == 0 => Ok(false),
         // It is searched as it leaves.
         Body::Coming(..) => written.search().map(|_search| false),
     };
-    if found == Ok(false) || shows_in_clear(&asked.slot, written).await {
-        return Ok(());
-    }
     let (caller, slot, template) = (asked.caller, &asked.slot, &asked.classified.template);
-    Err(match found {
-        Ok(_) => Box::pin(refuse_request(caller, slot, &asked.head, Undecidable::MaskedValue, template)).await,
-        Err(violation) => Box::pin(violated(caller, slot, &asked.head, template, violation)).await,
-    })
+    match found {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Box::pin(refuse_request(caller, slot, &asked.head, Undecidable::MaskedValue, template)).await),
+        Err(violation) => Err(Box::pin(violated(caller, slot, &asked.head, template, violation)).await),
+    }
 }
 
-/// Does policy show the workload all of the fields that masks are sought in?
+/// Does policy show the workload all of the fields that masks are sought in? One that may not read them counts as one that sees
+/// masks: what it writes may have been handed on by another.
 async fn shows_in_clear(slot: &Slot, written: &Written) -> bool {
-    slot.session().await.as_mut().is_some_and(|session| session.shows_in_clear(Arc::clone(&written.fields)))
+    let mut session = slot.session().await;
+    session.as_mut().is_some_and(|session| session.shows_in_clear(Arc::clone(&written.fields), Some(written.shape)))
 }
 
 /// Refuses what a session asked for, and that cannot be decided.
@@ -417,12 +422,7 @@ pub(super) async fn send(
             if let Some(written) = written
                 && !shows_in_clear(slot, written).await
             {
-                match written.search() {
-                    Ok(search) => upload.seek(search),
-                    Err(violation) => {
-                        return Err(Box::pin(violated(caller, slot, head, &classified.template, violation)).await);
-                    }
-                }
+                upload.seek(written.search());
             }
             (upload, digest)
         }

@@ -37,8 +37,8 @@ pub(super) struct Streamed {
     pace: Option<Pace>,
     /// Looks for a field that would override the method.
     overrides: Option<Box<Overrides>>,
-    /// Looks for what a mask made.
-    search: Option<Box<Search>>,
+    /// Looks for what a mask made, or says why whatever comes cannot be searched.
+    search: Option<Result<Box<Search>, Violation>>,
     breach: Arc<OnceLock<Breach>>,
 }
 
@@ -57,7 +57,12 @@ impl Streamed {
         if let (Some(overrides), Some(data)) = (&mut self.overrides, data) {
             overrides.feed(data).map_err(Breach::Violation)?;
         }
-        let Some(search) = &mut self.search else { return Ok(()) };
+        let search = match &mut self.search {
+            None => return Ok(()),
+            Some(Err(_)) if data.is_none_or(<[u8]>::is_empty) => return Ok(()),
+            Some(Err(violation)) => return Err(Breach::Violation(*violation)),
+            Some(Ok(search)) => search,
+        };
         let mut found = data.map_or(Ok(false), |data| search.feed(data));
         if whole && found == Ok(false) {
             found = search.finish();
@@ -105,9 +110,9 @@ impl Upload {
     }
 
     /// Breaks off where a value that a mask made is found in what comes, and where that cannot be told.
-    pub(super) fn seek(&mut self, search: Search) {
+    pub(super) fn seek(&mut self, search: Result<Search, Violation>) {
         if let Self::Stream(streamed) = self {
-            streamed.search = Some(Box::new(search));
+            streamed.search = Some(search.map(Box::new));
         }
     }
 

@@ -8,10 +8,13 @@
 use std::sync::Arc;
 
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use kernel::facts::{Facts, HttpFacts};
 use kernel::operation::{Action, Operation};
+use kernel::policy::HttpReads;
 use kernel::resource::Resource;
 use wire::http::Violation;
-use wire::http::endpoint::{Endpoints, Match};
+use wire::http::classify::shape;
+use wire::http::endpoint::{Endpoint, Match};
 use wire::http::graphql;
 use wire::http::head::Head;
 use wire::http::json_path::JsonPath;
@@ -38,6 +41,8 @@ pub(super) struct Written {
     in_target: bool,
     /// The reading of each field that is sought: what is shown in clear may be written back.
     pub(super) fields: Arc<[Operation]>,
+    /// Equal where all of them are.
+    pub(super) shape: u128,
 }
 
 impl Written {
@@ -48,18 +53,12 @@ impl Written {
         matched: &Match<'_>,
         segments: &[&str],
         operations: &[Operation],
+        reads: &HttpReads,
     ) -> Option<Self> {
         if head.method.is_safe() {
             return None;
         }
         let first = operations.first()?;
-        let reading = |action, resource: Arc<Resource>| Operation {
-            action,
-            resource,
-            facts: Arc::clone(&first.facts),
-            verb: "read of",
-            span: None,
-        };
         let graphql = matched.endpoint.graphql;
         let (sought, fields): (_, Vec<_>) = if graphql {
             let selections = &matched.endpoint.selections;
@@ -69,19 +68,25 @@ impl Written {
             let resources = matched.endpoint.selection_resources(&upstream.name);
             let fields = selections.iter().zip(resources).map(|(path, resource)| {
                 let subscribes = path.starts_with("Subscription.");
-                reading(if subscribes { Action::GraphqlSubscribe } else { Action::GraphqlQuery }, resource)
+                let action = if subscribes { Action::GraphqlSubscribe } else { Action::GraphqlQuery };
+                reading(action, resource, &first.facts)
             });
             let paths = selections.iter().map(AsRef::as_ref);
             (Sought::in_selections(paths, &upstream.mask_keys), fields.collect())
         } else {
-            let read = read_as(&upstream.endpoints, matched, segments);
-            let known = || read.iter().chain([matched]).map(|matched| matched.endpoint);
+            let read = upstream.endpoints.find("GET", segments).filter(|read| !read.endpoint.graphql);
+            let another = read.as_ref().filter(|read| !Arc::ptr_eq(read.endpoint, matched.endpoint));
+            let known = || another.into_iter().chain([matched]).map(|matched| matched.endpoint);
             known().find(|endpoint| !endpoint.fields.is_empty())?;
-            let resources = known().flat_map(|endpoint| endpoint.field_resources(&upstream.name));
             let value = is_patch(head).then(|| JsonPath::parse("$..value").ok()).flatten();
             let paths = known().flat_map(|endpoint| &endpoint.fields).map(|field| &field.path).chain(value.as_ref());
-            let fields = resources.map(|resource| reading(Action::HttpField, resource));
-            (Sought::in_fields(paths, &upstream.mask_keys), fields.collect())
+            let sought = Sought::in_fields(paths, &upstream.mask_keys);
+            // A write may be answered with a field, too.
+            let mut fields = readings(upstream, matched.endpoint, &first.facts);
+            if let Some(read) = &read {
+                fields.extend(readings(upstream, read.endpoint, &read_facts(&first.facts, read, reads)));
+            }
+            (sought, fields)
         };
         let mut headers = HeaderMap::new();
         for name in [CONTENT_TYPE, CONTENT_ENCODING] {
@@ -91,7 +96,8 @@ impl Written {
         }
         let writes = matches!(head.method.as_str(), "POST" | "PUT" | "PATCH");
         let in_target = writes && sought.is_in_target(head.query.as_str(), &matched.parameters);
-        let written = Self { sought, headers, graphql, in_target, fields: fields.into() };
+        let shape = shape(&fields);
+        let written = Self { sought, headers, graphql, in_target, fields: fields.into(), shape };
         // Nothing is to be found in a body of this type.
         let passes = !graphql && matches!(Seeker::of(written.kind(), &written.sought), Ok(None));
         (!passes || in_target).then_some(written)
@@ -128,6 +134,9 @@ impl Written {
     /// # Errors
     /// A [`Violation`] if it cannot be searched.
     pub(super) async fn is_in(&self, body: &[u8]) -> Result<bool, Violation> {
+        if body.is_empty() {
+            return Ok(false);
+        }
         if self.graphql {
             let kind = self.kind().and_then(|kind| std::str::from_utf8(kind).ok());
             return Ok(graphql::brings_back(kind, body, &self.sought)?);
@@ -185,7 +194,7 @@ impl Search {
     /// # Errors
     /// A [`Violation`] if it ends too early.
     pub(super) fn finish(&mut self) -> Result<bool, Violation> {
-        if let Some(decoder) = &mut self.decoder {
+        if let Some(decoder) = self.decoder.as_mut().filter(|_| self.came > 0) {
             decoder.finish(&mut self.plain).map_err(violation)?;
         }
         Ok(self.seeker.feed(&self.plain)? || self.seeker.finish()?)
@@ -206,7 +215,27 @@ fn is_patch(head: &Head) -> bool {
     kind.to_ascii_lowercase().trim_start().starts_with("application/json-patch+json")
 }
 
-/// The endpoint that reads what this one writes, if there is another.
-fn read_as<'e>(endpoints: &'e Endpoints, matched: &Match<'_>, segments: &[&str]) -> Option<Match<'e>> {
-    endpoints.find("GET", segments).filter(|read| !Arc::ptr_eq(read.endpoint, matched.endpoint))
+fn reading(action: Action, resource: Arc<Resource>, facts: &Arc<Facts>) -> Operation {
+    Operation { action, resource, facts: Arc::clone(facts), verb: "read of", span: None }
+}
+
+/// The reading of each field that has a class.
+fn readings(upstream: &HttpUpstream, endpoint: &Endpoint, facts: &Arc<Facts>) -> Vec<Operation> {
+    let resources = endpoint.field_resources(&upstream.name).into_iter();
+    resources.map(|resource| reading(Action::HttpField, resource, facts)).collect()
+}
+
+/// What policy would see of a GET of what a request writes, without a query: a mask may be on the readings alone.
+fn read_facts(written: &Facts, read: &Match<'_>, reads: &HttpReads) -> Arc<Facts> {
+    let parameters = read.parameters.iter().filter(|(name, _)| reads.parameters.reads(name)).cloned();
+    let http = written.http.as_ref().map(|http| HttpFacts {
+        method: "GET".into(),
+        host: Arc::clone(&http.host),
+        path: Arc::clone(&http.path),
+        template: read.endpoint.template.text().into(),
+        operation: read.endpoint.id.clone(),
+        parameters: parameters.collect(),
+        ..HttpFacts::default()
+    });
+    Arc::new(Facts { http: http.map(Arc::new), ..Facts::default() })
 }

@@ -21,7 +21,7 @@ impl Conversation<'_> {
             _ => return false,
         };
         let labelled = self.labelled_columns(&operations);
-        !labelled.is_empty() && !self.session.shows_in_clear(labelled.into())
+        !labelled.is_empty() && !self.session.shows_in_clear(labelled.into(), None)
     }
 
     /// Reading each labelled column of the tables that are written.

@@ -46,7 +46,7 @@ impl Conversation<'_> {
         let stores = |operation: &&Operation| matches!(operation.action, Action::SqlInsert | Action::SqlUpdate);
         let writes: Vec<Operation> = operations.iter().filter(stores).cloned().collect();
         let labelled = self.labelled_columns(&writes);
-        !labelled.is_empty() && !self.session.shows_in_clear(labelled.into())
+        !labelled.is_empty() && !self.session.shows_in_clear(labelled.into(), None)
     }
 
     /// COPY data goes up only while the upstream waits for it; stray data vanishes, as at the server.

@@ -14,7 +14,8 @@ use hyper::client::conn::http2;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use wire::http::endpoint::{Endpoint, Endpoints, Template, Unlisted};
+use wire::http::endpoint::{Endpoint, Endpoints, Field, Template, Unlisted};
+use wire::http::json_path::JsonPath;
 
 use super::bed::{Bed, name, ok, request, token};
 use super::check;
@@ -258,6 +259,114 @@ async fn nor_by_a_mutation() {
             }
             assert_eq!(!bed.tripwire.heard().is_empty(), heard, "{body}");
         }
+    }
+}
+
+/// An upstream with a field that no policy masks but these.
+async fn phone_book(policies: &str) -> Bed {
+    let bed = Bed::with(|upstream| {
+        let endpoint = |method| Endpoint::new(method, Template::parse("/v1/people/{id}").unwrap());
+        let mut get = endpoint("GET");
+        get.id = Some("one-person".into());
+        get.fields = vec![Field { path: JsonPath::parse("$.phone").unwrap(), classes: Vec::new() }];
+        let endpoints = vec![get, endpoint("PUT"), endpoint("POST")];
+        upstream.endpoints = Arc::new(Endpoints::new(&name("payments"), endpoints, Unlisted::Deny).unwrap());
+    })
+    .await;
+    bed.house.reload(policies);
+    bed
+}
+
+const UTF16: &str = "content-type: application/json; charset=utf-16\r\n";
+/// By what only readings have.
+const READINGS: [&str; 2] = [
+    "when { context.http.method == \"GET\" }",
+    "when { context.http has operation && context.http.operation == \"one-person\" }",
+];
+
+/// Who is shown everything may write what looks like a mask, and what cannot be searched; it is not read whole either.
+#[tokio::test]
+async fn who_sees_all_is_not_searched() {
+    let bed = phone_book("").await;
+    for (head, body) in [(JSON, r#"{"phone":"[redacted]"}"#), (UTF16, "{}"), (JSON, "{'phone'")] {
+        let mut client = bed.connect(false);
+        let head = format!("{head}content-length: {}\r\n", body.len());
+        let (first, last) = body.split_at(1);
+        let before = bed.tripwire.heard().len();
+        client.write_all((request("PUT /v1/people/7", &head, "") + first).as_bytes()).await.unwrap();
+        while !bed.tripwire.heard()[before..].ends_with(&format!("\r\n\r\n{first}")) {
+            tokio::task::yield_now().await;
+        }
+        client.write_all(last.as_bytes()).await.unwrap();
+        check(&super::bed::until(&mut client, "}").await, &["HTTP/1.1 200"]);
+    }
+    for condition in READINGS {
+        let mask = format!(
+            "@id(\"m\") @mask(\"redact\") forbid(principal, action == Action::\"http:field\", resource) {condition};"
+        );
+        let bed = phone_book(&mask).await;
+        for said in [
+            request("PUT /v1/people/7", JSON, r#"{"Phone":"[redacted]"}"#),
+            chunked("PUT /v1/people/7", r#"{"phone":"[redacted]"}"#, 7),
+        ] {
+            check(&bed.talk(&said).await, &["HTTP/1.1 403", "PAR0213"]);
+        }
+        check(&bed.talk(&request("PUT /v1/people/7", UTF16, "{}")).await, &["HTTP/1.1 415", "PAR0223"]);
+    }
+}
+
+/// Who may not read a field may have been handed what a mask made of it by who may.
+#[tokio::test]
+async fn who_only_writes_is_searched() {
+    let never = "@id(\"n\") forbid(principal, action == Action::\"http:field\", resource);";
+    for (head, body, status) in
+        [(JSON, r#"{"phone":"[redacted]"}"#, "403"), (JSON, r#"{"phone":"+43 1 23456"}"#, "200"), (UTF16, "{}", "415")]
+    {
+        let bed = phone_book(never).await;
+        let answer = bed.talk(&request("PUT /v1/people/7", head, body)).await;
+        check(&answer, &[&format!("HTTP/1.1 {status}")]);
+        assert_eq!(bed.tripwire.heard().is_empty(), status != "200", "{body}");
+    }
+}
+
+/// Nothing is nothing, of whatever type it is said to be.
+#[tokio::test]
+async fn nothing_needs_no_search() {
+    for head in [
+        UTF16,
+        "content-type: multipart/form-data\r\n",
+        "content-encoding: zip\r\ncontent-type: application/json\r\n",
+        "content-encoding: gzip\r\ncontent-type: application/json\r\n",
+        "content-encoding: gzip, gzip\r\ncontent-type: application/json\r\n",
+    ] {
+        for length in ["", "content-length: 0\r\n"] {
+            let bed = Bed::new().await;
+            for line in ["PUT /v1/customers/7", "POST /v1/open/7"] {
+                let answer = bed.talk(&request(line, &format!("{head}{length}"), "")).await;
+                assert!(answer.starts_with("HTTP/1.1 200"), "{line} {head}{length}: {answer}");
+            }
+        }
+        let bed = Bed::new().await;
+        let chunked = format!("{head}transfer-encoding: chunked\r\n");
+        let answer = bed.talk(&(request("PUT /v1/customers/7", &chunked, "") + "0\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{head} in chunks: {answer}");
+    }
+}
+
+/// What is refused before any of it is sent draws on nothing; what was sent in part, on all.
+#[tokio::test]
+async fn what_a_mask_made_draws_on_no_budget() {
+    let once = "@id(\"once\") @limit(\"per=1/1h\") forbid(principal, action == Action::\"http:PUT\", resource);";
+    let masked = r#"{"email":"[redacted]"}"#;
+    let own = request("PUT /v1/customers/7", JSON, r#"{"email":"bob@example.com"}"#);
+    for (said, then) in [
+        (request("PUT /v1/customers/7", JSON, masked), "HTTP/1.1 200"),
+        (chunked("PUT /v1/customers/7", masked, 7), "HTTP/1.1 429"),
+    ] {
+        let bed = Bed::new().await;
+        bed.house.reload(once);
+        check(&bed.talk(&said).await, &["HTTP/1.1 403", "PAR0213"]);
+        check(&bed.talk(&own).await, &[then]);
     }
 }
 
