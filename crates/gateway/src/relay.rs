@@ -143,6 +143,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
         &mut self.outbound
     }
 
+    /// Sends what waits, until it is taken or fails.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|context| self.poll_flush(context)).await
+    }
+
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.outbound.len() {
             let rest = self.outbound.get(self.sent..).unwrap_or_default();
@@ -330,8 +335,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin, U: AsyncRead + AsyncWrite + Unpin> Relay
         Poll::Pending
     }
 
-    /// Sends what waits for the client, until it is taken or fails.
-    pub async fn flush_client(&mut self) -> io::Result<()> {
-        poll_fn(|context| self.client.poll_flush(context)).await
+    /// Takes it apart. What still waits for the upstream is not sent: its connection is there to be closed, and nothing else.
+    pub fn part(self) -> (Side<C>, U) {
+        (self.client, self.upstream.stream)
     }
 }

@@ -128,6 +128,18 @@ impl Live {
         &self.gone
     }
 
+    /// Resolves when it is cut in a way that ends what waits. It takes no word from who waits for that.
+    pub(crate) async fn until_cut(&self, ends: impl Fn(Cut) -> bool) -> Cut {
+        loop {
+            // It hears what comes after this line: no cut is missed.
+            let gone = self.gone.notified();
+            if let Some(cut) = self.is_cut().filter(|cut| ends(*cut)) {
+                return cut;
+            }
+            gone.await;
+        }
+    }
+
     /// Cuts it if it may not go on in this snapshot.
     pub(crate) fn cut_if_ended(&self, snapshot: &Snapshot, now: Timestamp) {
         let start = &self.start;

@@ -210,6 +210,15 @@ impl Stream {
             Self::Unix(_) => None,
         }
     }
+
+    /// Has the peer fail at its next write once this is closed; over a Unix socket it does anyway.
+    pub fn reset_on_close(&self) {
+        if let Self::Tcp(stream) = self
+            && let Err(error) = stream.set_zero_linger()
+        {
+            tracing::debug!(%error, "a connection is not reset");
+        }
+    }
 }
 
 impl AsyncRead for Stream {

@@ -1,10 +1,12 @@
 //! What life does to a gateway: upstreams that are down, slow or gone, clients that do not read, sizes, many sessions,
 //! bad policies, stopping.
 
+mod cuts;
 mod idle;
 mod mock;
 mod people;
 mod rotation;
+mod weir;
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -11,6 +11,7 @@ use wire::refusal::Desk;
 
 use super::login::Unproved;
 use super::question::Question;
+use super::tunnel::cut;
 use super::{Client, EgressGateway, PROTOCOL};
 use crate::session::{BeginError, NotGranted, Session};
 use crate::sessions::Cut;
@@ -63,7 +64,14 @@ impl EgressGateway {
             }
         };
         let opened = match self.decide(&mut begun, question).await {
-            Ok(receipt) => self.open(&mut begun, question, receipt).await,
+            Ok(receipt) => {
+                let live = Arc::clone(begun.session.live());
+                tokio::select! {
+                    biased;
+                    why = cut(&live) => Err(Refusal::blocked(&format!("blocked, the session is cut: {why}")).into()),
+                    opened = self.open(&mut begun, question, receipt) => opened,
+                }
+            }
             Err(stopped) => Err(stopped),
         };
         match opened {

@@ -50,7 +50,12 @@ impl EgressGateway {
             stream.flush().await.map_err(|_gone| NoHello::Gone)?;
             hello::read(stream).await
         };
-        let hello = match tokio::time::timeout(GREETING, greeted).await {
+        let greeted = tokio::select! {
+            biased;
+            why = cut(begun.session.live()) => return why,
+            greeted = tokio::time::timeout(GREETING, greeted) => greeted,
+        };
+        let hello = match greeted {
             Ok(Ok(hello)) if hello::is_for(&hello, &to.host) => hello,
             Ok(Ok(_)) | Ok(Err(NoHello::NotTls)) => {
                 // Another name, or something that cannot be known to be for this host: not a byte of it goes on.

@@ -169,15 +169,7 @@ impl Slot {
 
     /// Resolves when what runs must stop.
     pub(super) async fn gone(&self) -> Cut {
-        loop {
-            let gone = self.live.gone().notified();
-            tokio::pin!(gone);
-            gone.as_mut().enable();
-            if let Some(cut) = self.cut() {
-                return cut;
-            }
-            gone.await;
-        }
+        self.live.until_cut(|cut| cut != Cut::Drained).await
     }
 
     /// The session, for one request at a time.

@@ -101,7 +101,11 @@ impl End {
 /// Moves messages until it ends.
 pub(super) async fn tunnel(change: Change) {
     let Change { slot, gateway, client, upstream, classified, paths, limits } = change;
-    let changed = tokio::time::timeout(CHANGE, async { tokio::try_join!(client, upstream) }).await;
+    let changed = tokio::select! {
+        biased;
+        _cut = slot.gone() => return,
+        changed = tokio::time::timeout(CHANGE, async { tokio::try_join!(client, upstream) }) => changed,
+    };
     let Ok(Ok((client, upstream))) = changed else {
         tracing::debug!("a change of protocol was not completed");
         return;

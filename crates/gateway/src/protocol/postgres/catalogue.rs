@@ -11,7 +11,7 @@ use kernel::operation::Operation;
 use kernel::policy::{ClassSource, DeclaredClass};
 use kernel::ports::{Check, Classes, Clock};
 use kernel::verdict::Undecidable;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore};
 use wire::mask::MaskKey;
 use wire::postgres::message::{BackendMessage, DataRow, EncodeError, Query};
 use wire::sql::{
@@ -67,6 +67,8 @@ pub struct Guarded {
     templates: Templates,
     /// The gateway's own connection, and the fingerprint of the catalogue that was read last.
     reader: Mutex<Reader>,
+    /// Somebody wants it read, and does not wait for it.
+    soon: Notify,
     epoch: AtomicU64,
     clock: Arc<dyn Clock>,
     mask_key: Arc<MaskKey>,
@@ -109,6 +111,7 @@ impl Guarded {
             catalogue: ArcSwapOption::empty(),
             templates: Templates::default(),
             reader: Mutex::default(),
+            soon: Notify::new(),
             epoch: AtomicU64::new(0),
             clock,
             mask_key,
@@ -194,26 +197,28 @@ impl Guarded {
         {
             tokio::time::sleep(FLOOR.saturating_sub(now.since(at))).await;
         }
-        let result = self.read(&mut reader, dialler).await;
-        if result.is_err() {
-            reader.connection = None;
-        }
-        result
+        // Taken out, and given back when all of its answers are read: who fails, or stops in the middle, leaves none of them to
+        // the next.
+        let mut channel = match reader.connection.take() {
+            Some(channel) => channel,
+            None => self.connect(&mut reader, dialler).await?,
+        };
+        self.read(&mut reader, &mut channel).await?;
+        reader.connection = Some(channel);
+        Ok(())
     }
 
-    async fn read(&self, reader: &mut Reader, dialler: &Dialler) -> Result<(), CatalogueFault> {
-        if reader.connection.is_none() {
-            let opened = self.upstream.open(dialler, Right::Catalogue, &[]).await?;
-            reader.server_major = server_major(&opened);
-            let mut channel = Channel::with_read_ahead(opened.stream, opened.read_ahead);
-            rows(&mut channel, SETTINGS).await?;
-            reader.connection = Some(channel);
-            // Another server may answer now, whose rows have the same versions by chance.
-            reader.fingerprint = String::new();
-        }
-        let Some(channel) = reader.connection.as_mut() else {
-            return Err(CatalogueFault::Form);
-        };
+    async fn connect(&self, reader: &mut Reader, dialler: &Dialler) -> Result<Channel<UpstreamStream>, CatalogueFault> {
+        let opened = self.upstream.open(dialler, Right::Catalogue, &[]).await?;
+        // Another server may answer now, whose rows have the same versions by chance.
+        reader.fingerprint = String::new();
+        reader.server_major = server_major(&opened);
+        let mut channel = Channel::with_read_ahead(opened.stream, opened.read_ahead);
+        rows(&mut channel, SETTINGS).await?;
+        Ok(channel)
+    }
+
+    async fn read(&self, reader: &mut Reader, channel: &mut Channel<UpstreamStream>) -> Result<(), CatalogueFault> {
         let read_at = self.clock.now();
         let seen = fingerprint(channel).await?;
         if seen != reader.fingerprint || self.catalogue.load().is_none() {
@@ -284,8 +289,14 @@ impl Guarded {
         loop {
             self.refresh(dialler).await;
             let patience = if self.catalogue.load().is_some() { EVERY } else { Duration::from_secs(1) };
-            tokio::time::sleep(patience).await;
+            // Whichever comes first.
+            drop(tokio::time::timeout(patience, self.soon.notified()).await);
         }
+    }
+
+    /// Has [`Self::follow`] look at once, for who cannot wait for it.
+    pub(super) fn read_soon(&self) {
+        self.soon.notify_one();
     }
 
     /// Tests whether the upstream can be reached and read.

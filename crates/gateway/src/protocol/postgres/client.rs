@@ -139,10 +139,10 @@ impl Conversation<'_> {
                 Stop::Settle => self.settle().await?,
                 Stop::CopyBegins => self.until_copy_begins().await?,
                 Stop::Refresh => {
-                    Box::pin(self.guarded.refresh(&self.gateway.dialler)).await;
+                    Box::pin(self.read_catalogue()).await?;
                     self.refreshed = true;
                 }
-                Stop::Long(text) => self.analyse_aside(text).await,
+                Stop::Long(text) => Box::pin(self.analyse_aside(text)).await?,
                 // What is rare stands in a box, so that a session which waits does not hold a place for it.
                 Stop::Refuse(place, deny) | Stop::RefuseStaged(place, deny) => {
                     Box::pin(self.refuse(place, *deny)).await?;
@@ -364,19 +364,20 @@ impl Conversation<'_> {
     }
 
     /// Analyses a long text where it holds up nobody else, for the message that is looked at again.
-    async fn analyse_aside(&mut self, text: Arc<str>) {
+    async fn analyse_aside(&mut self, text: Arc<str>) -> Result<(), End> {
         let (guarded, view) = (Arc::clone(&self.guarded), self.own.view(&self.guarded));
         let analysing = tokio::task::spawn_blocking(move || {
             let result = view.map_or_else(|| guarded.analyse(&text), |view| view.analyse(&text));
             (text, result)
         });
-        self.analysed_aside = match analysing.await {
+        self.analysed_aside = match self.unless_cut(analysing).await? {
             Ok(analysed) => Some(analysed),
             Err(error) => {
                 tracing::error!(session = %self.session.id(), %error, "an analysis did not end");
                 None
             }
         };
+        Ok(())
     }
 
     /// Adds a permit's content to what goes up, or says how the request stops.

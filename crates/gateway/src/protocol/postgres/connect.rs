@@ -320,7 +320,7 @@ impl PostgresUpstream {
         let send = async {
             let (mut stream, _binding) = self.dial(dialler).await?;
             stream.write_all(&out).await.map_err(ChannelError::Io)?;
-            // How it closes says nothing. The session hears nothing else meanwhile.
+            // How it closes says nothing. The session hears nothing but a cut meanwhile.
             let mut nowhere = tokio::io::sink();
             let _closed = tokio::time::timeout(CLOSES_WITHIN, tokio::io::copy(&mut stream, &mut nowhere)).await;
             Ok(())

@@ -18,6 +18,7 @@ use super::cancel::Issued;
 use super::channel::{Channel, ChannelError};
 use super::connect::{ConnectError, Opened, Right};
 use super::prove::{Asked, Caller, Unproved, challenge, prove};
+use super::serve::words;
 use super::stream::ClientStream;
 use super::{Guarded, PostgresGateway};
 use crate::session::{Arrival, BeginError, Session};
@@ -126,7 +127,17 @@ async fn welcome(
         .filter(|(setting, _)| *setting != Setting::ClientEncoding)
         .map(|(setting, value)| (setting.name().to_owned(), value.clone()))
         .collect();
-    let opened = guarded.upstream.open(&gateway.dialler, Right::Session(receipt), &settings).await;
+    let id = session.id();
+    let opened = tokio::select! {
+        biased;
+        cut = session.live().until_cut(|_any| true) => {
+            session.end(cut.as_str()).await;
+            let line = format!("{} [{id}]", words(cut));
+            tell(&mut channel, Sqlstate::KILLED, &line, None).await?;
+            return Err(LoginError::Refused(format!("the session was cut: {}", cut.as_str())));
+        }
+        opened = guarded.upstream.open(&gateway.dialler, Right::Session(receipt), &settings) => opened,
+    };
     let upstream = match opened {
         Ok(upstream) => upstream,
         Err(error) => {

@@ -2,7 +2,7 @@
 //! until either side ends it or it is cut.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ use crate::sessions::Cut;
 /// How long what runs may go on when the gateway shuts down.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the last words to a client may take.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why a session ends.
 #[derive(Debug, thiserror::Error)]
@@ -239,7 +239,7 @@ impl<'g> Conversation<'g> {
                     return Err(End::Cut(Cut::Drained));
                 }
                 if self.is_stale() && self.replies.waiting() == 0 {
-                    self.refresh_catalogue().await;
+                    self.refresh_catalogue().await?;
                 }
                 Ok(News::Upstream)
             }
@@ -258,9 +258,25 @@ impl<'g> Conversation<'g> {
             self.turn(false).await?;
         }
         if self.is_stale() {
-            self.refresh_catalogue().await;
+            self.refresh_catalogue().await?;
         }
         Ok(())
+    }
+
+    /// Waits for what neither side brings, such as the catalogue. A cut ends the wait; what else there is word of waits on.
+    pub(super) async fn unless_cut<T>(&mut self, wait: impl Future<Output = T>) -> Result<T, End> {
+        let mut wait = pin!(wait);
+        let live = Arc::clone(self.session.live());
+        loop {
+            self.heed_cut()?;
+            let drains = self.deadline.is_some();
+            tokio::select! {
+                biased;
+                _cut = live.until_cut(|cut| !drains || cut != Cut::Drained) => {}
+                () = expired(&mut self.deadline) => return Err(End::Cut(Cut::Drained)),
+                done = &mut wait => return Ok(done),
+            }
+        }
     }
 
     /// Waits until the upstream asks for COPY data, or has answered otherwise.
@@ -275,15 +291,20 @@ impl<'g> Conversation<'g> {
         self.replies.waiting() > 0 || self.replies.status() != TransactionStatus::Idle
     }
 
-    async fn on_word(&mut self) -> Result<(), End> {
+    /// Ends the session if it is cut. A drain lets what runs finish first.
+    fn heed_cut(&mut self) -> Result<(), End> {
         match self.session.live().is_cut() {
-            // What runs may finish; then the session ends.
             Some(Cut::Drained) if self.is_busy() => {
-                self.deadline = Some(Box::pin(tokio::time::sleep(DRAIN)));
+                self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(DRAIN)));
+                Ok(())
             }
-            Some(cut) => return Err(End::Cut(cut)),
-            None => {}
+            Some(cut) => Err(End::Cut(cut)),
+            None => Ok(()),
         }
+    }
+
+    async fn on_word(&mut self) -> Result<(), End> {
+        self.heed_cut()?;
         let cancels = self.session.live().cancels();
         if cancels != self.cancels_seen {
             self.cancels_seen = cancels;
@@ -291,15 +312,25 @@ impl<'g> Conversation<'g> {
             if self.holding {
                 self.cancelled = true;
             } else if self.replies.waiting() > 0 {
-                Box::pin(self.cancel_upstream()).await;
+                Box::pin(self.cancel_upstream()).await?;
             }
         }
         Ok(())
     }
 
-    async fn cancel_upstream(&mut self) {
-        if let Err(error) = self.guarded.upstream.cancel(&self.gateway.dialler, self.process_id, &self.secret).await {
-            tracing::warn!(session = %self.session.id(), %error, "a cancel request did not reach the upstream");
+    async fn cancel_upstream(&mut self) -> Result<(), End> {
+        let cancelling = self.cancelling();
+        self.unless_cut(cancelling).await
+    }
+
+    /// Asks the upstream to cancel what runs there.
+    fn cancelling(&self) -> impl Future<Output = ()> + Send + use<'g> {
+        let (gateway, guarded, session) = (self.gateway, Arc::clone(&self.guarded), self.session.id());
+        let (process_id, secret) = (self.process_id, self.secret.clone());
+        async move {
+            if let Err(error) = guarded.upstream.cancel(&gateway.dialler, process_id, &secret).await {
+                tracing::warn!(%session, %error, "a cancel request did not reach the upstream");
+            }
         }
     }
 
@@ -314,10 +345,17 @@ impl<'g> Conversation<'g> {
     }
 
     /// Reads the catalogue again after a definition, so that the next statement is judged by what is true now.
-    async fn refresh_catalogue(&mut self) {
+    async fn refresh_catalogue(&mut self) -> Result<(), End> {
+        Box::pin(self.read_catalogue()).await?;
         self.catalogue_changes = false;
         self.defined &= !self.is_outside();
-        Box::pin(self.guarded.refresh(&self.gateway.dialler)).await;
+        Ok(())
+    }
+
+    /// Has the catalogue read again if it has changed.
+    pub(super) async fn read_catalogue(&mut self) -> Result<(), End> {
+        let (gateway, guarded) = (self.gateway, Arc::clone(&self.guarded));
+        self.unless_cut(guarded.refresh(&gateway.dialler)).await
     }
 
     /// Tells the client why the session ends, as far as it may know, and enters the end in the log.
@@ -327,14 +365,8 @@ impl<'g> Conversation<'g> {
             End::Upstream | End::Relay(RelayError::Upstream(_)) => {
                 Some((Sqlstate::CONNECTION_FAILURE, "the upstream closed the connection".to_owned()))
             }
-            End::Cut(Cut::Killed) => Some((Sqlstate::KILLED, "session killed by an operator".to_owned())),
-            End::Cut(Cut::Quarantined) => {
-                Some((Sqlstate::KILLED, "session cut: the workload is quarantined".to_owned()))
-            }
-            End::Cut(Cut::Revoked) | End::Identity(_) => {
-                Some((Sqlstate::KILLED, "session cut: its proof or the workload's right has ended".to_owned()))
-            }
-            End::Cut(Cut::Drained) => Some((Sqlstate::KILLED, "the gateway shuts down".to_owned())),
+            End::Cut(cut) => Some((Sqlstate::KILLED, words(*cut).to_owned())),
+            End::Identity(_) => Some((Sqlstate::KILLED, words(Cut::Revoked).to_owned())),
             End::Stopped(line) => Some((Sqlstate::DENIED, line.clone())),
             End::Audit(_) => Some((Sqlstate::CANNOT_DECIDE, "cannot decide (PAR0210)".to_owned())),
             End::ClientProtocol(what) => Some((Sqlstate::PROTOCOL_VIOLATION, (*what).to_owned())),
@@ -353,17 +385,44 @@ impl<'g> Conversation<'g> {
             let line = format!("{words} [{}]", self.session.id());
             Refusal::new(Severity::Fatal, sqlstate, &line).write_error(crate::VERSION, self.relay.client.queue());
         }
-        if tokio::time::timeout(LAST_WORDS, self.relay.flush_client()).await.is_err() {
-            tracing::debug!(session = %self.session.id(), "the client did not take the last words");
+        if self.is_stale() {
+            // A definition of this session is not known yet, and others' statements are judged by what is.
+            self.guarded.read_soon();
         }
-        if matches!(end, End::Cut(_) | End::Stopped(_)) && self.replies.waiting() > 0 {
-            // The upstream notices a closed connection only when it writes; a cut session must not go on running there.
-            self.cancel_upstream().await;
+        let runs = matches!(end, End::Cut(_) | End::Stopped(_)) && self.replies.waiting() > 0;
+        let cancelling = runs.then(|| self.cancelling());
+        if !runs {
+            self.relay.control(&Control::terminate());
+            self.relay.push_upstream();
         }
-        self.relay.control(&Control::terminate());
-        self.relay.push_upstream();
-        tracing::info!(session = %self.session.id(), why = %end, "session ended");
-        self.session.end(&end.to_string()).await;
+        let Self { relay, session, .. } = self;
+        let (mut client, upstream) = relay.part();
+        if runs {
+            upstream.reset();
+        }
+        let told = async {
+            if tokio::time::timeout(LAST_WORDS, client.flush()).await.is_err() {
+                tracing::debug!(session = %session.id(), "the client did not take the last words");
+            }
+            drop(client);
+            tracing::info!(session = %session.id(), why = %end, "session ended");
+            session.end(&end.to_string()).await;
+        };
+        match cancelling {
+            // What runs there must not go on, not even while a client does not read.
+            Some(cancelling) => drop(tokio::join!(cancelling, told)),
+            None => told.await,
+        }
+    }
+}
+
+/// What a client is told of a cut.
+pub(super) const fn words(cut: Cut) -> &'static str {
+    match cut {
+        Cut::Killed => "session killed by an operator",
+        Cut::Quarantined => "session cut: the workload is quarantined",
+        Cut::Revoked => "session cut: its proof or the workload's right has ended",
+        Cut::Drained => "the gateway shuts down",
     }
 }
 

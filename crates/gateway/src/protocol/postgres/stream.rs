@@ -23,6 +23,17 @@ pub(super) enum UpstreamStream {
     Tls(Box<tokio_rustls::client::TlsStream<Stream>>),
 }
 
+impl UpstreamStream {
+    /// Closes it so that the upstream takes nothing of it any more. Statements that wait there for the one that runs would
+    /// run all the same, if it first learned of the end behind the last of them; now it does when it answers the first.
+    pub(super) fn reset(self) {
+        match &self {
+            Self::Plain(stream) => stream.reset_on_close(),
+            Self::Tls(stream) => stream.get_ref().0.reset_on_close(),
+        }
+    }
+}
+
 macro_rules! either_stream {
     ($name:ident) => {
         impl AsyncRead for $name {

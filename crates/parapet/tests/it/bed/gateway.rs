@@ -157,6 +157,11 @@ impl Setup {
         Self { upstream_tls: true, ..self.listener_tls("\"self-signed\"".to_owned()) }
     }
 
+    /// TLS to the upstream alone.
+    pub(crate) fn upstream_tls(self) -> Self {
+        Self { upstream_tls: true, ..self }
+    }
+
     /// With this at `postgres.tls`.
     pub(crate) fn listener_tls(self, listener_tls: String) -> Self {
         Self { listener_tls, ..self }
