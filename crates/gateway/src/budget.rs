@@ -35,13 +35,12 @@ impl Budgets {
     /// # Errors
     /// So much is not left, and nothing is taken.
     pub fn take(&self, budget: &Budget, workload: &Name, resource: &Resource, now: Timestamp) -> Result<(), UsedUp> {
-        let Budget { rate, drawn, by, operation: _ } = budget;
-        let field = drawn.as_ref().map(|drawn| drawn.field.clone());
+        let rate = budget.rate;
         let length = Duration::from_secs(rate.window_s.into());
         // What is more than the whole budget never fits, however long one waits.
         let fits_ever = budget.draws() <= rate.count;
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (by.policy.clone(), field, workload.clone(), resource.clone());
+        let key = key(budget, workload, resource);
         if windows.len() >= MOST && !windows.contains_key(&key) {
             windows.retain(|_, window| !window.has_ended(now));
             if windows.len() >= MOST {
@@ -61,6 +60,20 @@ impl Budgets {
             None => Err(UsedUp { frees_in: fits_ever.then(|| window.left(now)) }),
         }
     }
+
+    /// Gives back what a request took at a time, because it did not pass; nothing if another window has begun since.
+    pub(crate) fn give_back(&self, budget: &Budget, workload: &Name, resource: &Resource, taken: Timestamp) {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = windows.get_mut(&key(budget, workload, resource)).filter(|window| window.began <= taken);
+        if let Some(window) = window {
+            window.used = window.used.saturating_sub(budget.draws());
+        }
+    }
+}
+
+fn key(budget: &Budget, workload: &Name, resource: &Resource) -> Key {
+    let field = budget.drawn.as_ref().map(|drawn| drawn.field.clone());
+    (budget.by.policy.clone(), field, workload.clone(), resource.clone())
 }
 
 /// A budget has no room for a request.

@@ -3,6 +3,7 @@
 //! A protocol's `serve` sees a [`Session`] and nothing behind it: not the store, not the configuration, not the listener.
 
 mod approval;
+mod draws;
 
 pub use approval::NotGranted;
 
@@ -350,38 +351,6 @@ impl Session {
         }
         self.count(&verdict);
         verdict
-    }
-
-    /// Takes what a permit draws on from its budgets; a denial if one of them is used up.
-    fn within_budgets(&self, permit: Permit) -> Result<Permit, Box<Deny>> {
-        if permit.terms().budgets.is_empty() {
-            return Ok(permit);
-        }
-        let terms = Arc::clone(permit.terms());
-        let exhausted = terms.budgets.iter().find_map(|budget| {
-            let Some(operation) = permit.subject().operations().get(budget.operation) else {
-                return Some((budget, None));
-            };
-            let (budgets, now) = (&self.parts.budgets, self.around.now);
-            let taken = budgets.take(budget, self.who.workload(), &operation.resource, now);
-            taken.err().map(|used_up| (budget, used_up.frees_in))
-        });
-        match exhausted {
-            Some((budget, frees_in)) => Err(Box::new(permit.over_budget(budget, frees_in))),
-            None => Ok(permit),
-        }
-    }
-
-    /// Takes a use of the task before the request is judged, so that two sessions cannot both take the last one. Was one
-    /// taken?
-    fn take_use(&mut self, operations: &[Operation]) -> bool {
-        let Some(task) = self.who.task() else { return false };
-        let uses = self.parts.sessions.task_uses();
-        if !kernel::task::costs(operations) {
-            return false;
-        }
-        self.around.left = uses.take(task, self.around.now);
-        self.around.left.uses != Some(0) && self.around.left.rows != Some(0)
     }
 
     /// Judges what prepares a request and runs nothing: an operation that would be held may be prepared.

@@ -58,6 +58,36 @@ fn budgets_are_used_up_by_workload_and_resource() {
     }
 }
 
+/// What was taken in a window goes back to that window, and to no other.
+#[test]
+fn what_does_not_pass_is_given_back() {
+    let budgets = Budgets::default();
+    let (bot, other) = ("bot".parse().unwrap(), "other".parse().unwrap());
+    let endpoint = Resource::new(ResourceKind::Endpoint, &"payments".parse().unwrap(), ["/v1/refunds"]);
+    let rate = Rate { count: 100, window_s: 60 };
+    let budget = |amount| {
+        let drawn = Some(Drawn { field: "amount".into(), amount });
+        Budget { operation: 0, rate, drawn, by: by("p") }
+    };
+    let at = Timestamp::from_millis;
+    let takes = |now, amount| budgets.take(&budget(amount), &bot, &endpoint, at(now)).is_ok();
+    assert!(takes(0, 100));
+    budgets.give_back(&budget(100), &other, &endpoint, at(0));
+    assert!(!takes(1, 1));
+    budgets.give_back(&budget(60), &bot, &endpoint, at(0));
+    assert!(!takes(2, 61));
+    assert!(takes(2, 60));
+    // The next window.
+    assert!(takes(60_000, 100));
+    budgets.give_back(&budget(60), &bot, &endpoint, at(2));
+    assert!(!takes(60_001, 1));
+    // Never more than the whole.
+    budgets.give_back(&budget(100), &bot, &endpoint, at(60_000));
+    budgets.give_back(&budget(100), &bot, &endpoint, at(60_000));
+    assert!(takes(60_002, 100));
+    assert!(!takes(60_002, 1));
+}
+
 #[test]
 fn who_is_refused_is_told_when_there_is_room() {
     let budgets = Budgets::default();

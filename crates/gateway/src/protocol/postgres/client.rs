@@ -417,7 +417,7 @@ impl Conversation<'_> {
             Ok(plans) => plans,
             Err(why) => {
                 effective.cancel_changes(&mut self.names);
-                return Err(Stop::Refuse(place, Box::new(permit.withheld(why))));
+                return Err(Stop::Refuse(place, Box::new(self.session.withhold(permit, why))));
             }
         };
         let running = Running {

@@ -29,6 +29,8 @@ when { resource.classes.contains("pii") && context.inference != "equality" };
 @id("few-questions") @limit("per=3/1h") @reason("three look-ups an hour are enough")
 forbid (principal, action == Action::"sql:infer", resource is Column)
 when { resource.classes.contains("pii") && context.inference == "equality" };
+@id("few-writes") @limit("per=1/1h")
+forbid (principal == Workload::"deploy", action == Action::"sql:update", resource is Table);
 "#;
 
 /// A guarded shop on one of the servers, without classes in its configuration.
@@ -350,8 +352,18 @@ fn questions_are_counted_over_sessions_and_refused_when_used_up() {
     assert_eq!(ask(&mut bed.raw("triage-bot"), "email", "x"), "");
     assert_eq!(ask(&mut first, "id", "7"), "");
     // Several guesses in one are no equality.
-    let refused = ask(&mut bed.raw("deploy"), "email", "x' or email = 'y");
+    let mut deploy = bed.raw("deploy");
+    let refused = ask(&mut deploy, "email", "x' or email = 'y");
     assert!(refused.starts_with("42501 blocked by policy \"no-guessing\""), "{refused}");
     let entry = bed.gateway.entries().into_iter().rev().find(|entry| entry["reason"]["why"] == "over_budget").unwrap();
     assert_eq!((&entry["verdict"], &entry["reason"]["policy"]), (&Value::from("deny"), &Value::from("few-questions")));
+    // What a mask made is not written, and draws nothing.
+    for (value, expected) in
+        [("c***@e***.com", "masked_value"), ("[redacted]", "masked_value"), ("a@b.c", ""), ("b@b.c", "over_budget")]
+    {
+        let came = deploy.query(&format!("update customers set email = '{value}' where id = 7"));
+        assert_eq!(errors(&came).is_empty(), expected.is_empty(), "{value}: {came:?}");
+        let entry = bed.gateway.entries().into_iter().rev().find(|entry| entry["kind"] == "decision").unwrap();
+        assert!(entry["reason"].to_string().contains(expected), "{value}: {entry}");
+    }
 }
