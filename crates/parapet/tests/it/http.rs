@@ -3,6 +3,7 @@
 mod clients;
 mod conformance;
 mod decided;
+mod echoes;
 mod egress;
 mod hazards;
 mod interim;

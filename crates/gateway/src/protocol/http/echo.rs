@@ -3,6 +3,8 @@
 //!
 //! It stands last, behind what masks. What is sought, and how, is the credential's (`upstream::credential`, `wire::http::echo`).
 
+mod calls;
+
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -15,11 +17,12 @@ use wire::http::echo::Search;
 use super::answer::{Broken, Source};
 use super::decoding::Decoder;
 use super::slot::Slot;
+use calls::Calls;
 
 /// The search of one answer.
 pub(super) struct Echo {
     search: Search,
-    coded: Option<Coded>,
+    form: Form,
     /// What leaves next: trailers, or what was held when the answer ended.
     next: Option<Frame<Bytes>>,
     ended: bool,
@@ -27,8 +30,16 @@ pub(super) struct Echo {
     template: Arc<str>,
 }
 
-/// An answer that passes as it is coded, and is decoded to be looked at.
-struct Coded {
+/// How what comes is to be read.
+enum Form {
+    /// As it is.
+    Plain,
+    Coded(Decoded),
+    Calls(Calls),
+}
+
+/// What passes as it is coded, and is decoded to be looked at.
+struct Decoded {
     decoder: Decoder,
     /// What has not left, because a value may have begun in it.
     waiting: BytesMut,
@@ -43,10 +54,12 @@ impl Echo {
         let coding = codings.next().filter(|_| codings.next().is_none() && !is_part);
         // Where the coding is another, or a part is of the coded bytes, nothing can be decoded while it streams.
         let decoder = coding.and_then(|coding| Decoder::of(Some(coding.as_bytes())).ok());
-        let coded = decoder.filter(Decoder::is_prompt);
-        let coded = coded.map(|decoder| Coded { decoder, waiting: BytesMut::new(), plain: Vec::new() });
+        let form = match decoder.filter(Decoder::is_prompt) {
+            Some(decoder) => Form::Coded(Decoded::new(decoder)),
+            None => Calls::of(headers).map_or(Form::Plain, Form::Calls),
+        };
         let (slot, template) = (Arc::clone(slot), Arc::clone(template));
-        Some(Box::new(Self { search, coded, next: None, ended: false, slot, template }))
+        Some(Box::new(Self { search, form, next: None, ended: false, slot, template }))
     }
 
     /// Has all that came left?
@@ -57,7 +70,11 @@ impl Echo {
     /// So many bytes have come and not left.
     pub(super) fn held(&self) -> usize {
         let next = self.next.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len);
-        next + self.coded.as_ref().map_or_else(|| self.search.held(), |coded| coded.waiting.len())
+        next + match &self.form {
+            Form::Plain => self.search.held(),
+            Form::Coded(decoded) => decoded.held(),
+            Form::Calls(calls) => calls.held(&self.search),
+        }
     }
 
     pub(super) fn poll_frame(
@@ -70,18 +87,18 @@ impl Echo {
                 Some(Ok(data)) => {
                     let leaves = self.pass(data)?;
                     // Who knows the length does not ask again.
-                    let rest = if source.has_ended() { self.finish() } else { Bytes::new() };
+                    let rest = if source.has_ended() { self.finish()? } else { Bytes::new() };
                     (leaves, Some(rest).filter(|rest| !rest.is_empty()).map(Frame::data))
                 }
                 Some(Err(mut frame)) => {
                     if let (Some(trailers), Some(credential)) = (frame.trailers_mut(), &self.slot.upstream.credential) {
                         credential.take_out_of(trailers);
                     }
-                    (self.finish(), Some(frame))
+                    (self.finish()?, Some(frame))
                 }
                 None => {
                     self.ended = true;
-                    (self.finish(), None)
+                    (self.finish()?, None)
                 }
             };
             self.next = then;
@@ -93,27 +110,56 @@ impl Echo {
     }
 
     fn pass(&mut self, data: Bytes) -> Result<Bytes, Broken> {
-        let Some(coded) = &mut self.coded else { return Ok(self.search.pass(data)) };
-        for step in data.chunks(coded.decoder.step()) {
-            let decoded = coded.decoder.feed(step, &mut coded.plain);
-            let decoded = decoded.and_then(|()| coded.decoder.flush(&mut coded.plain));
-            self.search.pass(std::mem::take(&mut coded.plain).into());
-            if decoded.is_err() || self.search.found() > 0 {
-                return Err(Broken::Echo);
-            }
+        match &mut self.form {
+            Form::Plain => Ok(self.search.pass(data)),
+            Form::Coded(decoded) => decoded.pass(data, &mut self.search),
+            Form::Calls(calls) => calls.pass(data, &mut self.search),
         }
-        if self.search.held() == 0 && coded.waiting.is_empty() {
-            return Ok(data);
-        }
-        coded.waiting.extend_from_slice(&data);
-        let leaves = if self.search.held() == 0 { std::mem::take(&mut coded.waiting) } else { BytesMut::new() };
-        Ok(leaves.freeze())
     }
 
     /// Nothing more comes: what was held.
-    fn finish(&mut self) -> Bytes {
-        let rest = self.search.finish(Bytes::new());
-        self.coded.as_mut().map_or(rest, |coded| std::mem::take(&mut coded.waiting).freeze())
+    fn finish(&mut self) -> Result<Bytes, Broken> {
+        match &mut self.form {
+            Form::Plain => Ok(self.search.finish(Bytes::new())),
+            Form::Coded(decoded) => decoded.finish(&mut self.search),
+            Form::Calls(calls) => calls.finish(&mut self.search),
+        }
+    }
+}
+
+impl Decoded {
+    fn new(decoder: Decoder) -> Self {
+        Self { decoder, waiting: BytesMut::new(), plain: Vec::new() }
+    }
+
+    /// What may leave of it: all, until a value may have begun.
+    fn pass(&mut self, data: Bytes, search: &mut Search) -> Result<Bytes, Broken> {
+        let before = search.found();
+        for step in data.chunks(self.decoder.step()) {
+            let decoded = self.decoder.feed(step, &mut self.plain);
+            let decoded = decoded.and_then(|()| self.decoder.flush(&mut self.plain));
+            search.pass(std::mem::take(&mut self.plain).into());
+            if decoded.is_err() || search.found() > before {
+                return Err(Broken::Echo);
+            }
+        }
+        if search.held() == 0 && self.waiting.is_empty() {
+            return Ok(data);
+        }
+        self.waiting.extend_from_slice(&data);
+        let leaves = if search.held() == 0 { std::mem::take(&mut self.waiting) } else { BytesMut::new() };
+        Ok(leaves.freeze())
+    }
+
+    /// Nothing more comes: what waited, unless it ends in a value.
+    fn finish(&mut self, search: &mut Search) -> Result<Bytes, Broken> {
+        let before = search.found();
+        search.finish(Bytes::new());
+        if search.found() > before { Err(Broken::Echo) } else { Ok(std::mem::take(&mut self.waiting).freeze()) }
+    }
+
+    fn held(&self) -> usize {
+        self.waiting.len()
     }
 }
 

@@ -51,8 +51,19 @@ def chat(requests, context):
         yield b"heard " + one
 
 
+def shown(request, context):
+    note(context, "Shown")
+    if request == b"gzip":
+        # Whatever the caller takes.
+        context.set_compression(grpc.Compression.Gzip)
+    showed = dict(context.invocation_metadata()).get("authorization", "nothing")
+    context.set_trailing_metadata((("x-shown", showed),))
+    return b"well " * 100 + request + b" by " + showed.encode()
+
+
 handlers = grpc.method_handlers_generic_handler("shop.Shop", {
     "Echo": grpc.unary_unary_rpc_method_handler(echo),
+    "Shown": grpc.unary_unary_rpc_method_handler(shown),
     "Fail": grpc.unary_unary_rpc_method_handler(fail),
     "Count": grpc.unary_stream_rpc_method_handler(count),
     "Collect": grpc.stream_unary_rpc_method_handler(collect),

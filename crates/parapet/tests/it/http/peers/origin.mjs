@@ -104,6 +104,23 @@ async function events(url, response) {
   response.end();
 }
 
+// What came, told back as APIs do that repeat it: the head, in JSON of several makers, HTML, pieces, events or a coding.
+async function shown(how, request, response) {
+  const text = JSON.stringify({ path: request.url, headers: request.headers });
+  const escaped = { "+": "\\u002B", "=": "\\u003d", "/": "\\/" };
+  const html = { "+": "&#43;", "=": "&#x3D;", "/": "&#x2F;", '"': "&quot;" };
+  const told = { escaped: text.replace(/[+=/]/g, (one) => escaped[one]), html: text.replace(/[+=/"]/g, (one) => html[one]) }[how] ?? text;
+  response.setHeader("content-type", how === "html" ? "text/html" : how === "events" ? "text/event-stream" : "application/json");
+  if (how === "pieces" || how === "events") {
+    const body = how === "events" ? `data: ${told}\n\n` : told;
+    response.writeHead(200, { trailer: "x-shown" });
+    for (let at = 0; at < body.length; at += 7) await new Promise((resolve) => response.write(body.slice(at, at + 7), resolve));
+    response.addTrailers({ "x-shown": request.headers.authorization ?? "nothing" });
+    return response.end();
+  }
+  encode(response, how).end(told);
+}
+
 function trailers(response) {
   response.writeHead(200, { "content-type": "text/plain", trailer: "x-sum" });
   response.write("part one, ");
@@ -150,6 +167,7 @@ function handle(request, response) {
     return json(response, 200, { released: name });
   }
   if (at.startsWith("/hold/")) return released(at.slice(6)).then(() => echo(request, response));
+  if (at.startsWith("/shown/")) return shown(at.slice(7), request, response);
   if (at === "/trailers") return trailers(response);
   if (at.startsWith("/files/")) return file(url, response);
   if (at === "/redirect") {

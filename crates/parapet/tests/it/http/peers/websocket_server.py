@@ -1,5 +1,6 @@
 """A real WebSocket server: echoes, and says what asked to be upgraded, and how long each message is. Says {"websocket": PORT} when it
-listens. On /ping it pings first, and waits for the pong that repeats it.
+listens. On /ping it pings first, and waits for the pong that repeats it; on /shown it says with each message which credential it was
+shown.
 """
 
 import asyncio
@@ -21,6 +22,8 @@ async def talk(connection):
         say({"pong": True})
     async for message in connection:
         say({"message": len(message)})
+        if request.path == "/shown":
+            message = [message, " by ", *request.headers["authorization"]]
         await connection.send(message)
     say({"closed": connection.close_code})
 
