@@ -70,6 +70,9 @@ pub struct HttpReads {
     pub body: NamesRead,
     /// Numbers of the body, for conditions and for `@limit("sum(…)")`.
     pub amounts: NamesRead,
+    /// GraphQL fields that policies with a mask name: `payments/graphql Query.customer.email`, `Query.*.email`. Unlike other
+    /// fields they need no class to be masked.
+    pub masked: BTreeSet<Arc<str>>,
 }
 
 impl HttpReads {
@@ -87,15 +90,20 @@ impl HttpReads {
             query: NamesRead::All,
             body: NamesRead::All,
             amounts: NamesRead::All,
+            masked: BTreeSet::new(),
         }
     }
 
     /// What a policy reads. What cannot be looked into reads everything.
     pub(super) fn of(policy: &Policy, remedy: &Remedy) -> Self {
         let mut reads = Self::default();
-        match policy.to_json().ok().as_ref().and_then(|json| json.get("conditions")) {
+        let json = policy.to_json().unwrap_or_default();
+        match json.get("conditions") {
             Some(conditions) => reads.expression(conditions),
             None => reads = Self::all(),
+        }
+        if let Remedy::Mask(_) = remedy {
+            ["resource", "conditions"].iter().filter_map(|part| json.get(part)).for_each(|part| reads.selections(part));
         }
         if let Remedy::Limit(limited) = remedy {
             for sum in &limited.sums {
@@ -142,6 +150,29 @@ impl HttpReads {
         }
     }
 
+    /// Notes the GraphQL paths in a policy: as names of fields, at the end of their ids, or in patterns.
+    fn selections(&mut self, json: &Value) {
+        match json {
+            Value::Object(members) => {
+                if let Some(pattern) = members.get("pattern").and_then(Value::as_array) {
+                    let part = |part: &'_ Value| part.get("Literal").and_then(Value::as_str).unwrap_or("*").to_owned();
+                    self.selection(&pattern.iter().map(part).collect::<String>());
+                }
+                members.values().for_each(|member| self.selections(member));
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.selections(item)),
+            Value::String(text) => self.selection(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn selection(&mut self, text: &str) {
+        let path = text.rsplit(' ').next().unwrap_or_default();
+        if ["Query.", "Mutation.", "Subscription.", "*"].iter().any(|root| path.starts_with(root)) {
+            self.masked.insert(text.into());
+        }
+    }
+
     fn names(&mut self, part: &str) -> Option<&mut NamesRead> {
         match part {
             "parameters" => Some(&mut self.parameters),
@@ -177,6 +208,7 @@ impl BitOr<&Self> for HttpReads {
         self.query.add(&other.query);
         self.body.add(&other.body);
         self.amounts.add(&other.amounts);
+        self.masked.extend(other.masked.iter().cloned());
         self
     }
 }

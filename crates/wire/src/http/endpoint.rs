@@ -102,13 +102,6 @@ impl Endpoint {
         self.fields.iter().map(place).collect()
     }
 
-    /// The places of `selections`, whatever else they match.
-    pub fn selection_resources(&self, upstream: &Name) -> Vec<Arc<Resource>> {
-        let template = self.template.text();
-        let place = |path: &Arc<str>| Arc::new(Resource::new(ResourceKind::Field, upstream, [template, path]));
-        self.selections.iter().map(place).collect()
-    }
-
     /// Adds fields; those of one path have the classes of both.
     fn add_fields(&mut self, fields: &[Field]) {
         for field in fields {

@@ -11,7 +11,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use kernel::facts::{Facts, HttpFacts};
 use kernel::operation::{Action, Operation};
 use kernel::policy::HttpReads;
-use kernel::resource::Resource;
+use kernel::resource::{Resource, ResourceKind};
 use wire::http::Violation;
 use wire::http::classify::shape;
 use wire::http::endpoint::{Endpoint, Match};
@@ -61,17 +61,18 @@ impl Written {
         let first = operations.first()?;
         let graphql = matched.endpoint.graphql;
         let (sought, fields): (_, Vec<_>) = if graphql {
-            let selections = &matched.endpoint.selections;
+            let selections = selections(upstream, matched.endpoint, reads);
             if first.action != Action::GraphqlMutate || selections.is_empty() {
                 return None;
             }
-            let resources = matched.endpoint.selection_resources(&upstream.name);
-            let fields = selections.iter().zip(resources).map(|(path, resource)| {
+            let fields = selections.iter().map(|path| {
                 let subscribes = path.starts_with("Subscription.");
                 let action = if subscribes { Action::GraphqlSubscribe } else { Action::GraphqlQuery };
-                reading(action, resource, &first.facts)
+                let place = [matched.endpoint.template.text(), path];
+                let resource = Resource::new(ResourceKind::Field, &upstream.name, place);
+                reading(action, Arc::new(resource), &first.facts)
             });
-            let paths = selections.iter().map(AsRef::as_ref);
+            let paths = selections.iter().copied();
             (Sought::in_selections(paths, &upstream.mask_keys), fields.collect())
         } else {
             let read = upstream.endpoints.find("GET", segments).filter(|read| !read.endpoint.graphql);
@@ -213,6 +214,16 @@ const fn violation(error: DecodeError) -> Violation {
 fn is_patch(head: &Head) -> bool {
     let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.to_ascii_lowercase().trim_start().starts_with("application/json-patch+json")
+}
+
+/// The GraphQL paths that a mask may be on: those with classes, and those that policies with a mask name.
+fn selections<'s>(upstream: &HttpUpstream, endpoint: &'s Endpoint, reads: &'s HttpReads) -> Vec<&'s str> {
+    let here = format!("{}{} ", upstream.name, endpoint.template.text());
+    let named = reads.masked.iter().filter_map(|text| match text.contains(' ') {
+        true => text.strip_prefix(&here),
+        false => Some(text),
+    });
+    endpoint.selections.iter().map(AsRef::as_ref).chain(named).collect()
 }
 
 fn reading(action: Action, resource: Arc<Resource>, facts: &Arc<Facts>) -> Operation {

@@ -77,3 +77,36 @@ fn policies_of_an_upstream_add_up_and_others_do_not_count() {
     parts.upstreams.clear();
     assert_eq!(*Snapshot::build(parts).unwrap().http_reads(&name("payments")), HttpReads::all());
 }
+
+#[test]
+fn masks_name_what_graphql_selects() {
+    let found = |remedy: &str, scope: &str, condition: &str| {
+        let text = format!(
+            "@id(\"x\") {remedy} @reason(\"of Query.x\") forbid(principal, action == Action::\"graphql:query\", {scope}) {condition};"
+        );
+        reads(&text).masked.iter().map(|text| text.to_string()).collect::<Vec<_>>()
+    };
+    let field = r#"Field::"payments/graphql Query.customer.email""#;
+    let mask = "@mask(\"redact\")";
+    for (scope, condition, expected) in [
+        (format!("resource == {field}"), String::new(), "payments/graphql Query.customer.email"),
+        ("resource".to_owned(), format!("when {{ resource == {field} }}"), "payments/graphql Query.customer.email"),
+        (
+            "resource is Field".to_owned(),
+            "when { resource.name == \"Subscription.sold.card\" }".to_owned(),
+            "Subscription.sold.card",
+        ),
+        ("resource is Field".to_owned(), "when { resource.name like \"Query.*.email\" }".to_owned(), "Query.*.email"),
+        ("resource is Field".to_owned(), "unless { !(resource.name like \"*.email\") }".to_owned(), "*.email"),
+        (
+            "resource is Field".to_owned(),
+            "when { [\"Mutation.a.b\", \"none\"].contains(resource.name) }".to_owned(),
+            "Mutation.a.b",
+        ),
+    ] {
+        assert_eq!(found(mask, &scope, &condition), [expected], "{condition}");
+        assert_eq!(found("", &scope, &condition), [""; 0], "{condition}");
+    }
+    let by_class = "when { resource.classes.contains(\"pii\") }";
+    assert_eq!(found(mask, "resource is Field", by_class), [""; 0]);
+}
