@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
-/// How many bytes of pages are made ready to be written at a time. A request waits meanwhile; but a step costs half as much as
-/// its 64 KiB, so that smaller ones cost more than they spare.
-const STEP: usize = 64 * 1024;
-/// How many bytes of blocks are reserved on the disk at a time. Many, because it costs the same for any number.
-const BLOCKS: usize = 64 * STEP;
+/// How many bytes of pages are made ready to be written at a time. A request waits meanwhile, some tens of microseconds; in
+/// one piece they cost a third of what they cost by 16 KiB.
+const STEP: usize = 256 * 1024;
+/// By how many bytes the file grows at a time. Many, because it costs the same for any number.
+const GROWTH: usize = 4 << 20;
 /// What reserved blocks are filled with.
 static ZEROS: [u8; STEP] = [0; STEP];
 
@@ -24,24 +24,24 @@ static ZEROS: [u8; STEP] = [0; STEP];
 pub struct Pages {
     file: File,
     map: MmapRaw,
-    /// How long the file is.
-    length: usize,
-    /// It has blocks up to here.
-    reserved: usize,
+    /// How long it was when it was mapped.
+    held: usize,
+    /// It reaches up to here, and has its blocks.
+    grown: usize,
     /// And its pages can be written up to here: touching one beyond the end of a file kills the process (SIGBUS).
     ready: usize,
 }
 
 impl Pages {
-    /// Maps the first `most` bytes of a file, which is open for reading and writing and may be shorter.
+    /// Maps the first `most` bytes of a file, which is open for reading and writing, not for appending, and may be shorter.
     ///
     /// # Errors
     /// The file's system cannot map files for writing, or there is no address space.
     pub fn map(file: &File, most: usize) -> io::Result<Self> {
         let file = file.try_clone()?;
-        let length = usize::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let held = usize::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let map = MmapOptions::new().len(most).map_raw(&file)?;
-        Ok(Self { file, map, length, reserved: 0, ready: 0 })
+        Ok(Self { file, map, held, grown: 0, ready: 0 })
     }
 
     /// Puts `bytes` at an offset at which the file holds zeros or ends. The first byte is put last: whoever finds a zero
@@ -76,15 +76,15 @@ impl Pages {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let ready = end.checked_next_multiple_of(STEP).map_or(most, |ready| ready.min(most));
-        if ready > self.reserved {
-            self.reserve_blocks(ready.saturating_add(BLOCKS).min(most)).or_else(|_full| self.reserve_blocks(ready))?;
+        if ready > self.grown {
+            self.grow(ready.saturating_add(GROWTH).min(most)).or_else(|_full| self.grow(ready))?;
         }
         // Pages of which the file's system knows nothing but their reservation cost five times as much at their first touch.
-        // Written at its end, because a file that is open for appending takes bytes nowhere else.
-        while let Some(zeros) = ready.checked_sub(self.length).filter(|zeros| *zeros > 0) {
+        let mut blank = self.ready.max(self.held);
+        while let Some(zeros) = ready.checked_sub(blank).filter(|zeros| *zeros > 0) {
             let zeros = ZEROS.get(..zeros).unwrap_or(&ZEROS);
-            self.file.write_all_at(zeros, self.length as u64)?;
-            self.length += zeros.len();
+            self.file.write_all_at(zeros, blank as u64)?;
+            blank += zeros.len();
         }
         // Faults taken together cost a fraction of what they cost one by one. Where the kernel cannot (before 5.14), they
         // come one by one.
@@ -95,11 +95,11 @@ impl Pages {
         Ok(())
     }
 
-    fn reserve_blocks(&mut self, end: usize) -> io::Result<()> {
-        let more = end.saturating_sub(self.reserved);
-        let flags = rustix::fs::FallocateFlags::KEEP_SIZE;
-        rustix::fs::fallocate(&self.file, flags, self.reserved as u64, more as u64)?;
-        self.reserved = end;
+    /// Grows the file by blocks that are its own and read as zeros.
+    fn grow(&mut self, end: usize) -> io::Result<()> {
+        let more = end.saturating_sub(self.grown);
+        rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), self.grown as u64, more as u64)?;
+        self.grown = end;
         Ok(())
     }
 }

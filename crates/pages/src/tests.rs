@@ -10,7 +10,7 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new(name: &str) -> (Self, File) {
         let path = std::env::temp_dir().join(format!("parapet-pages-{}-{name}", std::process::id()));
-        let file = OpenOptions::new().read(true).append(true).create_new(true).open(&path).unwrap();
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
         (Self(path), file)
     }
 

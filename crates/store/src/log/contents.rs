@@ -27,7 +27,7 @@ use super::segment::Segment;
 use super::tail::Tail;
 
 /// What stands in place of what was shredded.
-const SHREDDED: u8 = b'-';
+pub(super) const SHREDDED: u8 = b'-';
 /// How many keys are held ready. More sessions at a time get another key each time they come back.
 const MOST_KEYS: usize = 4096;
 
@@ -140,13 +140,13 @@ fn content_path(dir: &Path) -> PathBuf {
     dir.join("content/content")
 }
 
-fn keys_path(dir: &Path) -> PathBuf {
+pub(super) fn keys_path(dir: &Path) -> PathBuf {
     dir.join("content/keys")
 }
 
 /// A file of numbered lines, ready to be appended to: its last line, if torn, is cut off.
 fn numbered(path: &Path) -> io::Result<(Tail, u64)> {
-    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     let mut lines = Forwards::open(path, start_of_last(path)?)?;
     let mut next = 0;
     while let Some(Line::Whole(line)) = lines.next()? {
@@ -289,7 +289,7 @@ pub(super) fn shred_pieces(dir: &Path, keys: &[String]) -> io::Result<u64> {
     overwrite(&content_path(dir), 2, |fields| matches!(fields, [_, key, ..] if keys.iter().any(|one| one == key)))
 }
 
-fn purpose(number: u64, scope: &str) -> String {
+pub(super) fn purpose(number: u64, scope: &str) -> String {
     format!("content {number} {scope}")
 }
 

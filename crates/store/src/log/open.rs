@@ -127,7 +127,7 @@ pub(super) fn recover(dir: &Path, now: Timestamp) -> Result<Ready, OpenError> {
         return Err(fault(verifier.size(), last.name(), length, why));
     }
     let torn = bad.map(|why| put_aside(dir, last, verifier.size(), length, why)).transpose()?;
-    let file = OpenOptions::new().read(true).append(true).open(&last.path)?;
+    let file = OpenOptions::new().read(true).write(true).open(&last.path)?;
     // What was reserved and not used.
     file.set_len(length)?;
     // The process that wrote them may have died before it forced them to the disk; the head must not run ahead.
@@ -144,7 +144,7 @@ pub(super) fn recover(dir: &Path, now: Timestamp) -> Result<Ready, OpenError> {
 /// Makes a new, empty segment. It must not exist. Its name is durable after the next `sync_dir`.
 pub(super) fn create_segment(dir: &Path, first: u64) -> io::Result<File> {
     let path = Segment::new(dir, first).path;
-    OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn fault(seq: u64, file: String, offset: u64, why: Why) -> OpenError {

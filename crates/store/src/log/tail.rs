@@ -2,7 +2,8 @@
 //! that, and otherwise by one `write(2)` a batch. What readers see is the same, but for zeros behind the last record.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use pages::Pages;
@@ -46,7 +47,7 @@ impl Tail {
         }
         self.finish()?;
         // One `write(2)`, and more only where the system takes less than all or is interrupted.
-        if let Err(error) = (&*self.file).write_all(records) {
+        if let Err(error) = self.file.write_all_at(records, self.length) {
             if let Err(error) = self.file.set_len(self.length) {
                 tracing::error!(kind = ?error.kind(), "a partly written audit record could not be cut off");
             }

@@ -1,6 +1,7 @@
 //! What was acknowledged is there: after a re-open, after SIGKILL, after a full disk.
 
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use kernel::audit::{Entry, Event};
@@ -177,7 +178,7 @@ async fn the_head_follows_within_a_period() {
 fn fail(log: &DiskLog, rest: &[u8]) {
     let mut writer = log.shared.writer.lock().unwrap();
     writer.tail.finish().unwrap();
-    (&*writer.tail.file()).write_all(rest).unwrap();
+    writer.tail.file().write_all_at(rest, writer.tail.length()).unwrap();
     writer.state = State::Failed;
 }
 
