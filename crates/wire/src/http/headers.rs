@@ -356,13 +356,13 @@ pub(super) fn for_masked_route(headers: &mut HeaderMap, method: &Method) {
 }
 
 /// Takes out headers of a response that echo what the gateway added to the request (HT13). Gives how many.
-pub fn without_echo(headers: &mut HeaderMap, echoes: &Echoes) -> usize {
+pub fn without_echo(headers: &mut HeaderMap, echoes: &Echoes) -> u32 {
     let gone: Vec<HeaderName> =
         headers.iter().filter(|(_, value)| echoes.are_in(value.as_bytes())).map(|(name, _)| name.clone()).collect();
     for name in &gone {
         headers.remove(name);
     }
-    gone.len()
+    u32::try_from(gone.len()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Echo {
                 }
                 Some(Err(mut frame)) => {
                     if let (Some(trailers), Some(credential)) = (frame.trailers_mut(), &self.slot.upstream.credential) {
-                        credential.take_out_of(trailers);
+                        tell(&self.slot, "header", &self.template, credential.take_out_of(trailers));
                     }
                     (self.finish()?, Some(frame))
                 }

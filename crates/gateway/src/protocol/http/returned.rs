@@ -18,7 +18,7 @@ use wire::http::refuse::{Refusal, announce};
 
 use super::answer::Answer;
 use super::connection::Caller;
-use super::echo::Echo;
+use super::echo::{self, Echo};
 use super::forward::Forwarded;
 use super::masking::{Findings, Masking};
 use super::refuse::{self, Answered, Reached};
@@ -83,7 +83,7 @@ pub(super) fn answer(
         &mut parts.headers,
         ResponseRules { cookies: slot.upstream.cookies, masked: masked || detects },
     );
-    keep_credential(slot, &parts.status, &mut parts.headers);
+    keep_credential(slot, parts.status, &mut parts.headers, &classified.template);
     let limited = terms.limits.bytes.map(|bytes| format!("bytes={bytes}"));
     let names: Vec<&str> = paths.iter().map(|(path, _)| path.text().as_ref()).collect();
     announce(&mut parts.headers, decision, names, limited.as_deref());
@@ -126,10 +126,10 @@ fn has_no_body(head: &Head, status: StatusCode) -> bool {
 }
 
 /// The gateway's own credential stays between it and the upstream.
-fn keep_credential(slot: &Slot, status: &StatusCode, headers: &mut HeaderMap) {
+fn keep_credential(slot: &Slot, status: StatusCode, headers: &mut HeaderMap, template: &Arc<str>) {
     let Some(credential) = &slot.upstream.credential else { return };
-    credential.take_out_of(headers);
-    if *status == StatusCode::UNAUTHORIZED {
+    echo::tell(slot, "header", template, credential.take_out_of(headers));
+    if status == StatusCode::UNAUTHORIZED {
         credential.rejected();
         // The client is not to send a credential of its own for the upstream.
         headers.remove(WWW_AUTHENTICATE);
@@ -169,7 +169,7 @@ fn change(
     let mut headers = std::mem::take(response.headers_mut());
     headers::from_upstream(&mut headers, ResponseRules { cookies: slot.upstream.cookies, masked: false });
     if let Some(credential) = &slot.upstream.credential {
-        credential.take_out_of(&mut headers);
+        echo::tell(slot, "header", &classified.template, credential.take_out_of(&mut headers));
     }
     if let Ok(protocol) = HeaderValue::try_from(asked) {
         headers.insert(UPGRADE, protocol);

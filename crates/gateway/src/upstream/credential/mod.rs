@@ -279,7 +279,7 @@ impl Credential {
 
     /// Takes out of an answer the headers that repeat what was added to the request, however it is escaped (hazard HT13).
     /// Gives how many these were.
-    pub fn take_out_of(&self, headers: &mut HeaderMap) -> usize {
+    pub fn take_out_of(&self, headers: &mut HeaderMap) -> u32 {
         without_echo(headers, &self.shown.load().echoes)
     }
 

@@ -98,6 +98,18 @@ async fn what_repeats_it_is_overwritten() {
 }
 
 #[tokio::test]
+async fn headers_that_repeat_it_are_left_out_and_entered() {
+    let keyed = Keyed::new("headers").await;
+    let escaped = KEY.replace('+', "%2b").replace('/', "%2F");
+    let head = format!("x-you: Bearer {KEY}\r\nlocation: /v1/me?key={escaped}\r\nx-me: canary\r\ncontent-length: 0");
+    keyed.bed.tripwire.answer(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n").into_bytes());
+    let said = keyed.bed.talk(&request("GET /v1/open/me", "", "")).await;
+    check(&said, &["x-me: canary\r\n"]);
+    assert!(!said.contains("x-you") && !said.contains("location"), "{said}");
+    check(&ended(&keyed.bed).await, &["\"detector\":\"upstream-credential\"", "\"column\":\"header.", "\"hits\":2"]);
+}
+
+#[tokio::test]
 async fn an_answer_without_it_is_what_it_was() {
     let keyed = Keyed::new("without").await;
     for body in ["", "canary+7c1f9/upstrea", "{}", "x"] {
@@ -282,4 +294,6 @@ async fn by_http2_and_with_trailers() {
     assert_eq!(answer.to_bytes(), format!("you are {}", "*".repeat(KEY.len())));
     assert_eq!(trailers.get("x-kept").map(|kept| kept.as_bytes()), Some(&b"yes"[..]));
     assert!(!trailers.contains_key("x-you"));
+    drop(sender);
+    check(&ended(&keyed.bed).await, &["\"column\":\"header.", "\"column\":\"answer."]);
 }
