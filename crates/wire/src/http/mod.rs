@@ -18,6 +18,7 @@ pub mod json_mask;
 pub mod json_path;
 mod json_text;
 mod letters;
+mod multipart;
 mod names;
 pub mod openapi;
 pub mod overrides;

@@ -10,7 +10,7 @@ mod multipart;
 
 use http::Method;
 
-use super::body::media_type;
+use super::multipart::{Parts, boundary};
 use super::names::is_override;
 use super::violation::Violation;
 use json::Members;
@@ -27,7 +27,7 @@ pub struct Overrides(Scan);
 enum Scan {
     Form { name: Vec<u8>, in_value: bool },
     Members(Members),
-    Heads(Heads),
+    Heads(Parts<Heads>),
 }
 
 impl Overrides {
@@ -46,7 +46,7 @@ impl Overrides {
         let text = String::from_utf8_lossy(kind);
         let lower = text.trim().to_ascii_lowercase();
         let scan = if lower.starts_with("multipart/") {
-            Scan::Heads(Heads::new(&boundary(&text)?))
+            Scan::Heads(Parts::new(&boundary(&text)?, Heads))
         } else if lower.contains("x-www-form-urlencoded") {
             form()
         } else if lower.contains("json") && !coded {
@@ -65,7 +65,7 @@ impl Overrides {
         match &mut self.0 {
             Scan::Form { name, in_value } => form(bytes, name, in_value),
             Scan::Members(members) => members.feed(bytes),
-            Scan::Heads(heads) => heads.feed(bytes),
+            Scan::Heads(heads) => heads.feed(bytes).map(|_never| ()),
         }
     }
 }
@@ -99,17 +99,6 @@ fn form(mut bytes: &[u8], name: &mut Vec<u8>, in_value: &mut bool) -> Result<(),
         }
     }
     Ok(())
-}
-
-/// The boundary of a multipart body, by its type.
-///
-/// # Errors
-/// [`Violation::BodyType`] if it cannot be told in one way.
-pub(super) fn boundary(content_type: &str) -> Result<String, Violation> {
-    let parameters = media_type(content_type).ok_or(Violation::BodyType)?.1;
-    let boundary = parameters.into_iter().find(|(name, _)| name == "boundary").map(|(_, boundary)| boundary);
-    // Some end it at a comma.
-    boundary.filter(|boundary| !boundary.contains(',')).ok_or(Violation::BodyType)
 }
 
 /// Without its escapes; what is none stays.

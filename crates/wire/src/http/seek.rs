@@ -12,12 +12,12 @@ use std::sync::Arc;
 use super::body::is_json;
 use super::json_mask::{Form, JsonSeeker, MaskError, Masks};
 use super::json_path::{JsonPath, Step};
+use super::multipart::{Parts, boundary};
 use super::names::Lenient;
-use super::overrides::boundary;
 use super::violation::Violation;
 use crate::mask::MaskKey;
 use form::Fields;
-use parts::Parts;
+use parts::Values;
 
 /// What is sought: values that masks of one key made, in fields of these names. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ enum Scan {
     Form(Box<Fields>, Option<Box<JsonSeeker>>),
     /// YAML, as long as it is JSON, which is YAML too: kubectl applies so.
     Yaml(Option<Box<JsonSeeker>>),
-    Parts(Box<Parts>),
+    Parts(Box<Parts<Values>>),
 }
 
 impl Seeker {
@@ -134,7 +134,7 @@ impl Seeker {
         let lower = kind.trim().to_ascii_lowercase();
         let json = |form| Box::new(JsonSeeker::new(sought.places.clone(), form));
         let scan = if lower.starts_with("multipart/") {
-            Scan::Parts(Box::new(Parts::new(&boundary(kind)?, sought.clone())))
+            Scan::Parts(Box::new(Parts::new(&boundary(kind)?, Values::new(sought.clone()))))
         } else if lower.is_empty() || lower.contains("x-www-form-urlencoded") {
             Scan::Form(Box::new(Fields::new(sought.clone())), Some(json(Form::Json)))
         } else if lower.split(';').next().is_some_and(|essence| essence.trim().ends_with("yaml")) {

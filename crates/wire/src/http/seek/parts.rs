@@ -1,146 +1,30 @@
-//! The parts of a multipart body as they pass: the values of fields that are sought, and parts that are JSON themselves. A line that
-//! begins with the boundary begins a part; the beginning of each line is held until it is known not to be one.
+//! What a mask made in the parts of a multipart body: the values of fields that are sought, and parts that are JSON themselves.
 
 use super::super::json_mask::{Form, JsonSeeker, LONGEST_VALUE};
+use super::super::multipart::Look;
 use super::super::overrides::decoded;
 use super::super::violation::Violation;
 use super::{Sought, says_json, unread};
 
-/// The longest head of a part, in bytes.
-const LONGEST_HEAD: usize = 16 * 1024;
-
+/// What the parts of one body are searched for.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct Values {
     sought: Sought,
-    /// With its two hyphens.
-    boundary: Vec<u8>,
-    /// The line under way: in heads all of it, elsewhere no more than can be a boundary, and the two hyphens of the last.
-    line: Vec<u8>,
-    /// The line is no boundary, and what of it was held has been passed on.
-    passes: bool,
     place: Place,
 }
 
 #[derive(Debug)]
 enum Place {
-    /// Before the first part, behind the last, and in a part that is not looked at.
+    /// Before the first part, and in one that is not looked at.
     Skipped,
-    /// The lines of the head under way.
-    Head(Vec<u8>),
     /// A value, unless it was too long to be what a mask made.
     Value(Option<Vec<u8>>),
     Json(Box<JsonSeeker>),
 }
 
-impl Parts {
-    pub(super) fn new(boundary: &str, sought: Sought) -> Self {
-        let boundary = format!("--{boundary}").into_bytes();
-        Self { sought, boundary, line: Vec::new(), passes: false, place: Place::Skipped }
-    }
-
-    /// Takes the next bytes: was a value among them that a mask made?
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<bool, Violation> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let end = memchr::memchr(b'\n', rest);
-            let (part, after) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, &[]));
-            let found = self.keep(part)? || end.is_some() && self.end_line()?;
-            if found {
-                return Ok(true);
-            }
-            rest = after.get(1..).unwrap_or_default();
-        }
-        Ok(false)
-    }
-
-    /// Ends the body.
-    pub(super) fn finish(&mut self) -> Result<bool, Violation> {
-        if self.is_boundary() {
-            return self.end_part();
-        }
-        let line = std::mem::take(&mut self.line);
-        Ok(self.pass(&line)? || self.end_part()?)
-    }
-
-    fn is_boundary(&self) -> bool {
-        !self.passes && !matches!(self.place, Place::Head(_)) && self.line.starts_with(&self.boundary)
-    }
-
-    /// A piece of a line.
-    fn keep(&mut self, part: &[u8]) -> Result<bool, Violation> {
-        if let Place::Head(head) = &self.place {
-            if head.len() + self.line.len() + part.len() > LONGEST_HEAD {
-                return Err(Violation::Body);
-            }
-            self.line.extend_from_slice(part);
-            return Ok(false);
-        }
-        if self.passes {
-            return self.pass(part);
-        }
-        let room = (self.boundary.len() + 2).saturating_sub(self.line.len()).min(part.len());
-        let (held, rest) = part.split_at_checked(room).unwrap_or((part, &[]));
-        self.line.extend_from_slice(held);
-        if self.is_boundary() || rest.is_empty() {
-            return Ok(false);
-        }
-        self.passes = true;
-        let line = std::mem::take(&mut self.line);
-        Ok(self.pass(&line)? || self.pass(rest)?)
-    }
-
-    fn end_line(&mut self) -> Result<bool, Violation> {
-        let line = std::mem::take(&mut self.line);
-        if let Place::Head(head) = &mut self.place {
-            let line = line.strip_suffix(b"\r").unwrap_or(&line);
-            if line.is_empty() {
-                let head = std::mem::take(head);
-                self.place = self.part(&String::from_utf8_lossy(&head))?;
-            } else {
-                // A line that begins with a blank goes on with the one before.
-                let folded = line.starts_with(b" ") || line.starts_with(b"\t");
-                head.extend_from_slice(if folded || head.is_empty() { b"" } else { b"\n" });
-                head.extend_from_slice(line);
-            }
-            return Ok(false);
-        }
-        let passed = std::mem::take(&mut self.passes);
-        if !passed && line.starts_with(&self.boundary) {
-            let found = self.end_part()?;
-            let is_last = line.get(self.boundary.len()..) == Some(b"--");
-            self.place = if is_last { Place::Skipped } else { Place::Head(Vec::new()) };
-            return Ok(found);
-        }
-        Ok(self.pass(&line)? || self.pass(b"\n")?)
-    }
-
-    /// What belongs to a part.
-    fn pass(&mut self, bytes: &[u8]) -> Result<bool, Violation> {
-        match &mut self.place {
-            Place::Skipped | Place::Head(_) | Place::Value(None) => Ok(false),
-            Place::Value(Some(value)) if value.len() + bytes.len() > LONGEST_VALUE => {
-                self.place = Place::Value(None);
-                Ok(false)
-            }
-            Place::Value(Some(value)) => {
-                value.extend_from_slice(bytes);
-                Ok(false)
-            }
-            Place::Json(json) => json.feed(bytes).map_err(unread),
-        }
-    }
-
-    /// A part is over: is its value what a mask made?
-    fn end_part(&mut self) -> Result<bool, Violation> {
-        match std::mem::replace(&mut self.place, Place::Skipped) {
-            Place::Skipped | Place::Head(_) | Place::Value(None) => Ok(false),
-            Place::Value(Some(value)) => {
-                // The last line's end belongs to the boundary.
-                let value = value.strip_suffix(b"\n").unwrap_or(&value);
-                Ok(self.sought.is_masked(value.strip_suffix(b"\r").unwrap_or(value)))
-            }
-            Place::Json(mut json) => json.finish().map_err(unread),
-        }
+impl Values {
+    pub(super) const fn new(sought: Sought) -> Self {
+        Self { sought, place: Place::Skipped }
     }
 
     /// What becomes of the part that has this head.
@@ -169,6 +53,40 @@ impl Parts {
         let places = if is_named { self.sought.everywhere() } else { self.sought.places.clone() };
         let form = Form::of_content_type(kind).ok_or(Violation::BodyType)?;
         Ok(Place::Json(Box::new(JsonSeeker::new(places, form))))
+    }
+}
+
+impl Look for Values {
+    fn head(&mut self, head: &[u8]) -> Result<(), Violation> {
+        self.place = self.part(&String::from_utf8_lossy(head))?;
+        Ok(())
+    }
+
+    fn content(&mut self, bytes: &[u8]) -> Result<bool, Violation> {
+        match &mut self.place {
+            Place::Skipped | Place::Value(None) => Ok(false),
+            Place::Value(Some(value)) if value.len() + bytes.len() > LONGEST_VALUE => {
+                self.place = Place::Value(None);
+                Ok(false)
+            }
+            Place::Value(Some(value)) => {
+                value.extend_from_slice(bytes);
+                Ok(false)
+            }
+            Place::Json(json) => json.feed(bytes).map_err(unread),
+        }
+    }
+
+    fn end(&mut self) -> Result<bool, Violation> {
+        match std::mem::replace(&mut self.place, Place::Skipped) {
+            Place::Skipped | Place::Value(None) => Ok(false),
+            Place::Value(Some(value)) => {
+                // The last line's end belongs to the boundary.
+                let value = value.strip_suffix(b"\n").unwrap_or(&value);
+                Ok(self.sought.is_masked(value.strip_suffix(b"\r").unwrap_or(value)))
+            }
+            Place::Json(mut json) => json.finish().map_err(unread),
+        }
     }
 }
 
