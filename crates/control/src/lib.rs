@@ -24,7 +24,7 @@ pub mod token_endpoint;
 pub use parts::{ClassList, ClassScan, ClassView, EndToken, IssuerViews, KnowsColumn, SampleRefusal};
 pub use parts::{
     ControlParts, Decide, DecideRefusal, Explain, Foresee, ForeseeRefusal, Foreseen, HttpQuestion, Hypothetical,
-    ListenerView, Reload, UpstreamView, Upstreams,
+    ListenerView, MasterKeyRefusal, PutMasterKey, Reload, RenewMasterKey, UpstreamView, Upstreams,
 };
 pub use parts::{ExchangeForTask, IssueTask, TaskAsked, TaskGiven, TaskParts};
 pub use parts::{SignalParts, StreamView, StreamViews};

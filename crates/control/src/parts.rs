@@ -166,6 +166,24 @@ pub type Foresee = Arc<dyn Fn(Hypothetical) -> PortFuture<'static, Result<Forese
 /// Reads the configuration and the policies again: an object of what was loaded, or every mistake (then nothing changed).
 pub type Reload = Arc<dyn Fn() -> PortFuture<'static, Result<Value, Vec<Value>>> + Send + Sync>;
 
+/// Why the master key is not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MasterKeyRefusal {
+    /// The configuration says where it is, or a link: that is not the gateway's to write.
+    Configured,
+    /// A new one waits for the next start.
+    Waiting,
+    /// It cannot be read or written.
+    Unwritable,
+}
+
+/// Puts a new master key before the one that counts, for the next start. What it gives does that; it is looked before whether it can
+/// be done, so that it is entered first.
+pub type RenewMasterKey = Arc<dyn Fn() -> Result<PutMasterKey, MasterKeyRefusal> + Send + Sync>;
+
+/// Does that. Blocks.
+pub type PutMasterKey = Box<dyn FnOnce() -> Result<(), MasterKeyRefusal> + Send>;
+
 /// Ends what a native token has opened, by the token's id.
 pub type EndToken = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -314,6 +332,8 @@ pub struct ControlParts {
     pub decide: Decide,
     /// Finds what people would be asked.
     pub foresee: Foresee,
+    /// Changes the master key.
+    pub renew_master_key: RenewMasterKey,
     /// Reads the configuration again.
     pub reload: Reload,
 }

@@ -16,7 +16,7 @@ use store::tokens::TokenError;
 use store::workloads::StandingError;
 
 use crate::app::set;
-use crate::parts::DecideRefusal;
+use crate::parts::{DecideRefusal, MasterKeyRefusal};
 
 /// Why a call did not do what it was meant to.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -67,6 +67,8 @@ pub(crate) enum Problem {
     TooManyWait,
     #[error("no token is issued for the task: {0}")]
     NoTask(String),
+    #[error("the master key is not changed: {0}")]
+    MasterKey(&'static str),
     #[error("the configuration has mistakes, so nothing was changed")]
     Configuration(Vec<Value>),
     #[error("the request took too long")]
@@ -95,7 +97,7 @@ const fn text(code: &'static str, meaning: &'static str, hint: &'static str) -> 
 }
 
 /// The codes that only the admin API has. Those that it shares with the command line have the meaning that they have there.
-pub const CODES: [CodeText; 13] = [
+pub const CODES: [CodeText; 14] = [
     text("PAR0320", "nobody approves their own request", "ask another member of the group"),
     text("PAR0321", "the person is in none of the groups that must approve", "ask a member of the named groups"),
     text("PAR0322", "the person has approved already", "a quorum counts distinct people: ask another"),
@@ -116,6 +118,11 @@ pub const CODES: [CodeText; 13] = [
         "PAR0332",
         "too many calls of the decision point from one address proved nobody",
         "wait a minute; look at what the caller shows",
+    ),
+    text(
+        "PAR0333",
+        "the master key is not changed by the gateway",
+        "restart the gateway if a new one waits; where `audit.master_key` says where it is, put the new one before the old one there",
     ),
 ];
 
@@ -148,6 +155,7 @@ impl Problem {
             Self::NothingToApprove(_) => (StatusCode::CONFLICT, "PAR0329", "nothing to approve"),
             Self::TooManyWait => (StatusCode::CONFLICT, "PAR0330", "too many wait"),
             Self::NoTask(_) => (StatusCode::CONFLICT, "PAR0331", "no token for the task"),
+            Self::MasterKey(_) => (StatusCode::CONFLICT, "PAR0333", "not changed"),
             Self::Configuration(_) => (StatusCode::UNPROCESSABLE_ENTITY, "PAR0327", "mistakes in the configuration"),
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "PAR0305", "timed out"),
             Self::TooManyFailures => (StatusCode::TOO_MANY_REQUESTS, "PAR0332", "too many failures"),
@@ -223,6 +231,18 @@ impl From<DecideRefusal> for Problem {
             DecideRefusal::NoUpstream => Self::Missing("upstream"),
             DecideRefusal::OtherUpstream => Self::Unreadable("its host and path lead to another upstream than `on`"),
             DecideRefusal::Unavailable => Self::CannotDecide,
+        }
+    }
+}
+
+impl From<MasterKeyRefusal> for Problem {
+    fn from(refusal: MasterKeyRefusal) -> Self {
+        match refusal {
+            MasterKeyRefusal::Configured => Self::MasterKey(
+                "it stands where people keep it: `audit.master_key`, or the link `master.key`, says where",
+            ),
+            MasterKeyRefusal::Waiting => Self::MasterKey("a new one waits for the next start"),
+            MasterKeyRefusal::Unwritable => Self::StoreUnavailable,
         }
     }
 }

@@ -47,7 +47,7 @@ const fn route(method: &'static str, path: &'static str, right: Right, action: &
 use Right::{Administrator, Anyone};
 
 /// Every route.
-pub const ROUTES: [RouteView; 51] = [
+pub const ROUTES: [RouteView; 52] = [
     route("GET", "/v1/status", Anyone, "status"),
     route("GET", "/v1/workloads", Anyone, "workloads list"),
     route("GET", "/v1/workloads/{name}", Anyone, "workloads show"),
@@ -95,6 +95,7 @@ pub const ROUTES: [RouteView; 51] = [
     route("GET", "/v1/audit", Administrator, "audit search"),
     route("GET", "/v1/audit/head", Administrator, "audit head"),
     route("POST", "/v1/audit/rotate", Administrator, "audit rotate"),
+    route("POST", "/v1/audit/rekey", Administrator, "audit rekey"),
     route("POST", "/v1/audit/shred", Administrator, "audit shred"),
     route("POST", "/v1/workloads/{name}/shred", Administrator, "workloads shred"),
     route("POST", "/v1/sessions/{id}/shred", Administrator, "sessions shred"),
@@ -151,6 +152,7 @@ fn handler(route: &RouteView) -> MethodRouter<Arc<ControlParts>> {
         "audit search" => get(audit::search),
         "audit head" => get(audit::head),
         "audit rotate" => post(audit::rotate),
+        "audit rekey" => post(audit::rekey),
         "audit shred" => post(audit::shred),
         "workloads shred" => post(audit::shred_workload),
         "sessions shred" => post(audit::shred_session),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -266,6 +266,19 @@ async fn parts() -> (ControlParts, std::path::PathBuf, [(&'static str, String); 
             };
             Box::pin(std::future::ready(foreseen))
         }),
+        renew_master_key: {
+            let waits = Arc::new(AtomicBool::new(false));
+            Arc::new(move || {
+                if waits.load(Ordering::SeqCst) {
+                    return Err(MasterKeyRefusal::Waiting);
+                }
+                let waits = Arc::clone(&waits);
+                Ok(Box::new(move || {
+                    waits.store(true, Ordering::SeqCst);
+                    Ok(())
+                }))
+            })
+        },
         reload: Arc::new(|| Box::pin(std::future::ready(Err(vec![json!({ "message": "unknown key" })])))),
     };
     (parts, dir, tokens, clock)

@@ -1,7 +1,7 @@
 //! The admin API's parts, joined: what the control crate needs of the running house.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use control::{
@@ -24,7 +24,7 @@ use crate::config::Configuration;
 use crate::config::checked::{ListenerTls, UpstreamAddress};
 use crate::dry_run::DryRun;
 use crate::wiring::House;
-use crate::{certificates, classes, dry_run, recorded};
+use crate::{certificates, classes, dry_run, recorded, rekey};
 
 /// Takes the port, before anything is told where it is. Nothing is served yet.
 pub(crate) async fn bind(configuration: &Configuration) -> anyhow::Result<TcpListener> {
@@ -124,6 +124,17 @@ fn control_parts(
         foresee: Arc::new(move |request| {
             let house = Arc::clone(&foreseeing);
             Box::pin(async move { foresee(&house, &request) })
+        }),
+        renew_master_key: Arc::new({
+            let (house, one) = (Arc::clone(house), Arc::new(Mutex::new(())));
+            move || {
+                let (configuration, one) = (house.configuration(), Arc::clone(&one));
+                rekey::may_begin(&configuration.audit, &configuration.gateway.state)?;
+                Ok(Box::new(move || {
+                    let _one_at_a_time = one.lock().unwrap_or_else(PoisonError::into_inner);
+                    rekey::begin(&configuration.audit, &configuration.gateway.state)
+                }))
+            }
         }),
         reload: Arc::new(move || {
             let house = Arc::clone(&reloading);

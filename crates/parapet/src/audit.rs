@@ -11,25 +11,33 @@ use gateway::tasks::Tasks;
 use gateway::tls::UpstreamTls;
 use gateway::upstream::dial::Dialler;
 use gateway::upstream::fetch::{Fetcher, Location};
-use kernel::audit::VerifierKey;
-use kernel::ports::Clock;
-use store::log::{ContentReader, DiskLog, LogOptions, MasterKey, Opened, ProveError, SigningKeys, Witness, submission};
+use kernel::audit::{Event, VerifierKey};
+use kernel::ports::{AuditLog, Clock};
+use store::log::{
+    ContentReader, DiskLog, LogLock, LogOptions, MasterKey, Opened, ProveError, SigningKeys, Witness, submission,
+};
 use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
 
 use crate::config::Configuration;
 use crate::config::checked::AuditPart;
 use crate::parts;
+use crate::wiring::enter;
 
 /// Where the log's signing keys stand, closed under the master key.
 pub(crate) fn keys_path(state: &Path) -> PathBuf {
     state.join("audit.keys")
 }
 
+/// Where the key over the keys stands, unless the configuration says otherwise.
+pub(crate) fn master_path(state: &Path) -> PathBuf {
+    state.join("master.key")
+}
+
 /// Reads the content beside a log where the key over its keys stands in the state folder around it, as it does unless it was
 /// configured otherwise.
 pub(crate) fn contents_beside(log: &Path) -> Option<ContentReader> {
-    let text = zeroize::Zeroizing::new(std::fs::read_to_string(log.parent()?.join("master.key")).ok()?);
+    let text = zeroize::Zeroizing::new(std::fs::read_to_string(master_path(log.parent()?)).ok()?);
     Some(ContentReader::new(log, MasterKey::from_text(&text).ok()?))
 }
 
@@ -42,23 +50,50 @@ pub(crate) async fn contents(configuration: &Configuration, log: &Path) -> Optio
     Some(ContentReader::new(log, master_key(part, &configuration.gateway.state).await.ok()?))
 }
 
-/// Opens the log and what signs it. True if its key is new, so that the log must name it.
+/// Takes the log's folder for this process. Whatever stands closed under the master key is read after that, and the master key.
+pub(crate) fn lock(configuration: &Configuration) -> anyhow::Result<LogLock> {
+    let folder = &configuration.audit.folder;
+    LogLock::take(folder).with_context(|| format!("audit log in {}", folder.display()))
+}
+
+/// Opens the log and what signs it. Its first entries are the configuration, what recovery found, and a key of its own that is new.
 pub(crate) async fn open(
     configuration: &Configuration,
+    lock: LogLock,
     clock: &Arc<dyn Clock>,
     master: &Arc<MasterKey>,
-) -> anyhow::Result<(DiskLog, Opened, Option<VerifierKey>)> {
+) -> anyhow::Result<Arc<DiskLog>> {
     // A limit on the size of files must make a write fail, which denies, and not end the process. The handler stays.
     let _handler = tokio::signal::unix::signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let (part, state) = (&configuration.audit, &configuration.gateway.state);
     let keys = SigningKeys::open(&keys_path(state), Arc::clone(master), part.origin.as_deref(), clock.now())
         .context("the signing keys of the audit log")?;
-    let fresh = if keys.is_fresh() { keys.current().cloned() } else { None };
+    let fresh_key = if keys.is_fresh() { keys.current().cloned() } else { None };
     let options = LogOptions { durability: part.durability, ..LogOptions::default() };
-    let (log, opened) = DiskLog::open_signed(&part.folder, options, Arc::clone(clock), keys)
+    let (log, opened) = DiskLog::open_locked(lock, options, Arc::clone(clock), keys)
         .await
         .with_context(|| format!("audit log in {}", part.folder.display()))?;
-    Ok((log, opened, fresh))
+    enter(&log, &**clock, Event::Configuration { result: "loaded", digest: &configuration.digest }).await?;
+    note_recovery(&log, &**clock, &opened).await?;
+    if let Some(key) = fresh_key {
+        let object = key.to_string();
+        enter(&log, &**clock, Event::Admin { by: None, action: "audit key", object: &object, reason: None }).await?;
+    }
+    Ok(Arc::new(log))
+}
+
+/// What the log's recovery found stands in the log, too.
+async fn note_recovery(log: &dyn AuditLog, clock: &dyn Clock, opened: &Opened) -> anyhow::Result<()> {
+    if let Some(torn) = &opened.torn {
+        let object = format!("a torn record of {} bytes at {}", torn.bytes, torn.seq);
+        tracing::warn!(object, "cut off the audit log");
+        enter(log, clock, Event::Admin { by: None, action: "audit recover", object: &object, reason: None }).await?;
+    }
+    if opened.head_was_missing && opened.entries > 0 {
+        let object = "head.json was missing";
+        enter(log, clock, Event::Admin { by: None, action: "audit recover", object, reason: None }).await?;
+    }
+    Ok(())
 }
 
 /// The key over the keys that are kept. Made in the state folder, unless the configuration says where it is.
@@ -68,7 +103,7 @@ pub(crate) async fn master_key(part: &AuditPart, state: &Path) -> anyhow::Result
         let text = parts::secret(source).read().await.context(WHAT)?;
         return MasterKey::from_text(text.expose()).context(WHAT);
     }
-    let path = state.join("master.key");
+    let path = master_path(state);
     if !path.is_file() {
         // On the disk before anything is closed under it.
         store::log::replace(&path, MasterKey::fresh_text()?.as_bytes())

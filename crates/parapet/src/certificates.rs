@@ -172,7 +172,7 @@ pub(crate) fn self_signed_path(state: &Path) -> PathBuf {
 }
 
 /// Its key, closed.
-fn self_signed_key(state: &Path) -> KeptKey {
+pub(crate) fn self_signed_key(state: &Path) -> KeptKey {
     KeptKey::new(state.join("tls/key.pem"), "key of the listener's certificate")
 }
 

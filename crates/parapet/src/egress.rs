@@ -14,6 +14,7 @@ use gateway::protocol::egress::{CertificateAuthority, EgressGateway, EgressSetti
 use gateway::protocol::http::HttpGateway;
 use gateway::upstream::address::Reach;
 use store::database::Database;
+use store::log::{MasterKey, Rekeyed};
 
 use crate::config::checked::{EgressPart, ListenerTls};
 use crate::egress::rotation::Rotation;
@@ -28,6 +29,16 @@ pub(crate) fn authority_path(state: &Path) -> PathBuf {
 /// The same with the authorities that this machine trusts, for variables that replace a client's authorities.
 pub(crate) fn bundle_path(state: &Path) -> PathBuf {
     state.join("egress/bundle.pem")
+}
+
+/// Closes the keys of its authorities anew, where the master key changes.
+pub(crate) fn rekey(state: &Path, master: &MasterKey) -> anyhow::Result<Rekeyed> {
+    keys::rekey(&folder(state), master)
+}
+
+/// Where the authorities stand.
+fn folder(state: &Path) -> PathBuf {
+    state.join("egress")
 }
 
 /// Serves the egress, if it is configured; where it listens.

@@ -4,11 +4,11 @@
 //! Gateways of before kept such keys in clear. What is found so is closed at the first start, and then overwritten and removed.
 
 use std::fs;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use store::log::{EnvelopeError, MasterKey, replace};
+use store::log::{EnvelopeError, MasterKey, Rekeyed, erase, exchange, replace, settle};
 use zeroize::Zeroizing;
 
 /// Why a key cannot be used. No secret is in it.
@@ -115,22 +115,22 @@ impl KeptKey {
         erase(&self.clear).map_err(unusable(&self.clear))
     }
 
+    /// Closes it anew, if there is one, where the master key changes. One in clear is left for the next `find`.
+    pub(crate) fn rekey(&self, master: &MasterKey) -> Result<Rekeyed, KeptKeyError> {
+        settle(&self.closed).map_err(unusable(&self.closed))?;
+        let Some(closed) = contents(&self.closed)? else { return Ok(Rekeyed::default()) };
+        let closed = std::str::from_utf8(&closed).map_err(|_| EnvelopeError::DoesNotOpen);
+        let anew = closed.and_then(|closed| master.rewrap_text(self.purpose, closed));
+        let mut done = Rekeyed::default();
+        if let Some(anew) = done.count(anew).map_err(|why| self.envelope(why))? {
+            exchange(&self.closed, anew.as_bytes()).map_err(unusable(&self.closed))?;
+        }
+        Ok(done)
+    }
+
     fn envelope(&self, why: EnvelopeError) -> KeptKeyError {
         KeptKeyError::Envelope { path: self.closed.clone(), why }
     }
-}
-
-/// Overwrites a file and removes it. What stood in it is then no longer on the disk, if the file system writes in place.
-pub(crate) fn erase(path: &Path) -> io::Result<()> {
-    let mut file = match fs::OpenOptions::new().write(true).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let length = usize::try_from(file.metadata()?.len()).unwrap_or_default();
-    file.write_all(&vec![0; length])?;
-    file.sync_all()?;
-    fs::remove_file(path)
 }
 
 fn contents(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, KeptKeyError> {

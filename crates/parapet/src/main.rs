@@ -24,6 +24,7 @@ mod parts;
 mod pdp;
 mod policy_test;
 mod recorded;
+mod rekey;
 mod reload;
 mod signals;
 mod snapshots;

@@ -60,7 +60,12 @@ impl MaskSecret {
 }
 
 pub(crate) fn mask_key(state: &Path, master: &MasterKey) -> anyhow::Result<MaskSecret> {
-    Ok(MaskSecret(KeptKey::new(state.join("mask.key"), "key of masks").random(master)?))
+    Ok(MaskSecret(mask_kept_key(state).random(master)?))
+}
+
+/// Where it stands.
+pub(crate) fn mask_kept_key(state: &Path) -> KeptKey {
+    KeptKey::new(state.join("mask.key"), "key of masks")
 }
 
 fn upstream(entry: &UpstreamEntry) -> anyhow::Result<PostgresUpstream> {

@@ -131,8 +131,12 @@ fn point_parts(
 
 /// The key of what the decision point gives out, which outlives the process: a task is asked after for days.
 fn key(state: &Path, master: &MasterKey) -> anyhow::Result<Secret<Vec<u8>>> {
-    let key = KeptKey::new(state.join("pdp.key"), "key of the decision point").random(master)?;
-    Ok(Secret::new(key.to_vec()))
+    Ok(Secret::new(kept_key(state).random(master)?.to_vec()))
+}
+
+/// Where it stands.
+pub(crate) fn kept_key(state: &Path) -> KeptKey {
+    KeptKey::new(state.join("pdp.key"), "key of the decision point")
 }
 
 async fn identified(proving: &PassedOnLogins, shown: ShownProof) -> Result<Identified, Unidentified> {

@@ -14,7 +14,7 @@ use gateway::listen::{Host, accept_loop};
 use gateway::login::dpop::{DpopProofs, DpopRefusal, Shown};
 use gateway::login::oidc::Issuers;
 use gateway::login::task::exchange::{ByPerson, ExchangeError, ExchangeParts, ExchangeRequest, Exchanges};
-use gateway::login::task::{Confirmation, Envelope, ShownBeside, SigningKeys, TaskTokens};
+use gateway::login::task::{Confirmation, Envelope, ShownBeside, SigningKeys, TaskTokens, close_anew};
 use gateway::signals::accept;
 use gateway::tls::Offer;
 use kernel::audit::{Batch, Entry, Event};
@@ -23,7 +23,7 @@ use kernel::ports::{AuditLog, Clock, PortFuture, SpentTokens};
 use kernel::secret::Secret;
 use rustls::pki_types::CertificateDer;
 use store::database::Database;
-use store::log::MasterKey;
+use store::log::{self, MasterKey, Rekeyed};
 use store::spent::SpentStore;
 use store::tasks::{RevokeError, Tasks};
 use tokio::net::TcpListener;
@@ -125,6 +125,17 @@ pub(crate) fn follow(tasks: &gateway::tasks::Tasks, house: &Arc<House>) {
             }
         }
     });
+}
+
+/// Closes the keys of tokens anew, where the master key changes.
+pub(crate) fn rekey(state: &Path, master: &MasterKey) -> anyhow::Result<Rekeyed> {
+    let (folder, mut done) = (folder(state), Rekeyed::default());
+    for name in ["current", "previous"] {
+        log::settle(&folder.join(name)).context("the keys of Parapet's own tokens")?;
+    }
+    let anew = |closed: &str| Ok(done.count(master.rewrap_text(PURPOSE, closed))?);
+    close_anew::<anyhow::Error>(&folder, anew, log::exchange).context("the keys of Parapet's own tokens")?;
+    Ok(done)
 }
 
 /// Where the keys stand in a state folder.

@@ -43,6 +43,11 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// What SSF's verification event is called.
 const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
 
+/// Where the key that signs our events stands.
+pub(crate) fn kept_key(state: &Path) -> KeptKey {
+    KeptKey::new(state.join("signals.key"), "key of security events")
+}
+
 /// Signs our events.
 struct Signer {
     key: RsaKeyPair,
@@ -52,7 +57,7 @@ struct Signer {
 impl Signer {
     /// The key of the state folder; made if there is none.
     fn open(state: &Path, master: &MasterKey) -> anyhow::Result<Self> {
-        let kept = KeptKey::new(state.join("signals.key"), "key of security events");
+        let kept = kept_key(state);
         let key = match kept.find(master)? {
             Some(der) => RsaKeyPair::from_pkcs8(&der).map_err(|_| anyhow!("{} holds no key", kept.path().display()))?,
             None => {

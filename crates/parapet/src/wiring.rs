@@ -22,7 +22,7 @@ use gateway::sessions::{Cut, Sessions};
 use gateway::tasks::Tasks;
 use gateway::tls::Offer;
 use gateway::upstream::dial::Dialler;
-use kernel::audit::{Batch, Entry, Event};
+use kernel::audit::{AppendError, Batch, Entry, Event};
 use kernel::ports::{AuditLog, Clock, Snapshots as _};
 use kernel::secret::Secret;
 use kernel::workload::Name;
@@ -44,7 +44,8 @@ use crate::signals::SignalHouse;
 use crate::snapshots::Publisher;
 use crate::task_house::{self, TaskHouse};
 use crate::{
-    WORKER_STACK, admin, audit, classes, descriptors, dev_issuer, egress, http, listening, logs, parts, pdp, signals,
+    WORKER_STACK, admin, audit, classes, descriptors, dev_issuer, egress, http, listening, logs, parts, pdp, rekey,
+    signals,
 };
 
 /// Where the configuration comes from, for a reload: how to read it, and the files that it stands in.
@@ -225,7 +226,8 @@ impl House {
     }
 }
 
-async fn enter(log: &dyn AuditLog, clock: &dyn Clock, event: Event<'_>) -> Result<(), kernel::audit::AppendError> {
+/// Enters one event.
+pub(crate) async fn enter(log: &dyn AuditLog, clock: &dyn Clock, event: Event<'_>) -> Result<(), AppendError> {
     let mut batch = Batch::default();
     batch.push(&Entry { at: clock.now(), event });
     log.append(&batch).await.map(drop)
@@ -257,9 +259,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let state = configuration.gateway.state.clone();
     make_folder(&state)?;
     make_folder(&configuration.audit.folder)?;
-    let master = Arc::new(audit::master_key(&configuration.audit, &state).await?);
-    let log = open_log(&configuration, &clock, &master).await?;
-    let database = Database::open(&state.join("parapet.db")).await.context("the store in the state folder")?;
+    let (master, database, log) = open_kept(&configuration, &clock).await?;
     let as_log: Arc<dyn AuditLog> = log.clone();
     let workloads = Arc::new(Workloads::open(database.clone(), Arc::clone(&as_log), Arc::clone(&clock)).await?);
     let desk =
@@ -353,20 +353,19 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     })
 }
 
-/// Opens the log. Its first entries are the configuration, what recovery found, and a key of its own that is new.
-async fn open_log(
+/// Takes the log's lock, and opens what is kept: the master key, which is changed if that was begun, the store and the log.
+async fn open_kept(
     configuration: &Configuration,
     clock: &Arc<dyn Clock>,
-    master: &Arc<MasterKey>,
-) -> anyhow::Result<Arc<DiskLog>> {
-    let (log, opened, fresh_key) = audit::open(configuration, clock, master).await?;
-    enter(&log, &**clock, Event::Configuration { result: "loaded", digest: &configuration.digest }).await?;
-    note_recovery(&log, &**clock, &opened).await?;
-    if let Some(key) = fresh_key {
-        let object = key.to_string();
-        enter(&log, &**clock, Event::Admin { by: None, action: "audit key", object: &object, reason: None }).await?;
-    }
-    Ok(Arc::new(log))
+) -> anyhow::Result<(Arc<MasterKey>, Database, Arc<DiskLog>)> {
+    let (part, state) = (&configuration.audit, &configuration.gateway.state);
+    let lock = audit::lock(configuration)?;
+    let master = Arc::new(audit::master_key(part, state).await?);
+    let database = Database::open(&state.join("parapet.db")).await.context("the store in the state folder")?;
+    let rekeyed = rekey::close_anew(part, state, &lock, &master, &database).await.context("another master key")?;
+    let log = audit::open(configuration, lock, clock, &master).await?;
+    rekey::complete(part, state, &*log, &**clock, rekeyed).await?;
+    Ok((master, database, log))
 }
 
 /// What handshakes take from SPIFFE.
@@ -421,20 +420,6 @@ fn make_folder(folder: &Path) -> anyhow::Result<()> {
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))
-}
-
-/// What the log's recovery found stands in the log, too.
-async fn note_recovery(log: &dyn AuditLog, clock: &dyn Clock, opened: &store::log::Opened) -> anyhow::Result<()> {
-    if let Some(torn) = &opened.torn {
-        let object = format!("a torn record of {} bytes at {}", torn.bytes, torn.seq);
-        tracing::warn!(object, "cut off the audit log");
-        enter(log, clock, Event::Admin { by: None, action: "audit recover", object: &object, reason: None }).await?;
-    }
-    if opened.head_was_missing && opened.entries > 0 {
-        let object = "head.json was missing";
-        enter(log, clock, Event::Admin { by: None, action: "audit recover", object, reason: None }).await?;
-    }
-    Ok(())
 }
 
 /// Runs what never ends by itself, until the process stops.

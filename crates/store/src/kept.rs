@@ -19,7 +19,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqliteTransaction};
 
 use crate::database::Database;
-use crate::log::{MasterKey, Shred, open, random_key, seal};
+use crate::log::{MasterKey, Rekeyed, Shred, open, random_key, seal};
 
 /// How long what ended in a crash is remembered, so that its workload can learn of it.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
@@ -327,6 +327,33 @@ impl KeptStore {
         batch.push(&Entry { at: self.clock.now(), event: Event::Kept(entry) });
         self.log.append(&batch).await.map(drop).map_err(|_| KeepError::Unavailable)
     }
+}
+
+/// Closes the keys of kept requests anew, where the master key changes. What is shredded stays so.
+///
+/// # Errors
+/// The store fails; nothing is changed then.
+pub async fn rekey(database: &Database, master: &MasterKey) -> Result<Rekeyed, KeepError> {
+    let mut change = database.begin().await.map_err(unavailable)?;
+    let rows = sqlx::query("SELECT approval, workload, upstream, key FROM kept_requests").fetch_all(&mut *change).await;
+    let mut done = Rekeyed::default();
+    for row in &rows.map_err(unavailable)? {
+        let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
+        let wrapped: Vec<u8> = row.try_get("key").map_err(unavailable)?;
+        if wrapped.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        let approval = approval(row)?;
+        let closed = master.rewrap(&purpose(approval, &text("workload")?, &text("upstream")?), &wrapped);
+        if let Some(anew) = done.count(closed).map_err(|_| KeepError::Unavailable)? {
+            let put = sqlx::query("UPDATE kept_requests SET key = ? WHERE approval = ?").bind(anew);
+            put.bind(approval.to_string()).execute(&mut *change).await.map_err(unavailable)?;
+        }
+    }
+    change.commit().await.map_err(unavailable)?;
+    // What the write-ahead log holds of the old ones goes too.
+    database.settle().await.map_err(unavailable)?;
+    Ok(done)
 }
 
 fn purpose(approval: ApprovalId, workload: &str, upstream: &str) -> String {

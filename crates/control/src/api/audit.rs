@@ -82,6 +82,10 @@ pub(crate) async fn rotate(context: Context, Body(wanted): Body<Rotation>) -> An
     app::audit::rotate(&context, app::said(&wanted.reason)?, overlap).await.map(Json)
 }
 
+pub(crate) async fn rekey(context: Context, Body(why): Body<WithReason>) -> Answer {
+    app::audit::rekey(&context, why.checked()?).await.map(Json)
+}
+
 /// What a person wrote.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

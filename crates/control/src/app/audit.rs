@@ -83,6 +83,14 @@ pub(crate) async fn rotate(context: &Context, reason: &str, overlap: std::time::
     }
 }
 
+/// Another master key, from the next start on.
+pub(crate) async fn rekey(context: &Context, reason: &str) -> Result<Value, Problem> {
+    let put = (context.parts.renew_master_key)()?;
+    context.enter("audit rekey", "master key", Some(reason)).await?;
+    tokio::task::spawn_blocking(put).await.map_err(|_| Problem::Failed)??;
+    Ok(object("parapet.audit-rekey/v1", json!({ "waits_for": "the next start" })))
+}
+
 /// Erases content for good; the log's leaves stay as they are.
 pub(crate) async fn shred(context: &Context, what: Shred, reason: &str) -> Result<Value, Problem> {
     let (action, object) = match &what {

@@ -346,3 +346,20 @@ async fn classes_are_listed_sampled_and_decided() {
         assert!(entered.iter().any(|entry| entry == line), "{line}: {entered:?}");
     }
 }
+
+#[tokio::test]
+async fn a_change_of_the_master_key_is_entered_and_waits_for_a_start() {
+    let house = house().await;
+    let change = |who: &'static str, reason: &'static str| {
+        let body = json!({ "reason": reason });
+        house.call(who, "POST", "/v1/audit/rekey", body)
+    };
+    assert_eq!(change("bob", "mine").await.0, 403);
+    assert_eq!(change("ann", " ").await.0, 400);
+    let (status, answer) = change("ann", "it is a year old").await;
+    assert_eq!((status, &answer["waits_for"]), (200, &json!("the next start")), "{answer}");
+    let (status, answer) = change("ann", "again").await;
+    assert_eq!((status, &answer["code"]), (409, &json!("PAR0333")), "{answer}");
+    let expected = ["bob@example.com refused audit rekey -", "ann@example.com audit rekey master key it is a year old"];
+    assert_eq!(house.entered().await, expected);
+}

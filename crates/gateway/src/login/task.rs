@@ -32,7 +32,7 @@ use crate::sessions::{Cut, Live};
 pub use self::chain::{Narrowing, Shown, narrow, shown};
 use self::jose::Signed;
 pub use self::jose::{KeyError, KeyPair, PublicKey};
-pub use self::keys::{Envelope, KeysUnusable, SigningKeys};
+pub use self::keys::{Envelope, KeysUnusable, SigningKeys, close_anew};
 
 /// The `typ` of a token that Parapet issued (RFC 9068, section 2.1).
 const ISSUED: &str = "at+jwt";

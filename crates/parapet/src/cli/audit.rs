@@ -93,6 +93,12 @@ enum Verb {
         #[arg(long, default_value = "30d", value_parser = overlap)]
         overlap: std::time::Duration,
     },
+    /// Change the master key, over all keys that the gateway keeps; done at its next start
+    Rekey {
+        /// Why, for the audit log
+        #[arg(long)]
+        reason: String,
+    },
     /// Entries that match, newest last
     Search(Search),
 }
@@ -182,6 +188,7 @@ impl Audit {
                 Ok(Exit::Done)
             }
             Verb::Rotate { reason, overlap } => head::rotate(&reason, overlap, globals).await,
+            Verb::Rekey { reason } => head::rekey(&reason, globals).await,
             Verb::Search(search) => {
                 let answer = Client::new(globals)?.get(&search.path()?).await?;
                 // The gateway gives the newest first; people read the last line first.

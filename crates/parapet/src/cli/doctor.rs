@@ -8,10 +8,11 @@ mod signals;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
 use gateway::upstream::dial::{Address, Dialler};
+use kernel::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::cli::client::{Client, state_folder};
@@ -76,6 +77,7 @@ impl Doctor {
         if state.is_dir() {
             lines.push(line("disk", disk(&state)));
         }
+        lines.extend(master_key(configuration.as_ref(), &state));
         lines.push(line("audit log", log(&audit::log_folder(globals))));
         lines.push(line("file descriptors", descriptors()));
         gateway(globals, configuration.as_ref(), &mut lines).await;
@@ -201,6 +203,24 @@ fn disk(state: &Path) -> Result<String, (String, &'static str)> {
     let status = rustix::fs::statvfs(state).map_err(|error| (error.to_string(), fix))?;
     let free = status.f_bavail.saturating_mul(status.f_frsize) >> 20;
     if free < 512 { Err((format!("{free} MiB free"), fix)) } else { Ok(format!("{free} MiB free")) }
+}
+
+/// How old the gateway's own master key is, and whether another waits; none where there is none yet.
+fn master_key(configuration: Option<&Configuration>, state: &Path) -> Option<Value> {
+    const CHECK: &str = "master key";
+    if configuration.is_some_and(|configuration| configuration.audit.master_key.is_some()) {
+        return Some(line(CHECK, Ok("where `audit.master_key` says".to_owned())));
+    }
+    let path = crate::audit::master_path(state);
+    let text = zeroize::Zeroizing::new(std::fs::read_to_string(&path).ok()?);
+    let written = std::fs::metadata(&path).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let written = Timestamp::from_millis(i64::try_from(written.as_millis()).unwrap_or(i64::MAX));
+    let age = time::span(time::now().since(written));
+    Some(match store::log::MasterKey::from_text(&text) {
+        Ok(key) if key.is_changing() => warning(CHECK, "a new one waits for the next start", "restart the gateway"),
+        Ok(_) => line(CHECK, Ok(format!("in {}, {age} old", path.display()))),
+        Err(error) => line(CHECK, Err((error.to_string(), "take it from a backup: without it no key opens"))),
+    })
 }
 
 fn log(folder: &Path) -> Result<String, (String, &'static str)> {

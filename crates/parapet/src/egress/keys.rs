@@ -15,10 +15,8 @@ use gateway::protocol::egress::CertificateAuthority;
 use gateway::tls;
 use kernel::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use store::log::MasterKey;
+use store::log::{MasterKey, Rekeyed, erase, exchange, settle};
 use zeroize::Zeroizing;
-
-use crate::kept_key;
 
 /// So long before its end an authority is followed by another.
 const AHEAD: Duration = Duration::from_secs(365 * 86_400);
@@ -82,13 +80,35 @@ pub(super) fn open(
     }
     // The key of before stands in no file, once it stands in the envelope.
     let clear = folder.join("ca.key");
-    kept_key::erase(&clear).with_context(|| format!("cannot remove {}", clear.display()))?;
+    erase(&clear).with_context(|| format!("cannot remove {}", clear.display()))?;
     let mut signs = kept.iter().rev().filter(counts);
     let signs = signs.find(|kept| kept.signs_from_ms <= now.millis());
     let signs = signs.or(kept.iter().find(counts)).ok_or_else(|| anyhow!("there is no authority"))?;
     let key = master.unwrap_text(&purpose(&signs.certificate), &signs.wrapped)?;
     let key = String::from_utf8(key.to_vec()).map(Zeroizing::new).map_err(|_| anyhow!("the key is no text"))?;
     Ok(Opened { certificate: signs.certificate.clone(), key, made: fresh })
+}
+
+/// Closes the keys of the authorities of this folder anew, where the master key changes.
+pub(super) fn rekey(folder: &Path, master: &MasterKey) -> anyhow::Result<Rekeyed> {
+    let path = folder.join(FILE);
+    settle(&path).with_context(|| format!("cannot replace {}", path.display()))?;
+    let mut done = Rekeyed::default();
+    let bytes = match fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(done),
+        bytes => bytes.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let mut all: Vec<Kept> =
+        serde_json::from_slice(&bytes).map_err(|_| anyhow!("{} cannot be read", path.display()))?;
+    for kept in &mut all {
+        if let Some(anew) = done.count(master.rewrap_text(&purpose(&kept.certificate), &kept.wrapped))? {
+            kept.wrapped = anew;
+        }
+    }
+    if done.closed > 0 {
+        exchange(&path, &serde_json::to_vec(&all)?).with_context(|| format!("cannot replace {}", path.display()))?;
+    }
+    Ok(done)
 }
 
 fn purpose(certificate: &str) -> String {

@@ -113,7 +113,7 @@ pub(super) async fn enter(log: &dyn AuditLog, clock: &dyn Clock, steps: &[Step])
 
 fn open(state: &Path, shows_own: bool, master: &MasterKey, clock: &dyn Clock) -> anyhow::Result<keys::Opened> {
     let label = || format!("{:08x}", clock.random() >> 32);
-    let folder = state.join("egress");
+    let folder = super::folder(state);
     keys::open(&folder, master, clock.now(), label, |trusted| tell(state, shows_own, trusted))
         .with_context(|| format!("the egress's certificate authority in {}", folder.display()))
 }

@@ -153,3 +153,36 @@ async fn no_step_counts_that_the_log_does_not_hold() {
     room.log.fail(None);
     assert_eq!((room.state(1).await, room.state(2).await), (Some(KeptState::Waiting), None));
 }
+
+#[tokio::test]
+async fn its_key_is_closed_anew_when_the_master_key_changes() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("parapet.db");
+    let room = over(Database::open(&path).await.unwrap());
+    for number in [1, 2] {
+        keep(&room, number).await.unwrap();
+    }
+    let before = room.store.stored(approval(1)).await.unwrap().unwrap().key;
+    // One that opens under none of the keys, as after a shred or under a key that is lost.
+    for (number, fill) in [(2, 0_u8), (3, 7)] {
+        let put = sqlx::query("UPDATE kept_requests SET approval = ?, key = ? WHERE approval = ?");
+        let put = put.bind(approval(number + 1).to_string()).bind(vec![fill; before.len()]);
+        let mut change = room.store.database.begin().await.unwrap();
+        put.bind(approval(number).to_string()).execute(&mut *change).await.unwrap();
+        change.commit().await.unwrap();
+        let both = MasterKey::from_text(&format!("{} {}", "08".repeat(32), "07".repeat(32))).unwrap();
+        let done = rekey(&room.store.database, &both).await.unwrap();
+        let closed = u64::from(fill == 0);
+        assert_eq!(done, Rekeyed { closed, left: 1 - closed });
+    }
+    assert!(room.store.request(approval(1)).await.unwrap().is_none(), "the old master key opens nothing");
+    let (log, clock) = (Arc::clone(&room.log), Arc::clone(&room.clock));
+    let master = MasterKey::from_text(&"08".repeat(32)).unwrap();
+    let store = KeptStore::new(room.store.database.clone(), log, clock, master);
+    assert_eq!(store.request(approval(1)).await.unwrap().unwrap().expose(), CANARY);
+    store.database.close().await;
+    for file in std::fs::read_dir(scratch.path()).unwrap().flatten() {
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert!(!bytes.windows(before.len()).any(|window| window == before), "{:?}", file.path());
+    }
+}

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use super::contents::{ContentReader, Contents, Shred, shred_pieces};
 use super::head::Head;
 use super::keys::SigningKeys;
+use super::lock::LogLock;
 use super::open::{self, OpenError, Opened};
 use super::seal::Sealer;
 use super::sync;
@@ -164,7 +165,8 @@ impl DiskLog {
         options: LogOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Opened), OpenError> {
-        Self::open_with(dir.into(), options, clock, None).await
+        let dir = dir.into();
+        Self::open_with(move || LogLock::take(dir), options, clock, None).await
     }
 
     /// As `open`, and signs its heads.
@@ -176,18 +178,31 @@ impl DiskLog {
         clock: Arc<dyn Clock>,
         keys: SigningKeys,
     ) -> Result<(Self, Opened), OpenError> {
-        Self::open_with(dir.into(), options, clock, Some(keys)).await
+        let dir = dir.into();
+        Self::open_with(move || LogLock::take(dir), options, clock, Some(keys)).await
+    }
+
+    /// As `open_signed`, where the folder's lock is held since before the keys were read.
+    ///
+    /// Errors: those of `open_signed`.
+    pub async fn open_locked(
+        lock: LogLock,
+        options: LogOptions,
+        clock: Arc<dyn Clock>,
+        keys: SigningKeys,
+    ) -> Result<(Self, Opened), OpenError> {
+        Self::open_with(move || Ok(lock), options, clock, Some(keys)).await
     }
 
     async fn open_with(
-        dir: PathBuf,
+        lock: impl FnOnce() -> Result<LogLock, OpenError> + Send + 'static,
         options: LogOptions,
         clock: Arc<dyn Clock>,
         keys: Option<SigningKeys>,
     ) -> Result<(Self, Opened), OpenError> {
         let now = clock.now();
         let blocking = tokio::task::spawn_blocking(move || {
-            let lock = open::lock(&dir)?;
+            let (dir, lock) = lock()?.into_parts();
             let ready = open::recover(&dir, now)?;
             let contents = keys.as_ref().map(|keys| Contents::open(&dir, keys.master())).transpose()?;
             let sealer = keys.map(|keys| Sealer::open(&dir, keys, ready.size)).transpose()?;

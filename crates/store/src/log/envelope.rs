@@ -1,15 +1,21 @@
 //! The envelope: secrets at rest are encrypted under the master key, which stands elsewhere (a file, the environment, or what a
 //! program prints). AES-256-GCM; what the secret is for is authenticated with it, so that two cannot be swapped.
+//!
+//! While the master key changes there are several: the newest closes, and all of them open. `rekey.rs` has the change.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-/// The key over all keys. Never shown.
+/// The key over all keys; while it changes, with those of before. Never shown.
 pub struct MasterKey {
-    key: RandomizedNonceKey,
+    newest: RandomizedNonceKey,
+    before: Vec<RandomizedNonceKey>,
 }
+
+/// So many keys may count at a time. There are more than two only where a change begins before the last one is complete.
+const MOST_KEYS: usize = 8;
 
 impl std::fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -20,7 +26,7 @@ impl std::fmt::Debug for MasterKey {
 /// An envelope cannot be made or opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
-    /// The master key is not 32 bytes in base64 or hexadecimal.
+    /// The master key is not 32 bytes in base64 or hexadecimal; nor several of them, which are at most 8.
     #[error("the master key is not 32 bytes in base64 or hexadecimal")]
     NotAKey,
     /// The system gave no randomness.
@@ -39,21 +45,35 @@ pub(crate) fn random_key() -> Result<Zeroizing<[u8; 32]>, EnvelopeError> {
 }
 
 impl MasterKey {
-    /// From its text: 32 bytes in base64, or in hexadecimal.
+    /// From its text: 32 bytes in base64, or in hexadecimal. Behind it, after white space, those of before may follow.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::NotAKey`].
     pub fn from_text(text: &str) -> Result<Self, EnvelopeError> {
-        let text = text.trim();
-        let bytes = if text.len() == 64 {
-            let nibble = |digit: u8| (digit as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-            let byte = |[high, low]: &[u8; 2]| Some((nibble(*high)? << 4) | nibble(*low)?);
-            text.as_bytes().as_chunks::<2>().0.iter().map(byte).collect::<Option<Vec<u8>>>()
-        } else {
-            STANDARD.decode(text).ok()
-        };
-        let bytes = Zeroizing::new(bytes.unwrap_or_default());
-        if bytes.len() != 32 {
-            return Err(EnvelopeError::NotAKey);
-        }
-        Ok(Self { key: RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| EnvelopeError::NotAKey)? })
+        let mut keys = text.split_ascii_whitespace().map(one_key);
+        let newest = keys.next().ok_or(EnvelopeError::NotAKey)??;
+        let before = keys.collect::<Result<Vec<_>, _>>()?;
+        if before.len() >= MOST_KEYS { Err(EnvelopeError::NotAKey) } else { Ok(Self { newest, before }) }
+    }
+
+    /// Do keys of before count, too?
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        !self.before.is_empty()
+    }
+
+    /// The text of a fresh one, with those of `text` behind it.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::NoRandomness`].
+    pub fn renewed_text(text: &str) -> Result<Zeroizing<String>, EnvelopeError> {
+        Ok(Zeroizing::new(format!("{}\n{}", *Self::fresh_text()?, text)))
+    }
+
+    /// The text of the newest alone.
+    #[must_use]
+    pub fn newest_text(text: &str) -> &str {
+        text.split_ascii_whitespace().next().unwrap_or_default()
     }
 
     /// The text of a fresh one.
@@ -63,7 +83,7 @@ impl MasterKey {
 
     /// Closes a secret: nonce and ciphertext.
     pub(crate) fn wrap(&self, purpose: &str, secret: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
-        seal(&self.key, purpose.as_bytes(), secret)
+        seal(&self.newest, purpose.as_bytes(), secret)
     }
 
     /// Closes a secret as text, for a file of somebody else's.
@@ -84,8 +104,46 @@ impl MasterKey {
 
     /// Opens what `wrap` closed.
     pub(crate) fn unwrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
-        open(&self.key, purpose.as_bytes(), wrapped)
+        let about = purpose.as_bytes();
+        let mut keys = std::iter::once(&self.newest).chain(&self.before);
+        keys.find_map(|key| open(key, about, wrapped).ok()).ok_or(EnvelopeError::DoesNotOpen)
     }
+
+    /// Closes anew, under the newest key, what `wrap` closed under one of before; none if it is under the newest.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::DoesNotOpen`] under any, [`EnvelopeError::NoRandomness`].
+    pub(crate) fn rewrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Option<Vec<u8>>, EnvelopeError> {
+        if open(&self.newest, purpose.as_bytes(), wrapped).is_ok() {
+            return Ok(None);
+        }
+        self.wrap(purpose, &self.unwrap(purpose, wrapped)?).map(Some)
+    }
+
+    /// As `rewrap`, for what [`wrap_text`](Self::wrap_text) closed. The text is as long as before.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::DoesNotOpen`] under any, [`EnvelopeError::NoRandomness`].
+    pub fn rewrap_text(&self, purpose: &str, wrapped: &str) -> Result<Option<String>, EnvelopeError> {
+        let wrapped = STANDARD.decode(wrapped).map_err(|_| EnvelopeError::DoesNotOpen)?;
+        Ok(self.rewrap(purpose, &wrapped)?.map(|anew| STANDARD.encode(anew)))
+    }
+}
+
+/// A single key, of its text.
+fn one_key(text: &str) -> Result<RandomizedNonceKey, EnvelopeError> {
+    let bytes = if text.len() == 64 {
+        let nibble = |digit: u8| (digit as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let byte = |[high, low]: &[u8; 2]| Some((nibble(*high)? << 4) | nibble(*low)?);
+        text.as_bytes().as_chunks::<2>().0.iter().map(byte).collect::<Option<Vec<u8>>>()
+    } else {
+        STANDARD.decode(text).ok()
+    };
+    let bytes = Zeroizing::new(bytes.unwrap_or_default());
+    if bytes.len() != 32 {
+        return Err(EnvelopeError::NotAKey);
+    }
+    RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| EnvelopeError::NotAKey)
 }
 
 /// Encrypts: a random nonce, then the ciphertext with its tag.

@@ -15,6 +15,7 @@ use kernel::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::{EnvelopeError, MasterKey, random_key};
+use super::rekey::{Rekeyed, exchange, settle};
 use super::segment::sync_dir;
 
 /// Why there are no signing keys.
@@ -247,6 +248,29 @@ impl SigningKeys {
     pub fn is_fresh(&self) -> bool {
         self.fresh
     }
+}
+
+/// Closes the keys in a file of signing keys anew, if there is one. Nobody must have them open: the log's lock sees to that.
+///
+/// # Errors
+/// [`KeysError::Unreadable`], [`KeysError::Unusable`], [`EnvelopeError::NoRandomness`].
+pub fn rekey_signing_keys(path: &Path, master: &MasterKey) -> Result<Rekeyed, KeysError> {
+    settle(path)?;
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Rekeyed::default()),
+        read => read?,
+    };
+    let mut file: File = serde_json::from_slice(&bytes).map_err(|_| KeysError::Unreadable)?;
+    let mut done = Rekeyed::default();
+    for kept in &mut file.keys {
+        if let Some(anew) = done.count(master.rewrap_text(&kept.key, &kept.wrapped))? {
+            kept.wrapped = anew;
+        }
+    }
+    if done.closed > 0 {
+        exchange(path, &serde_json::to_vec(&file).map_err(|_| KeysError::Unreadable)?)?;
+    }
+    Ok(done)
 }
 
 /// The public halves of the keys in a file of signing keys, cosigning ones too: what stands there needs no master key.

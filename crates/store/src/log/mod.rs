@@ -8,7 +8,7 @@
 //! - `keys`: the log's public keys; `content/`: what entries commit to and do not hold, and its keys
 //!
 //! `append.rs` writes, `open.rs` recovers, `sync.rs` makes durable, `seal.rs` signs, `verify.rs` and `prove.rs` prove,
-//! `search.rs` reads, `referred.rs` brings what short entries leave out.
+//! `search.rs` reads, `referred.rs` brings what short entries leave out, `rekey.rs` changes the master key.
 
 mod append;
 mod contents;
@@ -19,9 +19,11 @@ mod head;
 mod keys;
 mod lines;
 mod locate;
+mod lock;
 mod open;
 mod prove;
 mod referred;
+mod rekey;
 mod rotate;
 mod seal;
 mod search;
@@ -38,9 +40,11 @@ pub use envelope::{EnvelopeError, MasterKey};
 pub(crate) use envelope::{open, random_key, seal};
 pub use filter::{Filter, Order, parse_time};
 pub use head::Head;
-pub use keys::{KeyView, KeysError, SigningKeys, public_keys, replace};
+pub use keys::{KeyView, KeysError, SigningKeys, public_keys, rekey_signing_keys, replace};
+pub use lock::LogLock;
 pub use open::{OpenError, Opened, Torn};
 pub use prove::{ProveError, Prover};
+pub use rekey::{Rekeyed, erase, exchange, rekey_contents, settle};
 pub use rotate::RotateError;
 pub use search::{FindError, Found, Search, SearchError, find_decision, search};
 pub use verify::{Expected, Tampered, Verified, VerifyError, Why, verify, verify_as};

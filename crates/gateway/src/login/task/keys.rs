@@ -159,6 +159,30 @@ impl SigningKeys {
     }
 }
 
+/// Closes the keys in a folder anew, where what closes them changes. `anew` gives the new form of one, or none if it needs none, and
+/// `exchange` replaces a file. A key in clear is left for the next `open`.
+///
+/// # Errors
+/// Those of `anew` and `exchange`, and of reading.
+pub fn close_anew<E: From<std::io::Error>>(
+    folder: &Path,
+    mut anew: impl FnMut(&str) -> Result<Option<String>, E>,
+    exchange: impl Fn(&Path, &[u8]) -> std::io::Result<()>,
+) -> Result<(), E> {
+    for path in [folder.join("current"), folder.join("previous")] {
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            text => Zeroizing::new(text?),
+        };
+        let closed = std::str::from_utf8(&text).ok().and_then(|text| text.split_once("\nclosed "));
+        let Some((made, closed)) = closed else { continue };
+        if let Some(closed) = anew(closed)? {
+            exchange(&path, format!("{made}\nclosed {closed}").as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
 /// A key's file: when it was made, in milliseconds, a line end, and the PKCS #8 form, closed. One in clear is closed now.
 fn read(path: &Path, envelope: &dyn Envelope) -> Result<Option<(KeyPair, Timestamp)>, KeysUnusable> {
     let text = match fs::read(path) {

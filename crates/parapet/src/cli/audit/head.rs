@@ -1,4 +1,5 @@
-//! `parapet audit head`, `witness` and `rotate`: how far the log reaches, who vouches for it, and by which key.
+//! `parapet audit head`, `witness`, `rotate` and `rekey`: how far the log reaches, who vouches for it, by which key, and the key over
+//! all keys.
 
 use std::time::Duration;
 
@@ -105,6 +106,22 @@ pub(super) async fn rotate(reason: &str, overlap: Duration, globals: &Globals) -
         output::data(&output::object("parapet.audit-key/v1", &answer));
     } else {
         output::data(&format!("{}\n", part(&answer, "/key")));
+    }
+    Ok(Exit::Done)
+}
+
+/// Asks the gateway for another master key.
+pub(super) async fn rekey(reason: &str, globals: &Globals) -> Result<Exit, Failure> {
+    output::confirm(
+        globals,
+        "A new master key closes all that the gateway keeps from its next start on. Backups of before need the old one.",
+    )?;
+    let answer = Client::new(globals)?.post("/v1/audit/rekey", &json!({ "reason": reason })).await?;
+    if globals.for_programs() {
+        output::data(&output::object("parapet.audit-rekey/v1", &answer));
+    } else {
+        let made = Styled(Tone::Good, "✓ a new master key is written");
+        output::message(&format!("{made}: restart the gateway, which drops the old one then\n"));
     }
     Ok(Exit::Done)
 }
