@@ -202,14 +202,19 @@ impl Value {
     }
 }
 
-/// How a character may be written: as it is, in JSON (RFC 8259, 7), in a URI (RFC 3986, 2.1), in HTML.
+/// How a character may be written: as it is, in JSON (RFC 8259, 7), in a URI (RFC 3986, 2.1), in HTML; and in JSON within JSON, in
+/// a URI within a URI.
 fn ways(char: char) -> Vec<Vec<u8>> {
     let (itself, number) = (char.to_string(), u32::from(char));
-    let units: String = char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!(r"\u{unit:04x}")).collect();
-    let percent: String = itself.bytes().map(|byte| format!("%{byte:02x}")).collect();
-    let mut ways = vec![itself, units, percent, format!("&#x{number:x};"), format!("&#{number};")];
+    let units = |escape: &str| -> String {
+        char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("{escape}{unit:04x}")).collect()
+    };
+    let bytes = |escape: &str| -> String { itself.bytes().map(|byte| format!("{escape}{byte:02x}")).collect() };
+    let mut ways = vec![itself.clone(), units(r"\u"), units(r"\\u"), bytes("%"), bytes("%25")];
+    ways.extend([format!("&#x{number:x};"), format!("&#{number};")]);
     if char.is_ascii() {
-        ways.push(format!(r"\{char}"));
+        // The second is what another's escape becomes, the third that of one who escapes the character again.
+        ways.extend([format!(r"\{char}"), format!(r"\\{char}"), format!(r"\\\{char}")]);
     }
     let named = match char {
         '&' => &["&amp;"][..],
