@@ -365,6 +365,16 @@ impl Ask {
         &self.content.template
     }
 
+    /// The statement as the client wrote it, and the values that were bound, as [`Content`] has them.
+    pub fn asked(&self) -> (&Arc<str>, &[u8]) {
+        (&self.content.text, &self.content.values)
+    }
+
+    /// Turns into a denial because it could not pass even if it were granted, so that nobody is asked.
+    pub fn withheld(self, why: Undecidable) -> Deny {
+        Deny::instead(self.subject, DenyReason::CannotDecide(why), self.content.template)
+    }
+
     /// Turns into a permit by a grant, which is used up. The grant must bind this workload, this upstream, exactly this
     /// content, and have been given for the policy that asks. If not, the ask comes back unchanged.
     pub fn granted(self, grant: Grant) -> Result<Permit, (Box<Self>, GrantMismatch)> {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use kernel::id::DecisionId;
 use kernel::operation::Operation;
-use kernel::verdict::{Budget, Deny, Permit, Undecidable};
+use kernel::verdict::{Ask, Budget, Deny, Permit, Undecidable};
 
 use super::Session;
 
@@ -46,9 +47,19 @@ impl Session {
             self.parts.sessions.task_uses().give_back(task);
         }
         self.give_back(&permit, permit.terms().budgets.iter());
-        self.around.session.denials += 1;
-        self.note(permit.subject().decision());
+        self.count_denial(permit.subject().decision());
         permit.withheld(why)
+    }
+
+    /// Turns an ask, which has drawn on nothing, into a denial before people are asked.
+    pub fn withhold_ask(&mut self, ask: Ask, why: Undecidable) -> Deny {
+        self.count_denial(ask.subject().decision());
+        ask.withheld(why)
+    }
+
+    fn count_denial(&mut self, decision: DecisionId) {
+        self.around.session.denials += 1;
+        self.note(decision);
     }
 
     fn give_back<'b>(&self, permit: &Permit, drawn: impl Iterator<Item = &'b Budget>) {

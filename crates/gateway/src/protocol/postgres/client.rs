@@ -388,6 +388,7 @@ impl Conversation<'_> {
         analysis: &Arc<Analysis>,
         effective: &mut Effective,
     ) -> Result<Running, Stop> {
+        let verdict = self.unless_mask_comes_back(verdict, effective.writes);
         let permit = match (verdict, self.grant.take()) {
             (Verdict::Permit(permit), _) => permit,
             (Verdict::Ask(ask), Some(grant)) => match self.session.granted(ask, grant) {
@@ -411,8 +412,7 @@ impl Conversation<'_> {
                 return Err(Stop::Refuse(place, Box::new(deny)));
             }
         };
-        let unmasked = self.no_mask_comes_back(&permit, effective.writes);
-        let plans = unmasked.and_then(|()| effective.plans(analysis, &permit.terms().masks));
+        let plans = effective.plans(analysis, &permit.terms().masks);
         let plans = match plans.and_then(|plans| self.note_copies(analysis, effective.named()).map(|()| plans)) {
             Ok(plans) => plans,
             Err(why) => {

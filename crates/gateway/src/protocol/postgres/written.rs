@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use kernel::operation::{Action, Operation};
-use kernel::verdict::{Deny, Permit, Undecidable};
+use kernel::verdict::{Deny, Undecidable, Verdict};
 use wire::postgres::message::{Bind, CopyData, CopyFail};
 use wire::postgres::refuse::Sqlstate;
 use wire::postgres::state::Answer;
@@ -18,19 +18,30 @@ use super::refuse::error;
 use super::serve::{Conversation, End, Skipping};
 
 impl Conversation<'_> {
-    /// # Errors
-    /// [`Undecidable::MaskedValue`] if what was permitted would store a mask.
-    pub(super) fn no_mask_comes_back(&mut self, permit: &Permit, writes: bool) -> Result<(), Undecidable> {
-        if !writes {
-            return Ok(());
+    /// Denies what would store a mask, also before people are asked.
+    pub(super) fn unless_mask_comes_back(&mut self, verdict: Verdict, writes: bool) -> Verdict {
+        let stores = match &verdict {
+            Verdict::Permit(permit) if writes => self.stores_mask(permit.asked(), permit.subject().operations()),
+            Verdict::Ask(ask) if writes => self.stores_mask(ask.asked(), ask.subject().operations()),
+            _ => Ok(false),
+        };
+        let why = match stores {
+            Ok(false) => return verdict,
+            Ok(true) => Undecidable::MaskedValue,
+            Err(why) => why,
+        };
+        match verdict {
+            Verdict::Permit(permit) => Verdict::Deny(self.session.withhold(permit, why)),
+            Verdict::Ask(ask) => Verdict::Deny(self.session.withhold_ask(ask, why)),
+            deny @ Verdict::Deny(_) => deny,
         }
-        let (text, values) = permit.asked();
+    }
+
+    fn stores_mask(&mut self, asked: (&Arc<str>, &[u8]), operations: &[Operation]) -> Result<bool, Undecidable> {
+        let (text, values) = asked;
         let key = self.guarded.mask_key();
         let masked = key.is_masked_statement(text) || (!values.is_empty() && self.binds_mask(values)?);
-        if masked && self.writes_masked_table(permit.subject().operations()) {
-            return Err(Undecidable::MaskedValue);
-        }
-        Ok(())
+        Ok(masked && self.writes_masked_table(operations))
     }
 
     /// Is a bound value a mask? `values` is a Bind's body without its names.

@@ -482,25 +482,6 @@ fn what_is_approved_uses_its_task_once() {
     assert!(over.err.contains("PP003") && over.err.contains("outside the task"), "{over:?}");
 }
 
-/// What a mask made is not written, and uses nothing.
-#[test]
-fn what_a_mask_made_does_not_use_its_task() {
-    let Some(bed) = start("identity-task-masked") else { return };
-    let issue = ["tasks", "issue", "deploy", "--reason", "a test", "--goal", "mend an address"];
-    let allowed = ["--allow", "read", "--allow", "write", "--resource", "shop.public.customers"];
-    let bounds = ["--upstream", "shop-db", "--uses", "1"];
-    let token = cli(&bed, &[&issue[..], &allowed[..], &bounds[..]].concat());
-    let update =
-        |email: &str| psql(&bed, "deploy", &token, &format!("update customers set email = '{email}' where id = 7"));
-    for _ in 0..2 {
-        let back = update("c***@e***.com");
-        assert!(back.err.contains("PAR0213"), "{back:?}");
-    }
-    assert_eq!(update("ann@example.com").code, 0);
-    let over = update("bob@example.com");
-    assert!(over.err.contains("PP003") && over.err.contains("outside the task"), "{over:?}");
-}
-
 /// A task's end, in time or by hand, cuts what it opened within a second.
 #[test]
 fn the_end_of_a_task_cuts_its_sessions() {

@@ -31,6 +31,8 @@ forbid (principal, action == Action::"sql:infer", resource is Column)
 when { resource.classes.contains("pii") && context.inference == "equality" };
 @id("few-writes") @limit("per=1/1h")
 forbid (principal == Workload::"deploy", action == Action::"sql:update", resource is Table);
+@id("people-look") @approve("dba")
+forbid (principal == Workload::"triage-bot", action == Action::"sql:update", resource is Table);
 "#;
 
 /// A guarded shop on one of the servers, without classes in its configuration.
@@ -366,4 +368,8 @@ fn questions_are_counted_over_sessions_and_refused_when_used_up() {
         let entry = bed.gateway.entries().into_iter().rev().find(|entry| entry["kind"] == "decision").unwrap();
         assert!(entry["reason"].to_string().contains(expected), "{value}: {entry}");
     }
+    // Nor are people asked about it.
+    let came = bed.raw("triage-bot").query("update customers set email = '[redacted]' where id = 7");
+    assert_eq!(errors(&came), ["PP004"], "{came:?}");
+    assert!(!bed.gateway.entries().iter().any(|entry| entry["approval"].is_string()));
 }

@@ -1,5 +1,5 @@
-//! Limits: `@limit` leaves rows out and says so, whatever way the rows are asked for; `max_sessions` turns a login away with
-//! words.
+//! Limits: `@limit` leaves rows out and says so, whatever way the rows are asked for; a task's uses are what ran; `max_sessions`
+//! turns a login away with words.
 
 use std::fs;
 
@@ -89,4 +89,24 @@ fn a_session_too_many_is_turned_away_with_words() {
     assert_eq!(raw::tags(&second.query("select 1")), "TDCZ");
     drop(first);
     wait::until("the place to become free", wait::PATIENCE, || log_in().ok());
+}
+
+/// What a mask made is not written, and uses nothing of a task.
+#[test]
+fn what_a_mask_made_uses_no_task() {
+    let tokens = "\n[tokens]\nlisten = \"127.0.0.1:0\"\ntls = \"off\"\n";
+    let Some(bed) = Bed::start_with("limits-task", |setup| setup.also(tokens.to_owned())) else { return };
+    let issue = "tasks issue deploy --reason test --goal mending --upstream shop-db --resource shop.public.customers \
+                 --allow read --allow write --uses 1";
+    let issued = bed.gateway.cli(&issue.split_whitespace().collect::<Vec<_>>());
+    let mut session = Raw::log_in(bed.gateway.postgres(), "deploy", issued.out.trim());
+    for (email, states) in [
+        ("c***@e***.com", &["PP004"][..]),
+        ("c***@e***.com", &["PP004"]),
+        ("ann@example.com", &[]),
+        ("bob@example.com", &["PP003"]),
+    ] {
+        let replies = session.query(&format!("update customers set email = '{email}' where id = 7"));
+        assert_eq!(raw::errors(&replies), states, "{email}: {replies:?}");
+    }
 }
