@@ -250,8 +250,8 @@ fn hello(server: &str) -> Vec<u8> {
     bytes
 }
 
-/// A tunnel to `web.test` through which TLS has begun.
-fn tunnel(outside: &Outside, workload: &str) -> TcpStream {
+/// A tunnel to `web.test` that is open, and in which nothing was said.
+fn silent_tunnel(outside: &Outside, workload: &str) -> TcpStream {
     use base64::Engine as _;
     let pair = format!("{workload}:{}", outside.bed.token(workload));
     let pair = base64::engine::general_purpose::STANDARD.encode(pair);
@@ -267,6 +267,12 @@ fn tunnel(outside: &Outside, workload: &str) -> TcpStream {
         answer.push(byte[0]);
     }
     assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+    stream
+}
+
+/// A tunnel to `web.test` through which TLS has begun.
+fn tunnel(outside: &Outside, workload: &str) -> TcpStream {
+    let mut stream = silent_tunnel(outside, workload);
     stream.write_all(&hello("web.test")).unwrap();
     let mut record = [0; 5];
     stream.read_exact(&mut record).unwrap();
@@ -278,8 +284,12 @@ fn tunnel(outside: &Outside, workload: &str) -> TcpStream {
 fn tunnels_are_cut_by_kill_and_by_quarantine() {
     let Some(outside) = Outside::start("egress-cut", "") else { return };
     let gateway = &outside.bed.gateway;
-    for (workload, cut) in [("deploy", "killed"), ("reporting", "quarantined")] {
-        let mut stream = tunnel(&outside, workload);
+    for (workload, cut, open) in [
+        ("deploy", "killed", silent_tunnel as fn(&Outside, &str) -> TcpStream),
+        ("deploy", "killed", tunnel),
+        ("reporting", "quarantined", tunnel),
+    ] {
+        let mut stream = open(&outside, workload);
         let id = wait::until("the session", Duration::from_secs(20), || {
             let sessions = gateway.cli(&["sessions", "list", "-o", "json"]);
             sessions.out.split('"').find(|text| text.starts_with("ses_")).map(str::to_owned)

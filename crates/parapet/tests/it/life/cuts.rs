@@ -134,6 +134,11 @@ fn what_waits_at_the_upstream_does_not_run() {
     let backends = "select count(*) from pg_stat_activity where usename = 'parapet'";
     wait::until("its server process to end", PATIENCE, || (bed.postgres.sql(backends) == "1").then_some(()));
     assert_eq!(bed.postgres.sql("select count(*) from products where name = 'late'"), "0");
+    // It would have, for one that is not cut.
+    assert_eq!(
+        raw::tags(&bed.raw("auditor").query("insert into products (id, name, price) values (9001, 'late', 1)")),
+        "CZ"
+    );
 }
 
 /// A client that does not read keeps neither its session nor what that has running.
