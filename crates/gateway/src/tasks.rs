@@ -1,6 +1,6 @@
 //! Owns every task that is spawned: names it, logs its panic, and drains it at shutdown. The only place that spawns.
 //!
-//! A task that must end early listens to [`Stopping`]. What has not ended when the drain's deadline comes is told so, and cut if it
+//! What must not end before the process does is kept ([`Tasks::keep`]). A task that must end early listens to [`Stopping`]. What has not ended when the drain's deadline comes is told so, and cut if it
 //! does not end then. Nothing here decides or moves bytes.
 
 use std::collections::HashMap;
@@ -38,6 +38,8 @@ enum Phase {
 
 struct Shared {
     phase: watch::Sender<Phase>,
+    /// The first that ended although it was to be kept.
+    lost: watch::Sender<Option<&'static str>>,
     running: watch::Sender<usize>,
     table: Mutex<Table>,
 }
@@ -75,6 +77,7 @@ impl Tasks {
     pub fn new() -> Self {
         let shared = Shared {
             phase: watch::Sender::new(Phase::Runs),
+            lost: watch::Sender::new(None),
             running: watch::Sender::new(0),
             table: Mutex::new(Table::default()),
         };
@@ -110,6 +113,37 @@ impl Tasks {
         if let Some(task) = table.tasks.get_mut(&id) {
             task.abort = Some(handle.abort_handle());
         }
+    }
+
+    /// Runs what must not end before the process stops, such as who follows revocations. Where it ends all the same, or panics, the
+    /// gateway may not go on as if nothing had happened: the log says so, and [`Self::lost`] tells who stops it.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn keep(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let shared = Arc::clone(&self.shared);
+        self.spawn(name, async move {
+            caught(name, work).await;
+            if *shared.phase.borrow() == Phase::Runs {
+                tracing::error!(task = name, "a task that the gateway needs has ended");
+                shared.lost.send_if_modified(|lost| lost.replace(lost.unwrap_or(name)).is_none());
+            }
+        });
+    }
+
+    /// Resolves once something that is kept has ended: its name.
+    pub async fn lost(&self) -> &'static str {
+        let mut lost = self.shared.lost.subscribe();
+        match lost.wait_for(Option::is_some).await.map(|lost| *lost) {
+            Ok(Some(name)) => name,
+            // Not while `self` is there, which has the sender.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Has something that is kept ended?
+    pub fn has_lost(&self) -> bool {
+        self.shared.lost.borrow().is_some()
     }
 
     /// Tells when the process begins to stop.

@@ -52,7 +52,7 @@ pub(crate) fn serve(
     let bound = listener.local_addr()?;
     let parts = control_parts(house, &configuration, listening);
     let mut stopping = tasks.stopping();
-    tasks.spawn("admin API", async move {
+    tasks.keep("admin API", async move {
         if let Err(error) = control::serve(listener, parts, async move { stopping.begun().await }).await {
             tracing::error!(%error, "the admin API ended");
         }

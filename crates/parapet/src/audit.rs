@@ -127,7 +127,7 @@ pub(crate) async fn follow(
         let tls = if url.starts_with("https://") { Some(UpstreamTls::system()?) } else { None };
         let fetcher = Fetcher::new(dialler.clone(), tls);
         let (log, key, mut stopping) = (Arc::clone(log), key.clone(), tasks.stopping());
-        tasks.spawn("audit witness", async move {
+        tasks.keep("audit witness", async move {
             tokio::select! {
                 () = stopping.begun() => {}
                 () = ask(&log, &fetcher, &location, &key) => {}
@@ -146,7 +146,7 @@ pub(crate) async fn follow(
     };
     let parts = TlogParts { dir: log.dir().to_owned(), clock: Arc::clone(clock), witness };
     let mut stopping = tasks.stopping();
-    tasks.spawn("audit listener", async move {
+    tasks.keep("audit listener", async move {
         control::serve_tlog(listener, parts, async move { stopping.begun().await }).await;
     });
     Ok(Some(bound))

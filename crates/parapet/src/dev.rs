@@ -53,11 +53,12 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
     let postgres = ready.postgres.map(|address| address.to_string()).unwrap_or_default();
     banner(&state, &ready.admin.to_string(), &postgres, &upstreams);
     let suggest = format!("parapet {}policy suggest", named(&state));
-    tokio::select! {
-        stopped = wiring::until_stopped() => stopped?,
-        () = traffic::follow(log, &suggest) => {}
-    }
+    let ended = tokio::select! {
+        ended = gateway.until_stopped() => ended,
+        () = traffic::follow(log, &suggest) => Ok(()),
+    };
     gateway.stop().await;
+    ended?;
     if options.ephemeral {
         fs::remove_dir_all(&state)?;
         output::message("stopped; nothing is left");

@@ -110,7 +110,7 @@ pub(crate) fn open(
     wiring::background(&host.tasks, "http deadlines", async move { looking.look_after().await });
     // It ends by itself when the process stops: what is being sent is finished first.
     let carrying = Arc::clone(&gateway);
-    host.tasks.spawn("kept requests", async move { carrying.carry_out_kept().await });
+    host.tasks.keep("kept requests", async move { carrying.carry_out_kept().await });
     Ok(Some(gateway))
 }
 

@@ -24,6 +24,6 @@ where
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
     let tasks = host.tasks.clone();
-    tasks.spawn(listening, accept_loop(listener, MOST_CONNECTIONS, host, connected, serve));
+    tasks.keep(listening, accept_loop(listener, MOST_CONNECTIONS, host, connected, serve));
     Ok(bound)
 }

@@ -60,7 +60,7 @@ pub(crate) async fn serve(
     let accept = accept_loop(listener, MOST_CONNECTIONS, host, "decision point", move |stream, peer| {
         connection(point.clone(), offer.clone(), stopping.clone(), stream, peer)
     });
-    tasks.spawn("decision point listener", accept);
+    tasks.keep("decision point listener", accept);
     Ok(bound)
 }
 

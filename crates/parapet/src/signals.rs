@@ -494,7 +494,7 @@ pub(crate) async fn serve(
     let transmitting = house.signals.transmitter.as_ref().map(Transmitter::transmitting);
     let parts = SsfParts { streams: Arc::new(streams), receive, transmitting };
     let mut stopping = tasks.stopping();
-    tasks.spawn("security events", async move {
+    tasks.keep("security events", async move {
         control::ssf::serve(listener, accept, parts, async move { stopping.begun().await }).await;
     });
     Ok(Some(bound))

@@ -230,7 +230,7 @@ pub(crate) async fn serve(
             }
         }
     });
-    tasks.spawn("token endpoint listener", accept);
+    tasks.keep("token endpoint listener", accept);
     Ok(at)
 }
 

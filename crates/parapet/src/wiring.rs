@@ -237,13 +237,13 @@ pub(crate) async fn enter(log: &dyn AuditLog, clock: &dyn Clock, event: Event<'_
 pub(crate) async fn serve(configuration: Configuration, origin: Origin) -> anyhow::Result<()> {
     logs::start("info");
     let running = start(configuration, origin).await?;
-    until_stopped().await?;
+    let ended = running.until_stopped().await;
     running.stop().await;
-    Ok(())
+    ended
 }
 
 /// Resolves at SIGINT or SIGTERM.
-pub(crate) async fn until_stopped() -> anyhow::Result<()> {
+async fn until_told() -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted?,
@@ -422,10 +422,10 @@ fn make_folder(folder: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
-/// Runs what never ends by itself, until the process stops.
+/// Runs what never ends by itself, until the process stops. If it does end, so does the process.
 pub(crate) fn background(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
     let mut stopping = tasks.stopping();
-    tasks.spawn(name, async move {
+    tasks.keep(name, async move {
         tokio::select! {
             () = stopping.begun() => {}
             () = work => {}
@@ -546,14 +546,27 @@ impl Running {
         &self.ready
     }
 
-    /// Stops accepting, lets what runs finish until the deadline, cuts the rest, flushes the log.
+    /// Resolves when it is to be stopped: at SIGINT or SIGTERM, or with an error because a part of it has ended. Without the
+    /// follower of revocations, say, it would let on who may no longer act: whoever started it starts it anew.
+    pub(crate) async fn until_stopped(&self) -> anyhow::Result<()> {
+        tokio::select! {
+            told = until_told() => told,
+            part = self.tasks.lost() => Err(anyhow!(
+                "the gateway has stopped, because a part of it that must run has ended: {part}. Its log says more"
+            )),
+        }
+    }
+
+    /// Stops accepting, lets what runs finish until the deadline, cuts the rest, flushes the log. Where a part of it has ended,
+    /// nothing is waited for.
     pub(crate) async fn stop(self) {
         // The next command must not find a gateway that is gone.
         for name in ["admin.addr", "ports.json"] {
             let _absent = fs::remove_file(self.state.join(name));
         }
         self.sessions.cut_all(Cut::Drained);
-        let drained = self.tasks.drain(self.drain).await;
+        let patience = if self.tasks.has_lost() { Duration::ZERO } else { self.drain };
+        let drained = self.tasks.drain(patience).await;
         if !drained.cut.is_empty() {
             tracing::debug!(cut = ?drained.cut, "tasks were cut");
         }

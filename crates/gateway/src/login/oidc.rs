@@ -355,13 +355,13 @@ impl Issuers {
     }
 
     /// Keeps every issuer's keys fresh for as long as the gateway runs. Each has its own pace: one that is slow or gone
-    /// delays no other. Trust domains keep their own.
+    /// delays no other. Trust domains keep their own. Never returns.
     pub async fn keep_fresh(&self) {
         let of_issuers = self.issuers.iter().filter(|issuer| issuer.form == Form::Oidc);
         let mut all: Vec<_> = of_issuers.map(|issuer| Box::pin(issuer.keys.keep_fresh())).collect();
         std::future::poll_fn(|context| {
             all.retain_mut(|one| one.as_mut().poll(context).is_pending());
-            if all.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+            Poll::<()>::Pending
         })
         .await;
     }

@@ -131,12 +131,12 @@ impl TrustDomains {
         .await;
     }
 
-    /// Keeps every bundle fresh for as long as the gateway runs, each at its own pace.
+    /// Keeps every bundle fresh for as long as the gateway runs, each at its own pace. Never returns.
     pub async fn keep_fresh(&self) {
         let mut all: Vec<_> = self.domains.iter().map(|domain| Box::pin(domain.keys.keep_fresh())).collect();
         std::future::poll_fn(|context| {
             all.retain_mut(|one| one.as_mut().poll(context).is_pending());
-            if all.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+            Poll::<()>::Pending
         })
         .await;
     }

@@ -70,6 +70,34 @@ async fn a_panic_ends_one_task_only() {
     assert_eq!((drained.cut, tasks.running()), (vec![], 0));
 }
 
+/// Whoever ends although it was to be kept, is told of: the first of them, whenever it is asked.
+#[tokio::test]
+async fn what_is_kept_and_ends_is_lost() {
+    for panics in [false, true] {
+        let tasks = Tasks::new();
+        tasks.spawn("may end", async {});
+        tasks.keep("follower", async move { assert!(!panics, "on purpose") });
+        assert_eq!(tasks.lost().await, "follower");
+        tasks.keep("another", async {});
+        tasks.drain(LONG).await;
+        assert_eq!(tasks.lost().await, "follower");
+    }
+}
+
+#[tokio::test]
+async fn what_ends_with_the_process_is_not_lost() {
+    let tasks = Tasks::new();
+    let (mut stopping, mut over) = (tasks.stopping(), tasks.stopping());
+    tasks.keep("listens", async move { stopping.begun().await });
+    tasks.keep("panics late", async move {
+        over.over().await;
+        panic!("on purpose");
+    });
+    tasks.keep("cut", pending());
+    assert_eq!(tasks.drain(Duration::from_millis(20)).await.cut, ["cut"]);
+    assert_eq!(*tasks.shared.lost.borrow(), None);
+}
+
 #[tokio::test]
 async fn nothing_new_starts_during_a_drain() {
     let tasks = Tasks::new();

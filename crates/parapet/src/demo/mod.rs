@@ -95,9 +95,10 @@ pub(crate) async fn run(options: DemoOptions) -> anyhow::Result<Exit> {
         payments.stop().await;
         return tour;
     }
-    wiring::until_stopped().await?;
+    let ended = gateway.until_stopped().await;
     gateway.stop().await;
     payments.stop().await;
+    ended?;
     if options.keep {
         output::message(&format!("stopped; the state is in {}", folder.display()));
     } else {

@@ -245,9 +245,11 @@ impl DiskLog {
         }
         let (stop, stopped) = watch::channel(false);
         let mut keeper = JoinSet::new();
-        keeper.spawn(sync::keep(Arc::clone(&shared), stopped.clone()));
+        let keeping = sync::keep(Arc::clone(&shared), stopped.clone());
+        keeper.spawn(sync::needed(Arc::clone(&shared), stopped.clone(), keeping));
         if shared.sealer.is_some() {
-            keeper.spawn(sync::keep_sealed(Arc::clone(&shared), stopped));
+            let sealing = sync::keep_sealed(Arc::clone(&shared), stopped.clone());
+            keeper.spawn(sync::needed(Arc::clone(&shared), stopped, sealing));
         }
         Ok((Self { shared, stop, keeper: tokio::sync::Mutex::new(keeper) }, opened))
     }

@@ -15,6 +15,36 @@ use super::head::Head;
 use super::seal::SealError;
 use super::segment::sync_dir;
 
+/// Runs what the log cannot do without. Where it ends before it is told to, nothing more is taken: records would be neither forced
+/// to the disk nor sealed, and nobody would know.
+pub(super) fn needed(
+    shared: Arc<Shared>,
+    stopped: watch::Receiver<bool>,
+    work: impl Future<Output = ()> + Send,
+) -> impl Future<Output = ()> + Send {
+    let needed = Needed { shared, stopped };
+    async move {
+        let _needed = needed;
+        work.await;
+    }
+}
+
+struct Needed {
+    shared: Arc<Shared>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Drop for Needed {
+    fn drop(&mut self) {
+        // An error means that the log was dropped.
+        let told = *self.stopped.borrow() || self.stopped.has_changed().is_err();
+        if !told {
+            tracing::error!("what keeps the audit log has ended; no more requests are let through");
+            self.shared.give_up();
+        }
+    }
+}
+
 /// Runs until it is told to stop; what is there then is forced to the disk, and sealed, before it ends.
 pub(super) async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let mut period = tokio::time::interval(shared.options.sync_every);

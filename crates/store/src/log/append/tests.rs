@@ -61,6 +61,17 @@ async fn a_closed_log_takes_nothing() {
     assert!(!log.writable());
 }
 
+/// Who forces records to the disk, and who seals them, must not be gone unnoticed.
+#[tokio::test]
+async fn a_log_that_nobody_keeps_takes_nothing() {
+    let scratch = Scratch::new();
+    let (log, _) = open(scratch.path()).await;
+    log.append_now(&batch(&["kept".to_owned()])).unwrap();
+    log.keeper.lock().await.shutdown().await;
+    assert!(!log.writable());
+    assert_eq!(log.append_now(&batch(&["late".to_owned()])), Err(AppendError::Unwritable));
+}
+
 #[tokio::test]
 async fn an_entry_too_long_leaves_no_trace() {
     let scratch = Scratch::new();
