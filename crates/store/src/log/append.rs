@@ -26,7 +26,7 @@ use super::keys::SigningKeys;
 use super::lock::LogLock;
 use super::open::{self, OpenError, Opened};
 use super::seal::Sealer;
-use super::sync;
+use super::sync::{self, Unforced};
 use super::tail::Tail;
 use super::unsealed::{Fresh, Unsealed};
 
@@ -374,9 +374,10 @@ impl Shared {
         self.durable.send_modify(|durable| durable.failing = failing);
     }
 
-    /// Records whether forcing succeeded. After a failure the kernel may have dropped the records, so nothing more is taken.
-    pub(super) fn synced(&self, upto: &Unsynced, with_head: bool, result: &io::Result<()>) {
-        let failing = result.is_err().then_some(AppendError::Unwritable);
+    /// Records whether forcing succeeded. Where records could not be forced, the kernel may have dropped them, so nothing more is
+    /// taken; where the head alone could not be written, as on a full disk, nothing until it can.
+    pub(super) fn synced(&self, upto: &Unsynced, with_head: bool, result: &Result<(), Unforced>) {
+        let failing = matches!(result, Err(Unforced::Records(_))).then_some(AppendError::Unwritable);
         if let Ok(mut writer) = self.writer.lock() {
             match result {
                 Ok(()) => {
@@ -385,7 +386,14 @@ impl Shared {
                         writer.head = upto.size;
                     }
                 }
-                Err(_) => writer.state = State::Over,
+                Err(Unforced::Records(_)) => writer.state = State::Over,
+                Err(Unforced::Head(error)) => {
+                    writer.durable = upto.size;
+                    if writer.state == State::Open {
+                        tracing::error!(kind = ?error.kind(), "the audit log's head cannot be written; no requests are let through");
+                        writer.state = State::Failed;
+                    }
+                }
             }
         }
         self.durable.send_modify(|durable| match failing {
@@ -427,7 +435,14 @@ impl Shared {
     /// After a failed write: recovers the log from the disk, as on opening, if that is possible now. Blocks.
     pub(super) fn heal(&self) {
         let Some(acknowledged) = self.failed_at() else { return };
-        let ready = match open::recover(&self.dir, self.clock.now()) {
+        let now = self.clock.now();
+        let recovered = open::recover(&self.dir, now).and_then(|ready| {
+            // It is what could not be written, perhaps.
+            let head = Head { size: ready.size, chain: ready.chain, at: now };
+            head.store(&self.dir).map_err(|error| OpenError::Unusable(error.kind()))?;
+            Ok(ready)
+        });
+        let ready = match recovered {
             Ok(ready) => ready,
             Err(error) => {
                 tracing::warn!(%error, "the audit log cannot be written yet; no requests are let through");

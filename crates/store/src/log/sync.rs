@@ -167,25 +167,39 @@ async fn force(shared: &Arc<Shared>, forced: Forced) {
             result
         }
     };
-    let result = result.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::Other)));
-    if let Err(error) = &result {
+    let result = result.unwrap_or_else(|_| Err(Unforced::Records(io::Error::from(io::ErrorKind::Other))));
+    if let Err(Unforced::Records(error)) = &result {
         tracing::error!(kind = ?error.kind(), "the audit log cannot be forced to the disk; no more requests are let through");
     }
     shared.synced(&unsynced, forced == Forced::RecordsAndHead, &result);
 }
 
-fn force_now(shared: &Shared, unsynced: &Unsynced, forced: Forced) -> io::Result<()> {
-    for file in &unsynced.files {
-        file.sync_data()?;
-    }
-    // A segment that is new has a name to be made durable, too.
-    if forced == Forced::RecordsAndHead || unsynced.files.len() > 1 {
-        sync_dir(&shared.dir)?;
-    }
+/// What is not on the disk.
+#[derive(Debug)]
+pub(super) enum Unforced {
+    /// Records, which the system may have dropped.
+    Records(io::Error),
+    /// The head alone, as on a full disk: the records are there.
+    Head(io::Error),
+}
+
+fn force_now(shared: &Shared, unsynced: &Unsynced, forced: Forced) -> Result<(), Unforced> {
+    let records = || {
+        for file in &unsynced.files {
+            file.sync_data()?;
+        }
+        // A segment that is new has a name to be made durable, too.
+        if forced == Forced::RecordsAndHead || unsynced.files.len() > 1 {
+            sync_dir(&shared.dir)?;
+        }
+        Ok(())
+    };
+    records().map_err(Unforced::Records)?;
     match forced {
         Forced::Records => Ok(()),
         Forced::RecordsAndHead => {
-            Head { size: unsynced.size, chain: unsynced.chain, at: shared.clock.now() }.store(&shared.dir)
+            let head = Head { size: unsynced.size, chain: unsynced.chain, at: shared.clock.now() };
+            head.store(&shared.dir).map_err(Unforced::Head)
         }
     }
 }

@@ -212,6 +212,31 @@ async fn once_there_is_space_the_log_goes_on() {
     }
 }
 
+/// A full disk takes no head either. That loses no record, and must not end the log for good.
+#[tokio::test]
+async fn a_head_that_cannot_be_written_denies_until_it_can() {
+    let scratch = Scratch::new();
+    let options = LogOptions { sync_every: Duration::from_millis(1), ..LogOptions::default() };
+    let (log, _) = DiskLog::open(scratch.path(), options, Arc::new(StoppedClock::at(START))).await.unwrap();
+    let obstacle = scratch.path().join("head.json.new");
+    std::fs::create_dir(&obstacle).unwrap();
+    log.append_now(&batch(&["a".to_owned()])).unwrap();
+    let mut period = tokio::time::interval(Duration::from_millis(2));
+    while log.writable() {
+        period.tick().await;
+    }
+    log.shared.heal();
+    assert_eq!(log.append_now(&batch(&["b".to_owned()])), Err(AppendError::Unwritable));
+    std::fs::remove_dir(&obstacle).unwrap();
+    while !log.writable() {
+        period.tick().await;
+    }
+    assert_eq!(log.append_now(&batch(&["c".to_owned()])), Ok(LeafIndex(2)));
+    log.close().await;
+    assert_eq!(objects(scratch.path()), ["a", "audit", "c"]);
+    assert_eq!(verify(scratch.path()).unwrap().head.size, 3);
+}
+
 #[tokio::test]
 async fn a_log_that_lost_records_is_not_healed() {
     let scratch = Scratch::new();
