@@ -141,7 +141,7 @@ fn control_parts(
             Box::pin(async move {
                 match house.reload().await {
                     Ok(()) => Ok(json!({ "digest": house.configuration().digest })),
-                    Err(problems) => Err(vec![Value::String(problems)]),
+                    Err(refused) => Err(vec![Value::String(refused.told)]),
                 }
             })
         }),

@@ -12,6 +12,7 @@ use gateway::login::trust_domains::TrustDomains;
 use gateway::login::workload_api::OwnSvid;
 use gateway::tls::{self, Offer, ServerTls, Shown, TlsError};
 use gateway::upstream::secret::SecretError;
+use kernel::audit::AppendError;
 use kernel::time::Timestamp;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
@@ -44,6 +45,9 @@ pub(crate) enum Unusable {
         /// Until then.
         until: Timestamp,
     },
+    /// The log does not take that it is offered.
+    #[error(transparent)]
+    Unentered(#[from] AppendError),
 }
 
 /// What was read.
@@ -113,12 +117,13 @@ impl Certificates {
     }
 
     /// Reads the files again, and offers what they hold from the next handshake on. What it was, if it is another than
-    /// before. A listener that is to have no TLS any more keeps it until the next start.
+    /// before, which is entered first. A listener that is to have no TLS any more keeps it until the next start.
     pub(crate) async fn reload(
         &self,
         tls: Option<&ListenerTls>,
         state: &Path,
         now: Timestamp,
+        enter: impl FnOnce(&str) -> Result<(), AppendError>,
     ) -> Result<Option<String>, Unusable> {
         // Held throughout, so that what was read last is what is offered.
         let mut offered = self.digest.lock().await;
@@ -133,9 +138,11 @@ impl Certificates {
         if now < from || until < now {
             return Err(Unusable::NotNow { from, until });
         }
+        let what = format!("{}, SHA-256 {}, until {until}", self.listener, fingerprint(&leaf));
+        enter(&what)?;
         self.offer.replace(spoken(self.listener, config));
         *offered = digest;
-        Ok(Some(format!("{}, SHA-256 {}, until {until}", self.listener, fingerprint(&leaf))))
+        Ok(Some(what))
     }
 }
 

@@ -1,25 +1,149 @@
-//! Reads configuration, policies and certificates again when their files change, or at SIGHUP. A bad file never replaces a good one.
+//! Reads configuration, policies and certificates again when their files change, or at SIGHUP. A bad file never replaces a good one, and
+//! nothing is in force that the audit log has not taken.
 //!
 //! Folders are watched, not files, and looked at every few seconds besides: editors replace files, and Kubernetes swaps
 //! the links that a ConfigMap is mounted by.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use kernel::audit::{AppendError, Batch, Entry, Event};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use crate::certificates;
+use crate::certificates::{self, Certificates, Unusable};
 use crate::config::Configuration;
-use crate::snapshots::policy_files;
+use crate::snapshots::{LoadError, policy_files};
 use crate::wiring::House;
+use crate::{admin, signals};
 
 /// How long after a first change the rest of a save may come.
 const CALM: Duration = Duration::from_millis(200);
 /// How often the files are looked at without a sign.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// Why a reload left something as it was.
+#[derive(Debug)]
+pub(crate) struct NotReloaded {
+    /// For people.
+    pub(crate) told: String,
+    /// The same files may do later.
+    again: bool,
+}
+
+impl NotReloaded {
+    fn wrong(told: impl ToString) -> Self {
+        Self { told: told.to_string(), again: false }
+    }
+
+    fn unentered(what: &str, error: AppendError) -> Self {
+        tracing::error!(what, %error, "not loaded, since the audit log does not take its entry; the old one stays until it does");
+        let told = format!("error[PAR0210]: the {what} is not replaced until the audit log takes entries: {error}");
+        Self { told, again: true }
+    }
+}
+
+impl From<LoadError> for NotReloaded {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Unentered(error) => Self::unentered("configuration", error),
+            LoadError::Unreadable { .. } | LoadError::Problems(_) => Self::wrong(error),
+        }
+    }
+}
+
+impl House {
+    /// Reads configuration, policies and certificates again. What is wrong replaces nothing, and is entered in the log. What is right
+    /// is entered before it is in force: what the log does not take replaces nothing either. Addresses of listeners, and
+    /// upstreams, take effect at the next start.
+    ///
+    /// Neither waits for the other: a certificate that was replaced badly must not keep a policy from being tightened, and
+    /// one that is about to expire must not wait for a mistake in the configuration.
+    pub(crate) async fn reload(&self) -> Result<(), NotReloaded> {
+        let configured = self.reload_configuration().await;
+        match (configured, self.reload_certificates().await) {
+            (Ok(()), result) | (result, Ok(())) => result,
+            (Err(one), Err(other)) => {
+                Err(NotReloaded { told: format!("{}\n{}", one.told, other.told), again: one.again || other.again })
+            }
+        }
+    }
+
+    async fn reload_certificates(&self) -> Result<(), NotReloaded> {
+        let mut result = Ok(());
+        for certificates in &self.certificates {
+            result = result.and(self.reload_certificate(certificates).await);
+        }
+        result
+    }
+
+    async fn reload_certificate(&self, certificates: &Certificates) -> Result<(), NotReloaded> {
+        let configuration = self.configuration();
+        let listener = certificates.listener();
+        let (tls, state) = (configuration.listener_tls(listener), &configuration.gateway.state);
+        let loaded =
+            |what: &str| self.enter(Event::Admin { by: None, action: "certificate load", object: what, reason: None });
+        match certificates.reload(tls, state, self.clock.now(), loaded).await {
+            Ok(None) => Ok(()),
+            Ok(Some(what)) => {
+                tracing::info!(certificate = what, "certificate loaded");
+                Ok(())
+            }
+            Err(Unusable::Unentered(error)) => Err(NotReloaded::unentered("certificate", error)),
+            Err(error) => {
+                let why = error.to_string();
+                let (action, reason) = ("certificate refuse", Some(why.as_str()));
+                self.enter_refusal(Event::Admin { by: None, action, object: listener, reason });
+                tracing::error!(listener, why, "certificate refused; the old one stays");
+                Err(NotReloaded::wrong(format!("error[PAR0413]: the listener's certificate is not replaced: {why}")))
+            }
+        }
+    }
+
+    async fn reload_configuration(&self) -> Result<(), NotReloaded> {
+        match self.reread_configuration().await {
+            Ok(digest) => {
+                tracing::info!(digest, "configuration loaded");
+                Ok(())
+            }
+            Err(unentered) if unentered.again => Err(unentered),
+            Err(refused) => {
+                self.enter_refusal(Event::Configuration { result: "refused", digest: "" });
+                tracing::error!(problems = refused.told, "configuration refused; the old one stays");
+                Err(refused)
+            }
+        }
+    }
+
+    /// Reads the configuration, and puts it into force with everything that it names, or nothing of it. Its digest.
+    async fn reread_configuration(&self) -> Result<String, NotReloaded> {
+        let configuration = (self.origin.reread)().map_err(NotReloaded::wrong)?;
+        let reopened = signals::reopen(self, &configuration).await.map_err(NotReloaded::wrong)?;
+        let digest = configuration.digest.clone();
+        let loaded = || self.enter(Event::Configuration { result: "loaded", digest: &digest });
+        self.publisher.reload(&configuration, &self.workloads.standings(), reopened.threats(), loaded)?;
+        // Whatever caused the reload: a person who was removed may call no more.
+        self.people.send_replace(Arc::new(admin::people(&configuration)));
+        *self.configuration.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(configuration);
+        signals::replace(self, reopened).await;
+        Ok(digest)
+    }
+
+    /// Enters at once: between the entry and what it says nobody else comes.
+    fn enter(&self, event: Event<'_>) -> Result<(), AppendError> {
+        let mut batch = Batch::default();
+        batch.push(&Entry { at: self.clock.now(), event });
+        self.log.append_now(&batch).map(drop)
+    }
+
+    fn enter_refusal(&self, event: Event<'_>) {
+        if let Err(error) = self.enter(event) {
+            tracing::error!(%error, "what was refused could not be entered in the audit log");
+        }
+    }
+}
 
 /// Follows the files. Never returns.
 pub(crate) async fn follow(house: &Arc<House>) {
@@ -35,9 +159,10 @@ pub(crate) async fn follow(house: &Arc<House>) {
         };
         let now = calm(house).await;
         if asked || now != seen {
-            seen = now;
             // The outcome is logged and entered; there is nobody else to tell.
-            let _told = house.reload().await;
+            let reloaded = house.reload().await;
+            // What the log did not take is tried again at the next look.
+            seen = if reloaded.is_err_and(|refused| refused.again) { Vec::new() } else { now };
         }
     }
 }

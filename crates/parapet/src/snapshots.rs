@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use kernel::audit::AppendError;
 use kernel::policy::{DeclaredClass, PolicyFile, Problem, Snapshot, SnapshotParts};
 use kernel::ports::{PortFuture, Snapshots};
 use kernel::signal::Revocations;
@@ -27,6 +28,9 @@ pub(crate) enum LoadError {
     /// The policies are wrong.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Problems(Vec<Problem>),
+    /// The log does not take that they are loaded.
+    #[error(transparent)]
+    Unentered(#[from] AppendError),
 }
 
 /// The current snapshot, and what the next is built from.
@@ -67,17 +71,20 @@ impl Publisher {
     }
 
     /// Builds anew from a configuration and the policy files as they are now, with other threat lists if there are some: a policy
-    /// that names a new list is never in force without it.
+    /// that names a new list is never in force without it. What is in force is entered before: `enter` runs when nothing else can
+    /// fail any more.
     pub(crate) fn reload(
         &self,
         configuration: &Configuration,
         standings: &Standings,
         threats: Option<Arc<Threats>>,
+        enter: impl FnOnce() -> Result<(), AppendError>,
     ) -> Result<(), LoadError> {
         // Held throughout, so that two changes cannot take the same epoch.
         let mut configured = self.configured.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = build(self.next_epoch(), configuration, standings)?;
         let snapshot = snapshot.with_declared_classes(snapshot.epoch(), &self.declared());
+        enter()?;
         configured.clone_from(&owned(configuration));
         // What signals have brought outlives a change of policies.
         let (before, epoch) = (self.current.load(), snapshot.epoch());

@@ -139,90 +139,9 @@ impl House {
         self.configuration.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Reads configuration, policies and certificates again. What is wrong replaces nothing, and is entered in the log
-    /// either way. Addresses of listeners, and upstreams, take effect at the next start.
-    ///
-    /// Neither waits for the other: a certificate that was replaced badly must not keep a policy from being tightened, and
-    /// one that is about to expire must not wait for a mistake in the configuration.
-    pub(crate) async fn reload(&self) -> Result<(), String> {
-        let configured = self.reload_configuration().await;
-        match (configured, self.reload_certificates().await) {
-            (Ok(()), result) | (result, Ok(())) => result,
-            (Err(one), Err(other)) => Err(format!("{one}\n{other}")),
-        }
-    }
-
-    async fn reload_certificates(&self) -> Result<(), String> {
-        let mut result = Ok(());
-        for certificates in &self.certificates {
-            result = result.and(self.reload_certificate(certificates).await);
-        }
-        result
-    }
-
-    async fn reload_certificate(&self, certificates: &Certificates) -> Result<(), String> {
-        let configuration = self.configuration();
-        let listener = certificates.listener();
-        let (tls, state) = (configuration.listener_tls(listener), &configuration.gateway.state);
-        let (action, object, reason) = match certificates.reload(tls, state, self.clock.now()).await {
-            Ok(None) => return Ok(()),
-            Ok(Some(what)) => ("certificate load", what, None),
-            Err(error) => ("certificate refuse", listener.to_owned(), Some(error.to_string())),
-        };
-        let event = Event::Admin { by: None, action, object: &object, reason: reason.as_deref() };
-        let entered = enter(&*self.log, &*self.clock, event).await.map_err(|error| error.to_string());
-        match reason {
-            None => {
-                tracing::info!(certificate = object, "certificate loaded");
-                entered
-            }
-            Some(why) => {
-                tracing::error!(listener, why, "certificate refused; the old one stays");
-                Err(format!("error[PAR0413]: the listener's certificate is not replaced: {why}"))
-            }
-        }
-    }
-
     /// What the handshakes of a listener are given; none where its clients connect without TLS.
     pub(crate) fn offer(&self, listener: &str) -> Option<Offer> {
         self.certificates.iter().find(|known| known.listener() == listener).map(Certificates::offer)
-    }
-
-    /// Reads the configuration, and puts it into force with everything that it names, or nothing of it.
-    async fn reread_configuration(&self) -> Result<Configuration, String> {
-        let configuration = (self.origin.reread)().map_err(|problems| problems.to_string())?;
-        let reopened = signals::reopen(self, &configuration).await.map_err(|error| error.to_string())?;
-        let loaded = self.publisher.reload(&configuration, &self.workloads.standings(), reopened.threats());
-        loaded.map_err(|error| error.to_string())?;
-        signals::replace(self, reopened).await;
-        Ok(configuration)
-    }
-
-    async fn reload_configuration(&self) -> Result<(), String> {
-        // All of it is in force before the log says so.
-        let result = self.reread_configuration().await.map(|configuration| {
-            let digest = configuration.digest.clone();
-            // Whatever caused the reload: a person who was removed may call no more.
-            self.people.send_replace(Arc::new(admin::people(&configuration)));
-            *self.configuration.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(configuration);
-            digest
-        });
-        let (word, digest) = match &result {
-            Ok(digest) => ("loaded", digest.clone()),
-            Err(_) => ("refused", String::new()),
-        };
-        let event = Event::Configuration { result: word, digest: &digest };
-        enter(&*self.log, &*self.clock, event).await.map_err(|error| error.to_string())?;
-        match result {
-            Ok(digest) => {
-                tracing::info!(digest, "configuration loaded");
-                Ok(())
-            }
-            Err(problems) => {
-                tracing::error!(%problems, "configuration refused; the old one stays");
-                Err(problems)
-            }
-        }
     }
 }
 

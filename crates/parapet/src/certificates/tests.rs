@@ -67,7 +67,7 @@ async fn what_can_be_used_now_replaces_what_was() {
     let certificates =
         Certificates::open("postgres", Some(&files.listener), &files.folder, none(), &master()).await.unwrap().unwrap();
     let at_start = certificates.offer().current();
-    let reload = || certificates.reload(Some(&files.listener), &files.folder, NOW);
+    let reload = || certificates.reload(Some(&files.listener), &files.folder, NOW, |_| Ok(()));
     assert!(reload().await.unwrap().is_none() && Arc::ptr_eq(&at_start, &certificates.offer().current()));
     let (expired, early) = (pair(2010, 2020), pair(2030, 2040));
     for (name, text, why) in [
@@ -94,6 +94,11 @@ async fn what_can_be_used_now_replaces_what_was() {
     assert!(matches!(reload().await, Err(Unusable::Key(SecretError::Unreadable { .. }))));
     files.write("certificate.pem", &second.0);
     files.write("key.pem", &second.1);
+    // What the log does not take is not offered, and is when it does.
+    let full = |_: &str| Err(AppendError::Unwritable);
+    let unentered = certificates.reload(Some(&files.listener), &files.folder, NOW, full).await;
+    assert!(matches!(unentered, Err(Unusable::Unentered(_))));
+    assert!(Arc::ptr_eq(&at_start, &certificates.offer().current()));
     let said = reload().await.unwrap().unwrap();
     assert!(said.starts_with("postgres, SHA-256 ") && said.ends_with("until 2041-01-01T00:00:00.000Z"), "{said}");
     let renewed = certificates.offer().current();
@@ -101,7 +106,7 @@ async fn what_can_be_used_now_replaces_what_was() {
     // Authorities alone are a change, too; without a listener nothing is.
     files.write("clients.pem", &others.0);
     assert!(reload().await.unwrap().is_some() && !Arc::ptr_eq(&renewed, &certificates.offer().current()));
-    assert!(certificates.reload(None, &files.folder, NOW).await.unwrap().is_none());
+    assert!(certificates.reload(None, &files.folder, NOW, |_| Ok(())).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -109,7 +114,7 @@ async fn a_certificate_of_its_own_is_made_once() {
     let files = Files::new("own");
     let own = ListenerTls::SelfSigned;
     let first = Certificates::open("postgres", Some(&own), &files.folder, none(), &master()).await.unwrap().unwrap();
-    assert!(first.reload(Some(&own), &files.folder, NOW).await.unwrap().is_none());
+    assert!(first.reload(Some(&own), &files.folder, NOW, |_| Ok(())).await.unwrap().is_none());
     let made = fs::read(self_signed_path(&files.folder)).unwrap();
     for file in fs::read_dir(files.folder.join("tls")).unwrap().flatten() {
         let text = String::from_utf8(fs::read(file.path()).unwrap()).unwrap();

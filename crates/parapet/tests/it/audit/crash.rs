@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::{shape, verify};
 use crate::bed::clients::run;
+use crate::bed::folder::replace;
 use crate::bed::raw::{self, Raw};
 use crate::bed::{Bed, skip, wait};
 
@@ -102,7 +103,11 @@ fn a_full_disk_denies_and_is_left_behind_when_there_is_room() {
     let folder = crate::bed::folder::RUN.join("small-disk");
     let Some(disk) = Disk::new(folder, "1m") else { return };
     let audit = disk.0.join("audit");
-    let Some(bed) = Bed::start_with("audit-full", |setup| setup.also(audit_folder(&audit))) else { return };
+    let started = Bed::start_with("audit-full", |setup| {
+        let folder = setup.own_policies();
+        setup.policies(&folder).also(audit_folder(&audit))
+    });
+    let Some(bed) = started else { return };
     let mut raw = bed.raw("reporting");
     let mut refusal = Vec::new();
     let passed = (0..50_000).take_while(|number| {
@@ -121,11 +126,22 @@ fn a_full_disk_denies_and_is_left_behind_when_there_is_room() {
     // The session may have ended with it.
     let still = raw.try_send(&raw::query("select 1 as still"));
     assert!(!still || !raw::tags(&raw.until_ready()).contains('C'));
+    // What the log cannot name is not put into force.
+    let loaded = || bed.gateway.log().matches("configuration loaded").count();
+    let before = loaded();
+    let more = bed.folder.join("policies/more.cedar");
+    replace(&more, "@id(\"more\") forbid (principal, action in Action::\"destroy\", resource);");
+    wait::until("the policy to be read", Duration::from_secs(30), || {
+        bed.gateway.log().contains("does not take its entry").then_some(())
+    });
+    assert_eq!(loaded(), before);
     disk.remount("size=64m");
     wait::until("the log to take entries again", Duration::from_secs(30), || {
         let mut raw = Raw::try_log_in(bed.gateway.postgres(), "reporting", &bed.token("reporting")).ok()?;
         raw::tags(&raw.query("select 1 as again")).contains('C').then_some(())
     });
+    // It is as soon as the log can, without another change of its file.
+    wait::until("the policy to be in force", Duration::from_secs(30), || (loaded() > before).then_some(()));
     let text: String = fs::read_dir(&audit)
         .unwrap()
         .flatten()
@@ -133,6 +149,7 @@ fn a_full_disk_denies_and_is_left_behind_when_there_is_room() {
         .map(|entry| String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned())
         .collect();
     assert!(text.contains("audit reopen"), "the recovery is an entry");
+    assert_eq!(text.matches("\"loaded\"").count(), loaded() + 1, "each configuration that was in force is an entry");
     let executed = bed.postgres.executed().iter().filter(|sql| sql.contains("select 1 as p")).count();
     assert_eq!(executed, passed);
     assert_eq!(verify(&audit).0, 0, "{}", verify(&audit).1);
