@@ -1,6 +1,7 @@
 //! The keys that the gateway makes for itself and keeps: no file of the state folder holds one in clear, and those that a gateway of
 //! before kept so go on to be used. The master key over them changes, and the one before opens nothing then.
 
+use std::collections::HashSet;
 use std::process::Command;
 
 use serde_json::Value;
@@ -227,6 +228,52 @@ fn the_master_key_changes_and_the_old_one_opens_nothing() {
         find(&tripwire.take(), b"POST /v1/payouts").map(drop)
     });
     bed.gateway.cli(&["doctor"]).out.lines().find(|line| line.contains("master key")).unwrap();
+}
+
+/// Killed at every few milliseconds of its start, and begun anew whenever it was complete, the change loses nothing.
+#[test]
+fn a_change_that_is_killed_again_and_again_is_completed() {
+    let (mut bed, _tripwire) = start("keys-killed", |_api| {});
+    bed.gateway.cli(&["workloads", "quarantine", "auditor", "--reason", "words to be kept"]).assert_done();
+    assert!(bed.gateway.stop().success());
+    let (master, keys) = (bed.folder.join("state/master.key"), bed.gateway.audit().join("content/keys"));
+    // So many that it takes a while.
+    let old = MasterKey::from_text(&std::fs::read_to_string(&master).unwrap()).unwrap();
+    let mut lines = std::fs::read_to_string(&keys).unwrap();
+    for number in lines.lines().count()..4000 {
+        let wrapped = old.wrap_text(&format!("content {number} person:x"), &[7; 32]).unwrap();
+        lines.push_str(&format!("{number} person:x person:x {wrapped}\n"));
+    }
+    std::fs::write(&keys, lines).unwrap();
+    let mut before = Vec::new();
+    for milliseconds in (5..=300).step_by(10) {
+        let text = std::fs::read_to_string(&master).unwrap();
+        if text.lines().count() == 1 {
+            before.push((text.clone(), closed(&bed)));
+            std::fs::write(&master, &*MasterKey::renewed_text(&text).unwrap()).unwrap();
+        }
+        let mut command = Command::new("timeout");
+        command.args(["-s", "KILL", &format!("0.{milliseconds:03}"), BINARY, "serve", "-c", "parapet.toml"]);
+        run(command.current_dir(bed.folder.join("")).env("NO_COLOR", "1"));
+    }
+    bed.gateway.restart();
+    assert_eq!(std::fs::read_to_string(&master).unwrap().lines().count(), 1);
+    let ran = ask(&bed);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "200"), "{ran:?}");
+    verified(&bed);
+    assert!(reasons(&bed).contains(&"words to be kept".to_owned()));
+    let new = MasterKey::from_text(&std::fs::read_to_string(&master).unwrap()).unwrap();
+    for line in std::fs::read_to_string(&keys).unwrap().trim_end_matches('\0').lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        assert!(new.unwrap_text(&format!("content {} {}", fields[0], fields[2]), fields[3]).is_ok(), "{line}");
+    }
+    let left = bed.everything_written();
+    let of_a_key = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    let left: HashSet<&[u8]> = left.iter().flat_map(|(_, bytes)| bytes.split(|byte| !of_a_key(byte))).collect();
+    assert!(closed(&bed).iter().all(|key| left.contains(key.as_bytes())));
+    for secret in before.iter().flat_map(|(old, keys)| keys.iter().map(String::as_str).chain([old.trim()])) {
+        assert!(!left.contains(secret.as_bytes()), "what was before stands somewhere");
+    }
 }
 
 /// Where people keep the master key elsewhere, they put the new one before the old, start, and take the old one away.
