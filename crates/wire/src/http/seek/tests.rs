@@ -98,6 +98,8 @@ fn targets() {
     let found = |query, name: &str, value: &str| sought.is_in_target(query, &[(name.into(), value.into())]);
     assert!(found(Some("id=7&email=%5Bredacted%5D"), "id", "7"));
     assert!(found(None, "email", "[redacted]"));
+    assert!(found(Some("EMAIL=[redacted]"), "id", "7"));
+    assert!(found(None, "Email", "[redacted]"));
     assert!(!found(Some("id=7&email=bob&name=%5Bredacted%5D"), "email", "bob"));
     assert!(!found(None, "name", "[redacted]"));
 }
@@ -115,6 +117,7 @@ fn parts_of_multipart_bodies() {
     for (head, content) in [
         ("form-data; name=\"email\"", "[redacted]"),
         ("form-data; name=email", "[redacted]"),
+        ("form-data; name=\"Email\"", "[redacted]"),
         ("form-data; name=\"customer[email]\"", "m***"),
         ("form-data; filename=\"a;b\"; name=\"email\"", "[redacted]"),
         ("form-data;\r\n name=\"email\"", "[redacted]"),
@@ -235,6 +238,8 @@ fn mutations_of_graphql() {
         (r#"mutation { update(input: {email: ["a", {x: "[redacted]"}]}) { id } }"#, "{}"),
         ("mutation { update(email: \"\"\"\n  [redacted]\n\"\"\") { id } }", "{}"),
         (r#"mutation { update(email: "[red\u0061cted]") { id } }"#, "{}"),
+        (r#"mutation { update(Email: "[redacted]") { id } }"#, "{}"),
+        ("mutation($in: In) { update(input: $in) { id } }", r#"{"in":{"EMAIL":"[redacted]"}}"#),
         (r#"mutation { update(input: [{card: "****4417"}]) { id } }"#, "{}"),
         (r#"mutation { a { ...F } } fragment F on M { update(email: "[redacted]") }"#, "{}"),
         ("mutation($e: String) { update(email: $e) { id } }", r#"{"e":"[redacted]"}"#),
