@@ -100,11 +100,9 @@ pub(crate) async fn complete(
     done: Option<Rekeyed>,
 ) -> anyhow::Result<()> {
     let Some(Rekeyed { closed, left }) = done else { return Ok(()) };
-    let mut reason = format!("{closed} keys were closed under the new one; those of before open nothing that is kept");
-    if left > 0 {
-        reason = format!("{reason}; {left} open under none, and are as they were");
-    }
-    let event = Event::Admin { by: None, action: "audit rekey", object: "master key", reason: Some(&reason) };
+    let object = format!("master key: {closed} keys were closed under the new one");
+    let reason = (left > 0).then(|| format!("{left} more open under no key, and are left as they are"));
+    let event = Event::Admin { by: None, action: "audit rekey", object: &object, reason: reason.as_deref() };
     let mut batch = Batch::default();
     batch.push(&Entry { at: clock.now(), event });
     batch.make_durable();

@@ -204,7 +204,7 @@ fn the_master_key_changes_and_the_old_one_opens_nothing() {
         assert!(said.iter().any(|said| said == round) && !said.iter().any(|said| said == "before"), "{said:?}");
         let entered = bed.gateway.entries();
         let entered = entered.iter().rfind(|entry| entry["action"] == "audit rekey").unwrap();
-        let many = entered["reason"].as_str().unwrap().split(' ').next().unwrap().parse::<usize>().unwrap();
+        let many = entered["object"].as_str().unwrap().split(' ').nth(2).unwrap().parse::<usize>().unwrap();
         assert!(entered["by"].is_null() && many > before.len(), "{entered}");
         // Who has the old one alone reads nothing, and starts nothing.
         let mut blind = ContentReader::new(&bed.gateway.audit(), MasterKey::from_text(&old).unwrap());
