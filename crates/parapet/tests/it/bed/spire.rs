@@ -51,16 +51,11 @@ fn limited(name: &str) -> Command {
     command
 }
 
-impl Spire {
-    /// Starts both; `None`, and a visible skip, if SPIRE is not there.
-    pub(crate) fn start(name: &str) -> Option<Self> {
-        if !program("spire-agent").is_file() || !program("spire-server").is_file() {
-            skip("SPIRE is not installed (scripts/install.sh identity)");
-            return None;
-        }
-        let folder = Folder::new(name);
+/// Starts a server on a port that was free a moment ago, and again on another if somebody took it.
+fn launch(folder: &Folder) -> (Child, u16) {
+    let (data, socket, log) = (folder.make("server"), folder.join("server.sock"), folder.join("server.log"));
+    for _attempt in 0..5 {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let at = |name: &str| folder.join(name).display().to_string();
         let configuration = format!(
             r#"server {{
   bind_address = "127.0.0.1"
@@ -81,10 +76,42 @@ plugins {{
   NodeAttestor "join_token" {{ plugin_data {{}} }}
 }}
 "#,
-            socket = at("server.sock"),
-            data = folder.make("server").display(),
+            socket = socket.display(),
+            data = data.display(),
         );
-        folder.write("server.conf", &configuration);
+        let file = folder.write("server.conf", &configuration);
+        let output = File::options().create(true).append(true).open(&log).unwrap();
+        let mut command = limited("spire-server");
+        command.args(["run", "-config"]).arg(file).stdout(output.try_clone().unwrap()).stderr(output);
+        let mut server = command.spawn().unwrap();
+        if ready("spire-server", &socket, &mut server) {
+            return (server, port);
+        }
+    }
+    panic!("the server does not start: see {}", log.display());
+}
+
+/// Waits until it answers; false if it gave up.
+fn ready(name: &str, socket: &Path, child: &mut Child) -> bool {
+    wait::until(name, Duration::from_secs(30), || {
+        if child.try_wait().unwrap().is_some() {
+            return Some(false);
+        }
+        let asked = run(limited(name).args(["healthcheck", "-socketPath"]).arg(socket));
+        (asked.code == 0).then_some(true)
+    })
+}
+
+impl Spire {
+    /// Starts both; `None`, and a visible skip, if SPIRE is not there.
+    pub(crate) fn start(name: &str) -> Option<Self> {
+        if !program("spire-agent").is_file() || !program("spire-server").is_file() {
+            skip("SPIRE is not installed (scripts/install.sh identity)");
+            return None;
+        }
+        let folder = Folder::new(name);
+        let (server, port) = launch(&folder);
+        let at = |name: &str| folder.join(name).display().to_string();
         let configuration = format!(
             r#"agent {{
   data_dir = "{data}"
@@ -106,28 +133,12 @@ plugins {{
             bundle = at("bootstrap.pem"),
         );
         folder.write("agent.conf", &configuration);
-        let log = File::create(folder.join("server.log")).unwrap();
-        let server = limited("spire-server")
-            .args(["run", "-config"])
-            .arg(folder.join("server.conf"))
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
         let mut spire = Self { agent: None, server, folder };
-        spire.until_healthy("spire-server", "server.sock");
         spire.folder.write("bootstrap.pem", &spire.server(&["bundle", "show"]).out);
         let token = spire.server(&["token", "generate", "-spiffeID", NODE, "-output", "json"]);
         let token: Value = serde_json::from_str(&token.out).unwrap();
         spire.start_agent(Some(token["value"].as_str().unwrap()));
         Some(spire)
-    }
-
-    fn until_healthy(&self, name: &str, socket: &str) {
-        wait::until(name, Duration::from_secs(30), || {
-            let asked = run(limited(name).args(["healthcheck", "-socketPath"]).arg(self.folder.join(socket)));
-            (asked.code == 0).then_some(())
-        });
     }
 
     /// Starts the agent, the first time with its token.
@@ -139,7 +150,8 @@ plugins {{
             command.args(["-joinToken", token]);
         }
         self.agent = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
-        self.until_healthy("spire-agent", "agent.sock");
+        let agent = self.agent.as_mut().unwrap();
+        assert!(ready("spire-agent", &self.folder.join("agent.sock"), agent), "the agent ended: see agent.log");
     }
 
     /// Ends the agent at once.
