@@ -8,6 +8,9 @@ mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use proptest::prelude::Rng as _;
+use proptest::test_runner::{RngAlgorithm, TestRng};
+
 /// Stands in for `libfuzzer_sys::fuzz_target`.
 #[macro_export]
 macro_rules! fuzz_target {
@@ -105,16 +108,12 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_else(|error| text(&bytes[..error.valid_up_to()]))
 }
 
-/// Numbers that look random: SplitMix64.
-struct Numbers(u64);
+/// Numbers that look random, the same in each run.
+struct Numbers(TestRng);
 
 impl Numbers {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.next_u64()
     }
 
     /// Below `bound`, which is not 0.
@@ -168,7 +167,7 @@ impl Numbers {
 fn drive(name: &str, cases: usize) {
     let (_, run) = targets::ALL.iter().find(|(known, _)| *known == name).unwrap();
     let seeds = seeds::of(name);
-    let mut numbers = Numbers(7);
+    let mut numbers = Numbers(TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let check = |input: &[u8]| {
         let ended = catch_unwind(AssertUnwindSafe(|| run(input)));
         assert!(ended.is_ok(), "{name}: {}", input.escape_ascii());
