@@ -40,8 +40,8 @@ use tokio::sync::Semaphore;
 pub use caller::{CallerEntry, CallerProof, Use};
 pub use forwarded::HeaderFamily;
 pub use parts::{
-    BudgetAsked, ClassifyHttp, HttpAsked, HttpNotUnderstood, HttpUnderstood, Identified, Identify, KinOf,
-    KnownResources, PdpParts, Settings, SettingsNow, ShownProof, TakeBudget, TypeEndpoint, TypeEntry, Unidentified,
+    BudgetsAsked, ClassifyHttp, HttpAsked, HttpNotUnderstood, HttpUnderstood, Identified, Identify, KinOf,
+    KnownResources, PdpParts, Settings, SettingsNow, ShownProof, TakeBudgets, TypeEndpoint, TypeEntry, Unidentified,
 };
 
 use crate::problem::Problem;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use kernel::operation::Operation;
 use kernel::resource::Resource;
 use kernel::time::Timestamp;
 use kernel::verdict::Budget;
@@ -29,12 +30,57 @@ pub struct Budgets {
     windows: Mutex<HashMap<Key, Window>>,
 }
 
+/// What a request draws on.
+#[derive(Clone, Copy, Debug)]
+pub struct Draws<'a> {
+    /// From which budgets, and how much from each.
+    pub budgets: &'a [Budget],
+    /// What it asks for; each budget is for one of these.
+    pub operations: &'a [Operation],
+    /// Whose it is.
+    pub workload: &'a Name,
+}
+
+impl Draws<'_> {
+    fn resource(&self, budget: &Budget) -> Option<&Resource> {
+        self.operations.get(budget.operation).map(|operation| &*operation.resource)
+    }
+}
+
 impl Budgets {
+    /// Takes what a request draws on: from all of its budgets, or from none.
+    ///
+    /// # Errors
+    /// The one that has not so much left.
+    pub fn take_all<'a>(&self, draws: Draws<'a>, now: Timestamp) -> Result<(), (&'a Budget, UsedUp)> {
+        for (place, budget) in draws.budgets.iter().enumerate() {
+            let taken = match draws.resource(budget) {
+                Some(resource) => self.take(budget, draws.workload, resource, now),
+                None => Err(UsedUp { frees_in: None }),
+            };
+            if let Err(used_up) = taken {
+                let budgets = draws.budgets.get(..place).unwrap_or_default();
+                self.give_all_back(Draws { budgets, ..draws }, now);
+                return Err((budget, used_up));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what a request took at a time from its budgets, because it did not pass.
+    pub(crate) fn give_all_back(&self, draws: Draws<'_>, taken: Timestamp) {
+        for budget in draws.budgets {
+            if let Some(resource) = draws.resource(budget) {
+                self.give_back(budget, draws.workload, resource, taken);
+            }
+        }
+    }
+
     /// Takes what a request draws from a budget.
     ///
     /// # Errors
     /// So much is not left, and nothing is taken.
-    pub fn take(&self, budget: &Budget, workload: &Name, resource: &Resource, now: Timestamp) -> Result<(), UsedUp> {
+    fn take(&self, budget: &Budget, workload: &Name, resource: &Resource, now: Timestamp) -> Result<(), UsedUp> {
         let rate = budget.rate;
         let length = Duration::from_secs(rate.window_s.into());
         // What is more than the whole budget never fits, however long one waits.
@@ -61,8 +107,8 @@ impl Budgets {
         }
     }
 
-    /// Gives back what a request took at a time, because it did not pass; nothing if another window has begun since.
-    pub(crate) fn give_back(&self, budget: &Budget, workload: &Name, resource: &Resource, taken: Timestamp) {
+    /// Nothing is given back if another window has begun since.
+    fn give_back(&self, budget: &Budget, workload: &Name, resource: &Resource, taken: Timestamp) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.get_mut(&key(budget, workload, resource)).filter(|window| window.began <= taken);
         if let Some(window) = window {

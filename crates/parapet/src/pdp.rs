@@ -10,6 +10,7 @@ use control::pdp::{
     Connected, DecisionPoint, HttpAsked, HttpNotUnderstood, HttpUnderstood, Identified, PdpParts, Settings, ShownProof,
     Unidentified,
 };
+use gateway::budget::Draws;
 use gateway::listen::{Host, accept_loop};
 use gateway::login::logins::Logins;
 use gateway::login::passed_on::{PassedOn, PassedOnLogins, Verified};
@@ -120,9 +121,9 @@ fn point_parts(
         classify: Arc::new(move |asked, snapshot| {
             routes.understand(snapshot, told(asked)).map(understood).map_err(not_understood)
         }),
-        take_budget: Arc::new(move |asked| {
-            let taken = budgets.take(asked.budget, asked.workload, asked.resource, asked.now);
-            taken.map_err(|used_up| used_up.frees_in)
+        take_budgets: Arc::new(move |asked| {
+            let draws = Draws { budgets: asked.budgets, operations: asked.operations, workload: asked.workload };
+            budgets.take_all(draws, asked.now).map_err(|(budget, used_up)| (budget, used_up.frees_in))
         }),
         kin: Arc::new(move |resource| kin(&finding, resource)),
         known: Arc::new(move |kind| known(&listing, kind)),

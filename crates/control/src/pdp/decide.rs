@@ -15,7 +15,7 @@ use kernel::verdict::{Content, DenyReason, Undecidable};
 use kernel::workload::Name;
 
 use super::caller::Caller;
-use super::parts::BudgetAsked;
+use super::parts::BudgetsAsked;
 use super::{Arrived, Point};
 use crate::problem::Problem;
 
@@ -110,16 +110,13 @@ pub(super) async fn decide(
 }
 
 fn within_budgets(point: &Point, answer: Answer, around: &Circumstances) -> Answer {
-    let question = answer.question();
-    let spent = answer.evaluation().terms.budgets.iter().find_map(|budget| {
-        let Some(operation) = question.operations.get(budget.operation) else { return Some((budget.clone(), None)) };
-        let (workload, resource) = (&question.workload, &*operation.resource);
-        let taken = (point.parts.take_budget)(&BudgetAsked { budget, workload, resource, now: around.now });
-        taken.err().map(|frees_in| (budget.clone(), frees_in))
-    });
-    match spent {
-        Some((budget, frees_in)) => answer.over_budget(&budget, frees_in),
-        None => answer,
+    let (budgets, question) = (&answer.evaluation().terms.budgets, answer.question());
+    let (workload, operations) = (&question.workload, &question.operations);
+    match (point.parts.take_budgets)(BudgetsAsked { budgets, workload, operations, now: around.now })
+        .map_err(|(budget, frees_in)| (budget.clone(), frees_in))
+    {
+        Ok(()) => answer,
+        Err((budget, frees_in)) => answer.over_budget(&budget, frees_in),
     }
 }
 

@@ -146,22 +146,23 @@ pub enum HttpNotUnderstood {
 /// read is left out, so it is judged under that very one.
 pub type ClassifyHttp = Arc<dyn Fn(&HttpAsked, &Snapshot) -> Result<HttpUnderstood, HttpNotUnderstood> + Send + Sync>;
 
-/// A use of a budget.
-#[derive(Debug)]
-pub struct BudgetAsked<'a> {
-    /// The budget.
-    pub budget: &'a Budget,
+/// A use of budgets.
+#[derive(Clone, Copy, Debug)]
+pub struct BudgetsAsked<'a> {
+    /// The budgets.
+    pub budgets: &'a [Budget],
     /// Whose.
     pub workload: &'a Name,
-    /// Of what.
-    pub resource: &'a Resource,
+    /// What is asked; each budget is for one of these.
+    pub operations: &'a [Operation],
     /// When.
     pub now: Timestamp,
 }
 
-/// Takes from a budget that the gateway's sessions draw on too. An error if too little is left: when there is room again, if
-/// ever.
-pub type TakeBudget = Arc<dyn Fn(&BudgetAsked<'_>) -> Result<(), Option<Duration>> + Send + Sync>;
+/// Takes from budgets that the gateway's sessions draw on too: from all, or from none. An error if one has too little left:
+/// which, and when there is room again, if ever.
+pub type TakeBudgets =
+    Arc<dyn for<'a> Fn(BudgetsAsked<'a>) -> Result<(), (&'a Budget, Option<Duration>)> + Send + Sync>;
 
 /// What a table or a column shares its classes with, such as partitions. An error where it is not there, or that is not known
 /// now.
@@ -197,7 +198,7 @@ pub struct PdpParts {
     /// Understands HTTP requests.
     pub classify: ClassifyHttp,
     /// Takes from budgets.
-    pub take_budget: TakeBudget,
+    pub take_budgets: TakeBudgets,
     /// What tables share their classes with.
     pub kin: KinOf,
     /// What there is to search through.

@@ -274,10 +274,13 @@ async fn house() -> House {
         containment: Arc::<Fixed>::clone(&fixed),
         identify: Arc::new(|shown| Box::pin(std::future::ready(identify(shown)))),
         classify: Arc::new(|asked, _| classify(asked)),
-        take_budget: Arc::new(move |asked| {
+        take_budgets: Arc::new(move |asked| {
             let mut taken = taken.lock().unwrap();
-            *taken += 1;
-            if *taken <= asked.budget.rate.count { Ok(()) } else { Err(Some(Duration::from_millis(41_001))) }
+            asked.budgets.iter().try_for_each(|budget| {
+                *taken += 1;
+                let left = *taken <= budget.rate.count;
+                left.then_some(()).ok_or((budget, Some(Duration::from_millis(41_001))))
+            })
         }),
         kin: Arc::new(|resource| match resource.path.iter().any(|name| &**name == "missing") {
             true => Err(Undecidable::UnknownRelation),

@@ -1,5 +1,6 @@
 //! How budgets are used up, and when they are whole again.
 
+use kernel::operation::Action;
 use kernel::resource::ResourceKind;
 use kernel::verdict::{Deciding, Drawn, Rate};
 
@@ -110,4 +111,27 @@ fn who_is_refused_is_told_when_there_is_room() {
         let took = took.map_err(|used_up| used_up.frees_in.map(|time| time.as_millis()));
         assert_eq!(took, expected, "{at} {amount}");
     }
+}
+
+/// A request that one of its budgets has no room for draws on none.
+#[test]
+fn of_several_budgets_all_are_drawn_on_or_none() {
+    let budgets = Budgets::default();
+    let bot = "bot".parse().unwrap();
+    let resource = Resource::new(ResourceKind::Table, &"shop".parse().unwrap(), ["shop", "public", "orders"]);
+    let facts = Arc::default();
+    let operations =
+        [Operation { action: Action::SqlSelect, resource: Arc::new(resource), facts, verb: "SELECT", span: None }];
+    let of = |policy, count| Budget { operation: 0, rate: Rate { count, window_s: 60 }, drawn: None, by: by(policy) };
+    let draws = |budgets| Draws { budgets, operations: &operations, workload: &bot };
+    let now = Timestamp::from_millis(0);
+    let (wide, both) = ([of("wide", 2)], [of("wide", 2), of("narrow", 1)]);
+    assert!(budgets.take_all(draws(&both), now).is_ok());
+    let (spent, _) = budgets.take_all(draws(&both), now).unwrap_err();
+    assert_eq!(&*spent.by.policy, "narrow");
+    assert!(budgets.take_all(draws(&wide), now).is_ok(), "what was refused drew on the wide one");
+    assert!(budgets.take_all(draws(&wide), now).is_err());
+    // A budget of an operation that is not there has no room.
+    let stray = [of("wide", 9), Budget { operation: 1, ..of("stray", 9) }];
+    assert!(budgets.take_all(draws(&stray), Timestamp::from_millis(60_000)).is_err());
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use kernel::id::DecisionId;
 use kernel::operation::Operation;
-use kernel::verdict::{Ask, Budget, Deny, Permit, Undecidable};
+use kernel::verdict::{Ask, Deny, Permit, Terms, Undecidable};
 
 use super::Session;
+use crate::budget::Draws;
 
 impl Session {
     /// Takes a use of the task before the request is judged, so that two sessions cannot both take the last one. Was one
@@ -23,30 +24,20 @@ impl Session {
 
     /// Takes what a permit draws on from its budgets; a denial, and nothing taken, if one of them is used up.
     pub(super) fn within_budgets(&self, permit: Permit) -> Result<Permit, Box<Deny>> {
-        let terms = Arc::clone(permit.terms());
-        for (place, budget) in terms.budgets.iter().enumerate() {
-            let operation = permit.subject().operations().get(budget.operation);
-            let frees_in = match operation.map(|operation| {
-                let (budgets, now) = (&self.parts.budgets, self.around.now);
-                budgets.take(budget, self.who.workload(), &operation.resource, now)
-            }) {
-                Some(Ok(())) => continue,
-                Some(Err(used_up)) => used_up.frees_in,
-                None => None,
-            };
-            self.give_back(&permit, terms.budgets.iter().take(place));
-            return Err(Box::new(permit.over_budget(budget, frees_in)));
+        let (terms, operations) = (Arc::clone(permit.terms()), Arc::clone(permit.subject().operations()));
+        match self.parts.budgets.take_all(self.draws(&terms, &operations), self.around.now) {
+            Ok(()) => Ok(permit),
+            Err((budget, used_up)) => Err(Box::new(permit.over_budget(budget, used_up.frees_in))),
         }
-        Ok(permit)
     }
 
     /// Turns a permit of which nothing was sent into a denial, and gives back what it drew on.
     pub fn withhold(&mut self, permit: Permit, why: Undecidable) -> Deny {
-        let costs = kernel::task::costs(permit.subject().operations());
-        if let Some(task) = self.who.task().filter(|_| costs) {
+        let operations = permit.subject().operations();
+        if let Some(task) = self.who.task().filter(|_| kernel::task::costs(operations)) {
             self.parts.sessions.task_uses().give_back(task);
         }
-        self.give_back(&permit, permit.terms().budgets.iter());
+        self.parts.budgets.give_all_back(self.draws(permit.terms(), operations), permit.subject().decision().at());
         self.count_denial(permit.subject().decision());
         permit.withheld(why)
     }
@@ -62,12 +53,7 @@ impl Session {
         self.note(decision);
     }
 
-    fn give_back<'b>(&self, permit: &Permit, drawn: impl Iterator<Item = &'b Budget>) {
-        let taken = permit.subject().decision().at();
-        for budget in drawn {
-            if let Some(operation) = permit.subject().operations().get(budget.operation) {
-                self.parts.budgets.give_back(budget, self.who.workload(), &operation.resource, taken);
-            }
-        }
+    fn draws<'a>(&'a self, terms: &'a Terms, operations: &'a [Operation]) -> Draws<'a> {
+        Draws { budgets: &terms.budgets, operations, workload: self.who.workload() }
     }
 }
