@@ -17,6 +17,21 @@ impl Scratch {
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
+
+    /// Every file in it that holds the bytes.
+    pub(crate) fn holding(&self, bytes: &[u8]) -> Vec<PathBuf> {
+        let (mut found, mut folders) = (Vec::new(), vec![self.0.clone()]);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                } else if memchr::memmem::find(&std::fs::read(entry.path()).unwrap(), bytes).is_some() {
+                    found.push(entry.path());
+                }
+            }
+        }
+        found
+    }
 }
 
 impl Drop for Scratch {

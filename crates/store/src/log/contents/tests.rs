@@ -37,19 +37,6 @@ fn read(scratch: &Scratch, contents: Option<ContentReader>) -> Vec<Found> {
     found.with_contents(contents).map(Result::unwrap).collect()
 }
 
-/// Every file below a folder that holds the bytes.
-fn holding(dir: &Path, bytes: &[u8]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap().flatten() {
-        if entry.file_type().unwrap().is_dir() {
-            found.extend(holding(&entry.path(), bytes));
-        } else if memchr::memmem::find(&fs::read(entry.path()).unwrap(), bytes).is_some() {
-            found.push(entry.path());
-        }
-    }
-    found
-}
-
 #[tokio::test]
 async fn content_is_read_until_it_is_shredded() {
     let scratch = Scratch::new();
@@ -58,7 +45,7 @@ async fn content_is_read_until_it_is_shredded() {
         say(&log, "dana@example.com", &format!("words of dana {number}"));
         say(&log, "m ara", &format!("words of mara {number}"));
     }
-    assert_eq!(holding(scratch.path(), b"words of"), Vec::<PathBuf>::new(), "content stands nowhere in clear");
+    assert_eq!(scratch.holding(b"words of"), Vec::<PathBuf>::new(), "content stands nowhere in clear");
     let before = read(&scratch, log.contents());
     assert_eq!(before[6].entry["reason"], "words of dana 3");
     assert!(before.iter().all(|found| found.entry.get("content").is_none()));
@@ -76,10 +63,10 @@ async fn content_is_read_until_it_is_shredded() {
     let piece = pieces.split(|byte| *byte == b'\n').nth(7).unwrap().rsplit(|byte| *byte == b' ').next().unwrap();
     let wrapped = fs::read_to_string(keys_path(log.dir())).unwrap();
     let wrapped = wrapped.lines().nth(1).unwrap().rsplit(' ').next().unwrap().to_owned();
-    assert_eq!(holding(scratch.path(), piece).len(), 1);
+    assert_eq!(scratch.holding(piece).len(), 1);
     assert_eq!(log.shred(&Shred::Person(Person("m ara".into()))).unwrap(), 40);
-    assert_eq!(holding(scratch.path(), piece), Vec::<PathBuf>::new(), "the ciphertext is gone");
-    assert_eq!(holding(scratch.path(), wrapped.as_bytes()), Vec::<PathBuf>::new(), "and so is its key");
+    assert_eq!(scratch.holding(piece), Vec::<PathBuf>::new(), "the ciphertext is gone");
+    assert_eq!(scratch.holding(wrapped.as_bytes()), Vec::<PathBuf>::new(), "and so is its key");
     let after = read(&scratch, log.contents());
     assert_eq!(after[6].entry["reason"], "words of dana 3");
     assert_eq!((&after[7].entry["shredded"], after[7].entry.get("reason")), (&serde_json::Value::Bool(true), None));

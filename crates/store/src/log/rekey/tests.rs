@@ -33,19 +33,6 @@ fn both() -> MasterKey {
     master(&format!("{}\n{OLD}\n", new()))
 }
 
-/// Every file below a folder that holds the bytes.
-fn holding(dir: &Path, bytes: &[u8]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap().flatten() {
-        if entry.file_type().unwrap().is_dir() {
-            found.extend(holding(&entry.path(), bytes));
-        } else if memchr::memmem::find(&fs::read(entry.path()).unwrap(), bytes).is_some() {
-            found.push(entry.path());
-        }
-    }
-    found
-}
-
 #[test]
 fn the_newest_closes_and_all_open() {
     let [old, both, new] = [master(OLD), both(), master(&new())];
@@ -103,11 +90,11 @@ fn a_replacement_that_was_cut_short_leaves_no_old_form() {
         cut(&path);
         settle(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), if replaced { "middle-4711" } else { "old-4711" }, "{when}");
-        assert_eq!(holding(scratch.path(), b"").len(), 1, "{when}");
+        assert_eq!(scratch.holding(b"").len(), 1, "{when}");
         cut(&path);
         let mut before = File::open(&path).unwrap();
         exchange(&path, b"new").unwrap();
-        assert_eq!((fs::read(&path).unwrap(), holding(scratch.path(), b"").len()), (b"new".to_vec(), 1), "{when}");
+        assert_eq!((fs::read(&path).unwrap(), scratch.holding(b"").len()), (b"new".to_vec(), 1), "{when}");
         let mut overwritten = Vec::new();
         before.rewind().unwrap();
         before.read_to_end(&mut overwritten).unwrap();
@@ -193,7 +180,7 @@ async fn content_and_signing_keys_are_closed_anew() {
     assert_eq!(wrapped(&scratch)[1], before[1], "shredded");
     let shredded = before[1].as_str();
     for old in before.iter().map(String::as_str).filter(|old| *old != shredded).chain(signed.iter().copied()) {
-        assert_eq!(holding(scratch.path(), old.as_bytes()), Vec::<PathBuf>::new());
+        assert_eq!(scratch.holding(old.as_bytes()), Vec::<PathBuf>::new());
     }
     // Again there is nothing to do, and nothing is written.
     let inode = fs::metadata(&path).unwrap().ino();
