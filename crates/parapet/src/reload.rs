@@ -45,6 +45,16 @@ impl NotReloaded {
     }
 }
 
+/// What went wrong, of two.
+fn both(one: Result<(), NotReloaded>, other: Result<(), NotReloaded>) -> Result<(), NotReloaded> {
+    match (one, other) {
+        (Ok(()), result) | (result, Ok(())) => result,
+        (Err(one), Err(other)) => {
+            Err(NotReloaded { told: format!("{}\n{}", one.told, other.told), again: one.again || other.again })
+        }
+    }
+}
+
 impl From<LoadError> for NotReloaded {
     fn from(error: LoadError) -> Self {
         match error {
@@ -62,19 +72,11 @@ impl House {
     /// Neither waits for the other: a certificate that was replaced badly must not keep a policy from being tightened, and
     /// one that is about to expire must not wait for a mistake in the configuration.
     pub(crate) async fn reload(&self) -> Result<(), NotReloaded> {
-        let configured = self.reload_configuration().await;
-        match (configured, self.reload_certificates().await) {
-            (Ok(()), result) | (result, Ok(())) => result,
-            (Err(one), Err(other)) => {
-                Err(NotReloaded { told: format!("{}\n{}", one.told, other.told), again: one.again || other.again })
-            }
-        }
-    }
-
-    async fn reload_certificates(&self) -> Result<(), NotReloaded> {
-        let mut result = Ok(());
+        // One that waits for a list must not put into force what it read before another's.
+        let _alone = self.reloading.lock().await;
+        let mut result = self.reload_configuration().await;
         for certificates in &self.certificates {
-            result = result.and(self.reload_certificate(certificates).await);
+            result = both(result, self.reload_certificate(certificates).await);
         }
         result
     }

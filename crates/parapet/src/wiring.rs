@@ -124,6 +124,8 @@ pub(crate) struct House {
     pub(crate) kept: Arc<KeptStore>,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) configuration: RwLock<Arc<Configuration>>,
+    /// Held while files are read again and put into force.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
     /// Who may call the admin API; the newest value counts from the next call on.
     pub(crate) people: watch::Sender<Arc<control::People>>,
     pub(crate) origin: Origin,
@@ -224,6 +226,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
         issuers,
         people: watch::Sender::new(Arc::new(admin::people(&configuration))),
         configuration: RwLock::new(Arc::new(configuration)),
+        reloading: tokio::sync::Mutex::default(),
         origin,
         certificates,
         workload_api,

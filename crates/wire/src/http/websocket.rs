@@ -452,6 +452,7 @@ impl Frames {
                 match found {
                     Ok(false) => {}
                     Ok(true) => return Err(FrameFault::MaskedValue),
+                    Err(MaskError::TooDeep) => return Err(FrameFault::Unmaskable),
                     // Whatever it is, it is no JSON in which a mask could stand.
                     Err(_other) => self.looking = Looking::No,
                 }

@@ -90,9 +90,11 @@ impl Decoder {
                 out.append(&mut decoder.get_mut().bytes);
             }
             Coding::Deflate(decoder) => {
-                // What stands behind the end of the stream is nothing that was checked.
-                if decoder.write(step).map_err(|error| fault(&error))? < step.len() {
-                    return Err(DecodeError::Malformed);
+                let mut rest = step;
+                while !rest.is_empty() {
+                    // A part is taken where much comes out of it, and none behind the end of the stream: that was never checked.
+                    let taken = decoder.write(rest).map_err(|error| fault(&error))?;
+                    rest = rest.get(taken..).filter(|_| taken > 0).ok_or(DecodeError::Malformed)?;
                 }
                 out.append(&mut decoder.get_mut().bytes);
             }

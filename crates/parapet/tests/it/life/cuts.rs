@@ -12,6 +12,8 @@ use crate::bed::raw::{self, Raw, query};
 use crate::bed::wait::{self, PATIENCE, PUSHED};
 
 const LONG: &str = "select count(*) from generate_series(1, 100000000000)";
+/// How many statements run at the server.
+const ACTIVE: &str = "select count(*) from pg_stat_activity where usename = 'parapet' and state = 'active'";
 
 /// A bed with a weir before its server.
 fn behind_a_weir(name: &str, change: impl FnOnce(Setup) -> Setup) -> Option<(Bed, Weir)> {
@@ -99,6 +101,8 @@ fn while_an_upstream_is_asked_to_cancel() {
     let mut raw = bed.raw("reporting");
     let [id] = sessions(&bed).try_into().unwrap();
     raw.send(&query(LONG));
+    // A session in which nothing runs has nothing to cancel.
+    wait::until("it to run", PATIENCE, || (bed.postgres.sql(ACTIVE) == "1").then_some(()));
     weir.hold(Held::Connections);
     raw.cancel(bed.gateway.postgres());
     wait::until("the upstream to be asked", PATIENCE, || (weir.waiting() > 0).then_some(()));
@@ -127,8 +131,7 @@ fn what_waits_at_the_upstream_does_not_run() {
     let [id] = sessions(&bed).try_into().unwrap();
     let insert = |id: u32| query(&format!("insert into products (id, name, price) values ({id}, 'late', 1)"));
     raw.send(&[query(LONG), insert(9001), insert(9002)].concat());
-    let active = "select count(*) from pg_stat_activity where usename = 'parapet' and state = 'active'";
-    wait::until("the first to run", PATIENCE, || (bed.postgres.sql(active) == "1").then_some(()));
+    wait::until("the first to run", PATIENCE, || (bed.postgres.sql(ACTIVE) == "1").then_some(()));
     bed.gateway.cli(&["sessions", "kill", &id, "--reason", "the tests"]).assert_done();
     assert_eq!(ends(raw), ["57P01"]);
     let backends = "select count(*) from pg_stat_activity where usename = 'parapet'";

@@ -277,6 +277,8 @@ fn what_a_mask_made_does_not_come_back() {
     for honest in [&br#"{"email":"marie@example.com"}"#[..], br#"{"note":"m***@e***.com"}"#, b"m***@e***.com", b"{"] {
         assert_eq!(sought(&[(0x81, honest)]), Ok(1));
     }
+    let deep = format!(r#"{{"a":{}{},"email":"m***@e***.com"}}"#, "[".repeat(600), "]".repeat(600));
+    assert_eq!(sought(&[(0x81, deep.as_bytes())]), Err(FrameFault::Unmaskable));
     assert_eq!(sought(&[(0x82, br#"{"email":"m***@e***.com"}"#)]), Ok(1));
 }
 
