@@ -9,41 +9,61 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
 /// Shorter values would be found in anything, in bytes.
 const SHORTEST: usize = 6;
 
+/// What may stand in a credential or in an escape, whatever the values are: with letters and digits.
+const LETTERS: &[u8] = br"-._~+/=%\&#;:";
+
 /// Values that are looked for. They are made ready once, and not for each answer.
 #[derive(Default)]
-pub struct Echoes(Vec<Value>);
+pub struct Echoes {
+    values: Vec<Value>,
+    /// What stands in the values beyond [`LETTERS`], however they are written.
+    beyond: Vec<u8>,
+    /// The most that may have come of a value that has not come whole, in bytes.
+    longest: usize,
+}
 
 impl Echoes {
     /// Looks for this value, too, unless it is shorter than six bytes.
     pub fn add(&mut self, value: &str) {
         let value = Value::of(value);
-        if value.shortest >= SHORTEST && self.0.iter().all(|known| known.parts != value.parts) {
-            self.0.push(value);
+        if value.shortest >= SHORTEST && self.values.iter().all(|known| known.parts != value.parts) {
+            for byte in value.parts.iter().flat_map(Part::ways).flatten() {
+                if !self.may_stand(*byte) {
+                    self.beyond.push(*byte);
+                }
+            }
+            self.longest = self.longest.max(value.longest - 1);
+            self.values.push(value);
         }
     }
 
     /// Does one of them stand in this text?
     pub fn are_in(&self, text: &[u8]) -> bool {
         let mut found = false;
-        self.0.iter().for_each(|value| value.each(text, true, |_, _| found = true));
+        self.values.iter().for_each(|value| value.each(text, true, |_, _| found = true));
         found
     }
 
-    /// Where one may have begun whose end is yet to come: the end of the text, if nowhere.
+    /// From where on a text is held whose end is yet to come. Whoever has the upstream say what he likes sees how much is held:
+    /// it is all that could be a value's beginning if the values were others, and tells nothing of what they are.
     fn open(&self, text: &[u8]) -> usize {
-        self.0.iter().filter_map(|value| value.open(text)).min().unwrap_or(text.len())
+        let held = text.iter().rev().take(self.longest).take_while(|byte| self.may_stand(**byte)).count();
+        text.len() - held
+    }
+
+    fn may_stand(&self, byte: u8) -> bool {
+        byte.is_ascii_alphanumeric() || LETTERS.contains(&byte) || self.beyond.contains(&byte)
     }
 }
 
 impl fmt::Debug for Echoes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Echoes").field(&self.0.len()).finish()
+        f.debug_tuple("Echoes").field(&self.values.len()).finish()
     }
 }
 
@@ -56,8 +76,6 @@ struct Value {
     /// How long the whole may be.
     shortest: usize,
     longest: usize,
-    /// What it may begin with.
-    begins: Vec<u8>,
 }
 
 /// A part of a value.
@@ -130,11 +148,7 @@ impl Value {
         let anchor = Finder::new(anchor).into_owned();
         let ahead = lengths(parts.get(..at).unwrap_or_default());
         let (shortest, longest) = lengths(&parts);
-        let mut begins: Vec<u8> =
-            parts.first().into_iter().flat_map(Part::ways).filter_map(|way| way.first().copied()).collect();
-        begins.sort_unstable();
-        begins.dedup();
-        Self { parts, anchor, ahead, shortest, longest, begins }
+        Self { parts, anchor, ahead, shortest, longest }
     }
 
     /// Calls `found` with begin and end of each place in the text. What may go on behind the text's end is none, unless nothing
@@ -153,17 +167,6 @@ impl Value {
             }
             tried = tried.max(latest + 1);
         }
-    }
-
-    fn open(&self, text: &[u8]) -> Option<usize> {
-        let from = text.len().saturating_sub(self.longest.saturating_sub(1));
-        let tail = text.get(from..)?;
-        let opens = |at: &usize| matches!(self.begins(tail.get(*at..).unwrap_or_default(), false), Begins::Perhaps);
-        let at = match self.begins.as_slice() {
-            [begin] => memchr_iter(*begin, tail).find(opens),
-            _ => tail.iter().enumerate().filter(|(_, byte)| self.begins.contains(byte)).map(|(at, _)| at).find(opens),
-        };
-        at.map(|at| from + at)
     }
 
     fn begins(&self, text: &[u8], last: bool) -> Begins {
@@ -234,7 +237,7 @@ fn ways(char: char) -> Vec<Vec<u8>> {
 /// The search of one answer.
 pub struct Search {
     echoes: Arc<Echoes>,
-    /// What may be the beginning of a value, and has not left.
+    /// What could be the beginning of a value, and has not left.
     held: Bytes,
     /// So much of it, from its beginning, belongs to a value that was found already.
     known: usize,
@@ -244,12 +247,12 @@ pub struct Search {
 impl Search {
     /// For these, if there are any.
     pub fn new(echoes: &Arc<Echoes>) -> Option<Self> {
-        let any = !echoes.0.is_empty();
+        let any = !echoes.values.is_empty();
         any.then(|| Self { echoes: Arc::clone(echoes), held: Bytes::new(), known: 0, found: 0 })
     }
 
-    /// Takes what has come, and gives what may leave: what was held and what has come, but for an end that may be the
-    /// beginning of a value. Copies only where there is something to overwrite, or something was held.
+    /// Takes what has come, and gives what may leave: what was held and what has come, but for an end that could be the
+    /// beginning of a value: its last letters. Copies only where there is something to overwrite, or something was held.
     pub fn pass(&mut self, chunk: Bytes) -> Bytes {
         self.look(chunk, false)
     }
@@ -262,7 +265,7 @@ impl Search {
     /// Overwrites in a text that stands for itself, whatever is held.
     pub fn overwrite(&mut self, text: &mut [u8]) {
         let mut places = Vec::new();
-        self.echoes.0.iter().for_each(|value| value.each(text, true, |begin, end| places.push(begin..end)));
+        self.echoes.values.iter().for_each(|value| value.each(text, true, |begin, end| places.push(begin..end)));
         self.found = self.found.saturating_add(u32::try_from(places.len()).unwrap_or(u32::MAX));
         for place in places {
             if let Some(place) = text.get_mut(place) {
@@ -292,7 +295,7 @@ impl Search {
         let known = std::mem::take(&mut self.known);
         let (mut reached, mut found) = (known, self.found);
         overwrite(&mut overwritten, &text, 0, known);
-        for value in &self.echoes.0 {
+        for value in &self.echoes.values {
             value.each(&text, last, |begin, end| {
                 overwrite(&mut overwritten, &text, begin, end);
                 // What begins in what is held is found once more.

@@ -23,7 +23,7 @@ use calls::Calls;
 pub(super) struct Echo {
     search: Search,
     form: Form,
-    /// What leaves next: trailers, or what was held when the answer ended.
+    /// What leaves next: trailers, behind what was held when the answer ended.
     next: Option<Frame<Bytes>>,
     ended: bool,
     slot: Arc<Slot>,
@@ -85,10 +85,13 @@ impl Echo {
         while self.next.is_none() && !self.ended {
             let (leaves, then) = match ready!(source.poll_frame(context)).transpose()?.map(Frame::into_data) {
                 Some(Ok(data)) => {
-                    let leaves = self.pass(data)?;
-                    // Who knows the length does not ask again.
-                    let rest = if source.has_ended() { self.finish()? } else { Bytes::new() };
-                    (leaves, Some(rest).filter(|rest| !rest.is_empty()).map(Frame::data))
+                    let mut leaves = self.pass(data)?;
+                    // Who knows the length does not ask again. In one frame: its parts would show how much was held.
+                    if source.has_ended() {
+                        let rest = self.finish()?;
+                        leaves = if rest.is_empty() { leaves } else { [leaves, rest].concat().into() };
+                    }
+                    (leaves, None)
                 }
                 Some(Err(mut frame)) => {
                     if let (Some(trailers), Some(credential)) = (frame.trailers_mut(), &self.slot.upstream.credential) {

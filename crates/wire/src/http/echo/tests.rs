@@ -129,32 +129,86 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn what_may_be_a_beginning_is_held(
+        value in "[a-z0-9/+=&%\\\\\"é -]{6,20}",
+        choices in prop::collection::vec(0..16usize, 1..20),
+        before in "[a-z\\\\%&/ \"]{0,12}",
+    ) {
+        let text = [before.as_bytes(), &written(&value, &choices)].concat();
+        let echoes = echoes(&[&value]);
+        for end in 0..=text.len() {
+            let open = echoes.open(&text[..end]);
+            prop_assert!(end - open < echoes.values[0].longest);
+            for begin in 0..open {
+                let begins = echoes.values[0].begins(&text[begin..end], false);
+                prop_assert!(!matches!(begins, Begins::Perhaps), "{begin}, {open}, {end}");
+            }
+        }
+    }
+}
+
 #[test]
-fn only_what_may_be_a_beginning_is_held_and_only_until_the_next_byte_decides() {
-    let mut search = Search::new(&echoes(&["canary-1"])).unwrap();
+fn the_last_letters_are_held_and_only_until_the_next_byte_decides() {
+    let mut search = Search::new(&echoes(&["canary 1"])).unwrap();
+    // The longest way to write its blank: `\\u0020`.
+    let most = "canary1".len() + 7 - 1;
     for (chunk, leaves, held) in [
         ("data: 1\n\n", "data: 1\n\n", 0),
-        ("data: can", "data: ", 3),
+        (r#"{"a":["b"]}"#, r#"{"a":["b"]}"#, 0),
+        ("data,can", "data,", 3),
         ("", "", 3),
         ("ary", "", 6),
         ("!\n\n", "canary!\n\n", 0),
-        ("canary-", "", 7),
-        ("1", "********", 0),
-        ("c", "", 1),
-        ("canary-1c", "c********", 1),
+        ("canary ", "", 7),
+        ("1", "", 8),
+        ("\n", "********\n", 0),
+        ("other", "", 5),
+        ("canary 1c", "o", most),
+        ("\n", "thercanary 1c\n", 0),
     ] {
-        assert_eq!(search.pass(Bytes::from(chunk)), leaves, "{chunk}");
+        let expected = leaves.replace("canary 1", "********");
+        assert_eq!(search.pass(Bytes::from(chunk)), expected, "{chunk}");
         assert_eq!(search.held(), held, "{chunk}");
     }
-    assert_eq!((search.finish(Bytes::from("an")).as_ref(), search.found()), (&b"can"[..], 2));
+    assert_eq!((search.finish(Bytes::from("can")).as_ref(), search.found()), (&b"can"[..], 2));
     // What follows the last of a text is another.
-    assert_eq!(search.finish(Bytes::from("ary-1")), "ary-1");
+    assert_eq!(search.finish(Bytes::from("ary 1")), "ary 1");
+}
+
+#[test]
+fn how_much_is_held_tells_nothing_of_a_value() {
+    let value = "k7-Zq9.w+4/xT2==";
+    let echoes = echoes(&[value, "other: canary"]);
+    let lengths = |pieces: &[&str]| -> Vec<usize> {
+        let mut search = Search::new(&echoes).unwrap();
+        let mut leaves: Vec<usize> =
+            pieces.iter().map(|piece| search.pass(Bytes::from(piece.to_string())).len()).collect();
+        leaves.push(search.finish(Bytes::new()).len());
+        leaves
+    };
+    for length in 1..=value.len() {
+        let right = &value[..length];
+        for wrong in ["q", "K", "-", "%", "7"] {
+            // Wrong in all of it, and in its last byte only.
+            for guess in [wrong.repeat(length), format!("{}{wrong}", &right[..length - 1])] {
+                for before in ["", "\n", "you said ", "x%", "k7-"] {
+                    let (told, other) = (format!("{before}{right}"), format!("{before}{guess}"));
+                    for after in ["", "\n", "Z", "\\u002b"] {
+                        let same = lengths(&[&told, after]) == lengths(&[&other, after]);
+                        assert!(same, "{told:?}, {other:?}, {after:?}");
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]
 fn what_holds_nothing_is_not_copied() {
     let mut search = Search::new(&echoes(&["canary-1"])).unwrap();
-    let chunk = Bytes::from(vec![b'x'; 4096]);
+    let chunk = Bytes::from(vec![b'\n'; 4096]);
     assert_eq!(search.pass(chunk.clone()).as_ptr(), chunk.as_ptr());
     let held = Bytes::from("an end that is held: canary");
     assert_eq!(search.pass(held.clone()).as_ptr(), held.as_ptr());
