@@ -77,7 +77,11 @@ impl Pages {
         }
         let ready = end.checked_next_multiple_of(STEP).map_or(most, |ready| ready.min(most));
         if ready > self.grown {
-            self.grow(ready.saturating_add(GROWTH).min(most)).or_else(|_full| self.grow(ready))?;
+            self.grow(ready.saturating_add(GROWTH).min(most)).or_else(|_full| {
+                // What a full disk still had stays with the file otherwise, and others have nothing.
+                self.file.set_len(self.grown.max(self.held) as u64)?;
+                self.grow(ready)
+            })?;
         }
         // Pages of which the file's system knows nothing but their reservation cost five times as much at their first touch.
         let mut blank = self.ready.max(self.held);
