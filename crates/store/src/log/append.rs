@@ -95,6 +95,8 @@ pub(super) struct Shared {
     pub(super) sealed: watch::Sender<Option<Checkpoint>>,
     /// What witnesses have answered since the start, by their names.
     pub(super) witnessed: Mutex<std::collections::BTreeMap<String, super::witness::WitnessedBy>>,
+    /// Held open: its names are made durable even where no more files can be opened.
+    pub(super) folder: File,
     /// Held until the last use of the folder is over, a late fdatasync included.
     _lock: File,
 }
@@ -108,8 +110,10 @@ impl std::fmt::Debug for Shared {
 #[derive(Debug)]
 struct Writer {
     tail: Tail,
-    /// Full segments that are not forced to the disk yet.
-    full: Vec<Arc<File>>,
+    /// A segment is new: its name is to be made durable.
+    renewed: bool,
+    /// Forcing a full segment failed: records may be lost, and the system would not say so again.
+    dropped: bool,
     size: u64,
     chain: ChainHash,
     /// What is forced to the disk.
@@ -152,6 +156,10 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Unsynced {
     pub(super) files: Vec<Arc<File>>,
+    /// The folder has a new name.
+    pub(super) renewed: bool,
+    /// It is too late.
+    pub(super) dropped: bool,
     pub(super) size: u64,
     pub(super) chain: ChainHash,
 }
@@ -206,14 +214,16 @@ impl DiskLog {
             let ready = open::recover(&dir, now)?;
             let contents = keys.as_ref().map(|keys| Contents::open(&dir, keys.master())).transpose()?;
             let sealer = keys.map(|keys| Sealer::open(&dir, keys, ready.size)).transpose()?;
-            Ok::<_, OpenError>((dir, lock, ready, sealer, contents))
+            let folder = File::open(&dir)?;
+            Ok::<_, OpenError>((dir, folder, lock, ready, sealer, contents))
         });
-        let (dir, lock, ready, sealer, contents) =
+        let (dir, folder, lock, ready, sealer, contents) =
             blocking.await.map_err(|_| OpenError::Unusable(io::ErrorKind::Other))??;
         let opened = ready.opened;
         let writer = Writer {
             tail: options.tail(ready.file, ready.length),
-            full: Vec::new(),
+            renewed: false,
+            dropped: false,
             size: ready.size,
             chain: ready.chain,
             durable: ready.size,
@@ -238,6 +248,7 @@ impl DiskLog {
             sealer: sealer.map(Mutex::new),
             sealed: watch::Sender::new(sealed),
             witnessed: Mutex::default(),
+            folder,
             _lock: lock,
         });
         if let Some(last_head) = ready.last_head {
@@ -357,14 +368,14 @@ impl Shared {
     /// What must be forced to the disk; `None` if all of it is there.
     pub(super) fn unsynced(&self, with_head: bool) -> Option<Unsynced> {
         let mut writer = self.writer.lock().ok()?;
-        let there = writer.size == writer.durable && writer.full.is_empty();
+        let there = writer.size == writer.durable && !writer.renewed;
         if there && (!with_head || writer.head == writer.size) {
             return None;
         }
-        let mut files = std::mem::take(&mut writer.full);
-        files.extend(writer.contents.iter().flat_map(Contents::files));
+        let mut files: Vec<Arc<File>> = writer.contents.iter().flat_map(Contents::files).collect();
         files.push(writer.tail.file());
-        Some(Unsynced { files, size: writer.size, chain: writer.chain })
+        let renewed = std::mem::take(&mut writer.renewed);
+        Some(Unsynced { files, renewed, dropped: writer.dropped, size: writer.size, chain: writer.chain })
     }
 
     /// The disk did not answer in time, or does again.
@@ -435,14 +446,8 @@ impl Shared {
     /// After a failed write: recovers the log from the disk, as on opening, if that is possible now. Blocks.
     pub(super) fn heal(&self) {
         let Some(acknowledged) = self.failed_at() else { return };
-        let now = self.clock.now();
-        let recovered = open::recover(&self.dir, now).and_then(|ready| {
-            // It is what could not be written, perhaps.
-            let head = Head { size: ready.size, chain: ready.chain, at: now };
-            head.store(&self.dir).map_err(|error| OpenError::Unusable(error.kind()))?;
-            Ok(ready)
-        });
-        let ready = match recovered {
+        // It stores the head as well, which is what could not be written, perhaps.
+        let ready = match open::recover(&self.dir, self.clock.now()) {
             Ok(ready) => ready,
             Err(error) => {
                 tracing::warn!(%error, "the audit log cannot be written yet; no requests are let through");
@@ -523,7 +528,7 @@ impl Writer {
             size += 1;
         }
         if self.tail.length() >= shared.options.segment_bytes && size > self.size {
-            self.begin_segment(shared).map_err(|_| self.break_off())?;
+            self.begin_segment(shared)?;
         }
         self.tail.write(&self.lines).map_err(|_| self.break_off())?;
         if let Some(unsealed) = &mut self.unsealed {
@@ -539,11 +544,19 @@ impl Writer {
         Ok(first)
     }
 
-    fn begin_segment(&mut self, shared: &Shared) -> io::Result<()> {
-        self.tail.finish()?;
-        let next = open::create_segment(&shared.dir, self.size)?;
-        let full = std::mem::replace(&mut self.tail, shared.options.tail(next, 0));
-        self.full.push(full.file());
+    fn begin_segment(&mut self, shared: &Shared) -> Result<(), AppendError> {
+        self.tail.finish().map_err(|_| self.break_off())?;
+        // Before there is a next one. Opening looks at the last segment alone: were its name on the disk and the end of this one not
+        // when the power fails, the gap between them would pass for tampering. At most a period's records wait here for the disk.
+        if let Err(error) = self.tail.file().sync_data() {
+            tracing::error!(kind = ?error.kind(), "the audit log cannot be forced to the disk; no more requests are let through");
+            self.dropped = true;
+            self.state = State::Over;
+            return Err(AppendError::Unwritable);
+        }
+        let next = open::create_segment(&shared.dir, self.size).map_err(|_| self.break_off())?;
+        self.tail = shared.options.tail(next, 0);
+        self.renewed = true;
         Ok(())
     }
 

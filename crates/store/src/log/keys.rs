@@ -15,7 +15,7 @@ use kernel::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::{EnvelopeError, MasterKey, random_key};
-use super::rekey::{Rekeyed, exchange, settle};
+use super::rekey::{Rekeyed, exchange};
 use super::segment::sync_dir;
 
 /// Why there are no signing keys.
@@ -255,7 +255,6 @@ impl SigningKeys {
 /// # Errors
 /// [`KeysError::Unreadable`], [`KeysError::Unusable`], [`EnvelopeError::NoRandomness`].
 pub fn rekey_signing_keys(path: &Path, master: &MasterKey) -> Result<Rekeyed, KeysError> {
-    settle(path)?;
     let bytes = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Rekeyed::default()),
         read => read?,

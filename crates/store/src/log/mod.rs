@@ -44,7 +44,7 @@ pub use keys::{KeyView, KeysError, SigningKeys, public_keys, rekey_signing_keys,
 pub use lock::LogLock;
 pub use open::{OpenError, Opened, Torn};
 pub use prove::{ProveError, Prover};
-pub use rekey::{Rekeyed, erase, exchange, rekey_contents, settle};
+pub use rekey::{Rekeyed, content_keys_path, erase, exchange, rekey_contents, settle};
 pub use rotate::RotateError;
 pub use search::{FindError, Found, Search, SearchError, find_decision, search};
 pub use verify::{Expected, Tampered, Verified, VerifyError, Why, verify, verify_as};

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::contents::{SHREDDED, keys_path, purpose};
 use super::envelope::{EnvelopeError, MasterKey};
-use super::lines::{Forwards, Line};
+use super::lines::{Backwards, Forwards, Line};
 use super::lock::LogLock;
 use super::segment::sync_dir;
 
@@ -134,13 +134,17 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// The file that the keys of a log's content stand in.
+pub fn content_keys_path(lock: &LogLock) -> PathBuf {
+    keys_path(lock.dir())
+}
+
 /// Closes the keys of a log's content anew. What is shredded stays so. The log must not be open.
 ///
 /// # Errors
 /// The file of keys cannot be read, is not what the log writes, or cannot be replaced.
 pub fn rekey_contents(lock: &LogLock, master: &MasterKey) -> io::Result<Rekeyed> {
-    let path = keys_path(lock.dir());
-    settle(&path)?;
+    let path = content_keys_path(lock);
     if !path.exists() {
         return Ok(Rekeyed::default());
     }
@@ -157,15 +161,20 @@ pub fn rekey_contents(lock: &LogLock, master: &MasterKey) -> io::Result<Rekeyed>
     Ok(done)
 }
 
-/// Copies the lines of a file of content's keys. A last line that was not finished is left out: the log cuts it off as well.
+/// Copies the lines of a file of content's keys. A last line that was not finished is left out: the log cuts it off as well. Where whole
+/// lines stand behind reserved space, as a damaged disk may leave them, nothing is: they may be keys.
 fn copy_closed_anew(path: &Path, master: &MasterKey, out: &mut impl Write) -> io::Result<Rekeyed> {
     let mut lines = Forwards::open(path, 0)?;
-    let mut done = Rekeyed::default();
+    let (mut done, mut last) = (Rekeyed::default(), None);
     while let Some(line) = lines.next()? {
         match line {
-            Line::Whole(line) => copy_line(line, master, &mut done, out)?,
-            Line::Unfinished(_) | Line::Reserved => break,
-            Line::TooLong => return Err(io::ErrorKind::InvalidData.into()),
+            Line::Whole(line) => {
+                copy_line(line, master, &mut done, out)?;
+                last = Some(line.to_vec());
+            }
+            Line::Unfinished(_) => break,
+            Line::Reserved if Backwards::open(path)?.next()? == last => break,
+            Line::Reserved | Line::TooLong => return Err(io::ErrorKind::InvalidData.into()),
         }
     }
     Ok(done)

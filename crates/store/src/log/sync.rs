@@ -13,7 +13,6 @@ use tokio::time::MissedTickBehavior;
 use super::append::{Shared, Unsynced};
 use super::head::Head;
 use super::seal::SealError;
-use super::segment::sync_dir;
 
 /// Runs what the log cannot do without. Where it ends before it is told to, nothing more is taken: records would be neither forced
 /// to the disk nor sealed, and nobody would know.
@@ -22,16 +21,20 @@ pub(super) fn needed(
     stopped: watch::Receiver<bool>,
     work: impl Future<Output = ()> + Send,
 ) -> impl Future<Output = ()> + Send {
-    let needed = Needed { shared, stopped };
+    let needed = Needed { shared, stopped, ended: false };
     async move {
-        let _needed = needed;
+        // All of it, and not its last field alone.
+        let mut needed = needed;
         work.await;
+        needed.ended = true;
     }
 }
 
 struct Needed {
     shared: Arc<Shared>,
     stopped: watch::Receiver<bool>,
+    /// By itself: it was not dropped with its runtime, as where a start fails.
+    ended: bool,
 }
 
 impl Drop for Needed {
@@ -39,7 +42,9 @@ impl Drop for Needed {
         // An error means that the log was dropped.
         let told = *self.stopped.borrow() || self.stopped.has_changed().is_err();
         if !told {
-            tracing::error!("what keeps the audit log has ended; no more requests are let through");
+            if self.ended || std::thread::panicking() {
+                tracing::error!("what keeps the audit log has ended; no more requests are let through");
+            }
             self.shared.give_up();
         }
     }
@@ -185,12 +190,15 @@ pub(super) enum Unforced {
 
 fn force_now(shared: &Shared, unsynced: &Unsynced, forced: Forced) -> Result<(), Unforced> {
     let records = || {
+        if unsynced.dropped {
+            return Err(io::ErrorKind::Other.into());
+        }
         for file in &unsynced.files {
             file.sync_data()?;
         }
         // A segment that is new has a name to be made durable, too.
-        if forced == Forced::RecordsAndHead || unsynced.files.len() > 1 {
-            sync_dir(&shared.dir)?;
+        if forced == Forced::RecordsAndHead || unsynced.renewed {
+            shared.folder.sync_all()?;
         }
         Ok(())
     };

@@ -237,6 +237,47 @@ async fn a_head_that_cannot_be_written_denies_until_it_can() {
     assert_eq!(verify(scratch.path()).unwrap().head.size, 3);
 }
 
+/// As where no file can be opened: the folder cannot, but is held. What cannot be done is to write the head, and that heals.
+#[tokio::test]
+async fn a_folder_that_cannot_be_opened_denies_until_it_can() {
+    let scratch = Scratch::new();
+    let (there, away) = (scratch.path().join("log"), scratch.path().join("away"));
+    let (log, _) = open(&there).await;
+    std::fs::rename(&there, &away).unwrap();
+    log.append_now(&batch(&["a".to_owned()])).unwrap();
+    let mut period = tokio::time::interval(Duration::from_millis(2));
+    while log.writable() {
+        period.tick().await;
+    }
+    assert_eq!(log.on_disk(1).await, Ok(()));
+    std::fs::rename(&away, &there).unwrap();
+    while !log.writable() {
+        period.tick().await;
+    }
+    log.close().await;
+    assert_eq!(objects(&there), ["a", "audit"]);
+}
+
+/// A full segment is on the disk before there is a next one; where it cannot be forced there, nothing is said to be on the disk.
+#[tokio::test]
+async fn a_full_segment_that_cannot_be_forced_to_the_disk_is_the_last() {
+    let scratch = Scratch::new();
+    let options = LogOptions { sync_every: Duration::from_secs(3600), ..SMALL };
+    let (log, _) = DiskLog::open(scratch.path(), options, Arc::new(StoppedClock::at(START))).await.unwrap();
+    log.append_now(&batch(&["a".to_owned()])).unwrap();
+    // Which takes all, and cannot be forced.
+    let null = || std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").unwrap();
+    let swap = |tail| std::mem::replace(&mut log.shared.writer.lock().unwrap().tail, tail);
+    let kept = swap(Tail::new(null(), SMALL.segment_bytes, 0));
+    assert_eq!(log.append_now(&batch(&["b".to_owned()])), Err(AppendError::Unwritable));
+    swap(kept);
+    assert_eq!(log.on_disk(1).await, Err(AppendError::Unwritable));
+    log.shared.heal();
+    assert!(!log.writable());
+    let segments = crate::log::segment::list(scratch.path()).unwrap();
+    assert_eq!(segments.iter().map(|segment| segment.first).collect::<Vec<_>>(), [0]);
+}
+
 #[tokio::test]
 async fn a_log_that_lost_records_is_not_healed() {
     let scratch = Scratch::new();

@@ -210,3 +210,35 @@ fn lines_that_are_none_are_left_as_they_are() {
     let after = fs::read(&path).unwrap();
     assert_eq!((&after[..odd.len()], after.len()), (&*odd, odd.len() + line.len()));
 }
+
+#[test]
+fn no_key_behind_a_hole_is_dropped() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path().join("content")).unwrap();
+    let path = keys_path(scratch.path());
+    let line = |number| {
+        let closed = master(OLD).wrap_text(&purpose(number, "s"), b"secret").unwrap();
+        format!("{number} a s {closed}\n").into_bytes()
+    };
+    let lock = LogLock::take(scratch.path()).unwrap();
+    let hole = vec![0; 4096];
+    // What the log cuts off when it opens does not count.
+    for (behind, refused) in [
+        (Vec::new(), false),
+        (b"1 a".to_vec(), false),
+        (line(1), false),
+        ([line(1), line(2)].concat(), true),
+        ([line(1), line(2), hole.clone()].concat(), true),
+    ] {
+        let there = [line(0), hole.clone(), behind].concat();
+        fs::write(&path, &there).unwrap();
+        let done = rekey_contents(&lock, &both());
+        if refused {
+            assert_eq!(done.unwrap_err().kind(), io::ErrorKind::InvalidData);
+            assert_eq!(fs::read(&path).unwrap(), there);
+        } else {
+            assert_eq!(done.unwrap(), Rekeyed { closed: 1, left: 0 });
+        }
+        assert!(!beside(&path, ".new").exists() && !beside(&path, ".old").exists());
+    }
+}
