@@ -5,6 +5,7 @@
 
 mod calls;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -18,6 +19,9 @@ use super::answer::{Broken, Source};
 use super::decoding::Decoder;
 use super::slot::Slot;
 use calls::Calls;
+
+/// The most that waits of a coded answer, in bytes as they came.
+const MOST_WAITING: usize = 1 << 20;
 
 /// The search of one answer.
 pub(super) struct Echo {
@@ -43,6 +47,10 @@ struct Decoded {
     decoder: Decoder,
     /// What has not left, because a value may have begun in it.
     waiting: BytesMut,
+    /// The steps of what waits: how much was decoded up to the end of each, and how long it is.
+    steps: VecDeque<(usize, usize)>,
+    /// So much was decoded, in bytes.
+    total: usize,
     plain: Vec<u8>,
 }
 
@@ -132,32 +140,43 @@ impl Echo {
 
 impl Decoded {
     fn new(decoder: Decoder) -> Self {
-        Self { decoder, waiting: BytesMut::new(), plain: Vec::new() }
+        Self { decoder, waiting: BytesMut::new(), steps: VecDeque::new(), total: 0, plain: Vec::new() }
     }
 
-    /// What may leave of it: all, until a value may have begun.
+    /// What may leave of it: all steps of which nothing is held when they are decoded.
     fn pass(&mut self, data: Bytes, search: &mut Search) -> Result<Bytes, Broken> {
         let before = search.found();
         for step in data.chunks(self.decoder.step()) {
             let decoded = self.decoder.feed(step, &mut self.plain);
             let decoded = decoded.and_then(|()| self.decoder.flush(&mut self.plain));
+            self.total = self.total.saturating_add(self.plain.len());
             search.pass(std::mem::take(&mut self.plain).into());
             if decoded.is_err() || search.found() > before {
                 return Err(Broken::Echo);
             }
+            match self.steps.back_mut() {
+                Some((end, length)) if *end == self.total => *length += step.len(),
+                _ => self.steps.push_back((self.total, step.len())),
+            }
         }
-        if search.held() == 0 && self.waiting.is_empty() {
+        let clear = self.total.saturating_sub(search.held());
+        let mut leaves = 0;
+        while let Some((_, length)) = self.steps.pop_front_if(|(end, _)| *end <= clear) {
+            leaves += length;
+        }
+        if self.steps.is_empty() && self.waiting.is_empty() {
             return Ok(data);
         }
         self.waiting.extend_from_slice(&data);
-        let leaves = if search.held() == 0 { std::mem::take(&mut self.waiting) } else { BytesMut::new() };
-        Ok(leaves.freeze())
+        let leaves = self.waiting.split_to(leaves.min(self.waiting.len())).freeze();
+        if self.waiting.len() > MOST_WAITING { Err(Broken::Echo) } else { Ok(leaves) }
     }
 
     /// Nothing more comes: what waited, unless it ends in a value.
     fn finish(&mut self, search: &mut Search) -> Result<Bytes, Broken> {
         let before = search.found();
         search.finish(Bytes::new());
+        self.steps.clear();
         if search.found() > before { Err(Broken::Echo) } else { Ok(std::mem::take(&mut self.waiting).freeze()) }
     }
 
@@ -186,3 +205,6 @@ pub(super) fn tell(slot: &Slot, part: &str, template: &Arc<str>, hits: u32) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
