@@ -124,7 +124,7 @@ impl Value {
     fn of(text: &str) -> Self {
         let mut parts: Vec<Part> = Vec::new();
         for char in text.chars() {
-            let plain = u8::try_from(char).ok().filter(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte));
+            let plain = u8::try_from(char).ok().filter(|byte| byte.is_ascii_alphanumeric() || b"._".contains(byte));
             match (plain, parts.last_mut()) {
                 (Some(byte), Some(Part::Plain(run))) => run.push(byte),
                 (Some(byte), _) => parts.push(Part::Plain(vec![byte])),
@@ -205,8 +205,8 @@ impl Value {
     }
 }
 
-/// How a character may be written: as it is, in JSON (RFC 8259, 7), in a URI (RFC 3986, 2.1), in HTML; and in JSON within JSON, in
-/// a URI within a URI.
+/// How a character may be written: as it is, in JSON (RFC 8259, 7), in a URI (RFC 3986, 2.1), in HTML, in JavaScript; and in JSON
+/// within JSON, in a URI within a URI.
 fn ways(char: char) -> Vec<Vec<u8>> {
     let (itself, number) = (char.to_string(), u32::from(char));
     let units = |escape: &str| -> String {
@@ -214,6 +214,7 @@ fn ways(char: char) -> Vec<Vec<u8>> {
     };
     let bytes = |escape: &str| -> String { itself.bytes().map(|byte| format!("{escape}{byte:02x}")).collect() };
     let mut ways = vec![itself.clone(), units(r"\u"), units(r"\\u"), bytes("%"), bytes("%25")];
+    ways.extend([bytes(r"\x"), bytes(r"\\x")]);
     ways.extend([format!("&#x{number:x};"), format!("&#{number};")]);
     if char.is_ascii() {
         // The second is what another's escape becomes, the third that of one who escapes the character again.
