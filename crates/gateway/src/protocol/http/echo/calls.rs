@@ -11,6 +11,8 @@ use crate::protocol::http::decoding::Decoder;
 
 /// A byte of flags, four of length.
 const HEAD: usize = 5;
+/// The flags that there are: it is compressed, and it holds trailers (gRPC-Web).
+const FLAGS: u8 = 0x81;
 
 /// Messages of one answer, as they come.
 pub(super) struct Calls {
@@ -25,10 +27,9 @@ pub(super) struct Calls {
 
 /// What the message that comes is.
 enum Message {
+    /// As it is, or nobody here can decode it.
     Plain,
     Coded(Decoded),
-    /// Nobody here can read it.
-    Opaque,
 }
 
 impl Calls {
@@ -43,7 +44,12 @@ impl Calls {
     pub(super) fn pass(&mut self, mut data: Bytes, search: &mut Search) -> Result<Bytes, Broken> {
         let mut out = BytesMut::with_capacity(data.len());
         while !data.is_empty() {
-            if self.head.len() < HEAD {
+            if self.head.is_empty() && data.first().is_some_and(|flags| flags & !FLAGS != 0) {
+                // This is no message, whatever the answer's head says: an error in JSON, say. Nor is what follows.
+                self.head.resize(HEAD, 0);
+                self.left = usize::MAX;
+                self.message = Message::Plain;
+            } else if self.head.len() < HEAD {
                 let head = data.split_to(data.len().min(HEAD - self.head.len()));
                 self.head.extend_from_slice(&head);
                 out.extend_from_slice(&head);
@@ -54,7 +60,6 @@ impl Calls {
                 match &mut self.message {
                     Message::Plain => out.extend_from_slice(&search.pass(payload)),
                     Message::Coded(decoded) => out.extend_from_slice(&decoded.pass(payload, search)?),
-                    Message::Opaque => out.extend_from_slice(&payload),
                 }
             }
             if self.head.len() == HEAD && self.left == 0 {
@@ -75,7 +80,7 @@ impl Calls {
             let decoder = self.coding.as_deref().and_then(|coding| Decoder::of(Some(coding)).ok());
             match decoder.filter(Decoder::is_prompt) {
                 Some(decoder) => Message::Coded(Decoded::new(decoder)),
-                None => Message::Opaque,
+                None => Message::Plain,
             }
         };
     }
@@ -83,7 +88,7 @@ impl Calls {
     /// Nothing more comes of the message: what was held.
     pub(super) fn finish(&mut self, search: &mut Search) -> Result<Bytes, Broken> {
         match &mut self.message {
-            Message::Plain | Message::Opaque => Ok(search.finish(Bytes::new())),
+            Message::Plain => Ok(search.finish(Bytes::new())),
             Message::Coded(decoded) => decoded.finish(search),
         }
     }
@@ -92,7 +97,6 @@ impl Calls {
         match &self.message {
             Message::Plain => search.held(),
             Message::Coded(decoded) => decoded.held(),
-            Message::Opaque => 0,
         }
     }
 }
