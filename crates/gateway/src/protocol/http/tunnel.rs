@@ -147,9 +147,11 @@ pub(super) async fn tunnel(change: Change) {
 
 /// What is looked at in the messages of client and upstream.
 fn directions(slot: &Slot, paths: &[(JsonPath, Mask)], longest: u64) -> (Frames, Frames) {
-    let (said, mut heard) = (Frames::new(Side::Client, longest), Frames::new(Side::Server, longest));
+    let (mut said, mut heard) = (Frames::new(Side::Client, longest), Frames::new(Side::Server, longest));
     if let Some(search) = slot.upstream.credential.as_ref().and_then(|credential| credential.search()) {
-        heard = heard.overwriting(search);
+        // What is overwritten in a ping, the client's pong could not repeat.
+        let pings = Pings::default();
+        (said, heard) = (said.hiding(pings.clone()), heard.overwriting(search).hiding(pings));
     }
     let key = &slot.upstream.mask_keys;
     let detect = slot.upstream.detect.as_ref().filter(|(what, _)| *what != Detect::Signal || slot.looks());
