@@ -195,10 +195,11 @@ fn how_much_is_held_tells_nothing_of_a_value() {
         leaves
     };
     for length in 1..=value.len() {
-        let right = &value[..length];
+        let (right, _) = value.split_at(length);
+        let (begin, _) = value.split_at(length - 1);
         for wrong in ["q", "K", "-", "%", "7"] {
             // Wrong in all of it, and in its last byte only.
-            for guess in [wrong.repeat(length), format!("{}{wrong}", &right[..length - 1])] {
+            for guess in [wrong.repeat(length), format!("{begin}{wrong}")] {
                 for before in ["", "\n", "you said ", "x%", "k7-"] {
                     let (told, other) = (format!("{before}{right}"), format!("{before}{guess}"));
                     for after in ["", "\n", "Z", "\\u002b"] {
