@@ -31,6 +31,11 @@ pub(crate) fn bundle_path(state: &Path) -> PathBuf {
     state.join("egress/bundle.pem")
 }
 
+/// The file that the keys of its authorities stand in.
+pub(crate) fn keys_path(state: &Path) -> PathBuf {
+    keys::path(&folder(state))
+}
+
 /// Closes the keys of its authorities anew, where the master key changes.
 pub(crate) fn rekey(state: &Path, master: &MasterKey) -> anyhow::Result<Rekeyed> {
     keys::rekey(&folder(state), master)

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use store::log::{EnvelopeError, MasterKey, Rekeyed, erase, exchange, replace, settle};
+use store::log::{EnvelopeError, MasterKey, Rekeyed, erase, exchange, replace};
 use zeroize::Zeroizing;
 
 /// Why a key cannot be used. No secret is in it.
@@ -117,7 +117,6 @@ impl KeptKey {
 
     /// Closes it anew, if there is one, where the master key changes. One in clear is left for the next `find`.
     pub(crate) fn rekey(&self, master: &MasterKey) -> Result<Rekeyed, KeptKeyError> {
-        settle(&self.closed).map_err(unusable(&self.closed))?;
         let Some(closed) = contents(&self.closed)? else { return Ok(Rekeyed::default()) };
         let closed = std::str::from_utf8(&closed).map_err(|_| EnvelopeError::DoesNotOpen);
         let anew = closed.and_then(|closed| master.rewrap_text(self.purpose, closed));

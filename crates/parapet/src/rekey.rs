@@ -5,18 +5,21 @@
 //! overwritten, is `store::log::exchange`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use control::MasterKeyRefusal;
 use kernel::audit::{Batch, Entry, Event};
 use kernel::ports::{AuditLog, Clock};
 use store::database::Database;
-use store::log::{LogLock, MasterKey, Rekeyed, exchange, rekey_contents, rekey_signing_keys, settle};
+use store::log::{
+    LogLock, MasterKey, Rekeyed, content_keys_path, exchange, rekey_contents, rekey_signing_keys, settle,
+};
 use zeroize::Zeroizing;
 
 use crate::audit::{self, master_path};
 use crate::config::checked::AuditPart;
+use crate::kept_key::KeptKey;
 use crate::{certificates, egress, parts, pdp, task_house, transmit};
 
 /// Can the gateway change the master key, or is that for others, or begun?
@@ -49,8 +52,24 @@ fn text(part: &AuditPart, state: &Path) -> Result<Zeroizing<String>, MasterKeyRe
     if counts.is_changing() { Err(MasterKeyRefusal::Waiting) } else { Ok(text) }
 }
 
-/// Closes all that the gateway keeps under the newest master key, if there are several; none if there is one. Whoever holds the lock
-/// has none of it open.
+/// The keys that the gateway has made for itself, each in a file of its own.
+fn kept_keys(state: &Path) -> [KeptKey; 4] {
+    [certificates::self_signed_key(state), pdp::kept_key(state), parts::mask_kept_key(state), transmit::kept_key(state)]
+}
+
+/// Every file that a change replaces.
+fn files(part: &AuditPart, state: &Path, lock: &LogLock) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = kept_keys(state).iter().map(|key| key.path().to_owned()).collect();
+    files.extend(task_house::key_paths(state));
+    files.extend([audit::keys_path(state), egress::keys_path(state), content_keys_path(lock)]);
+    if is_ours(part, state) {
+        files.push(master_path(state));
+    }
+    files
+}
+
+/// Closes all that the gateway keeps under the newest master key, if there are several; none if there is one. What an earlier change
+/// has left that was cut short is overwritten in either case. Whoever holds the lock has none of it open.
 pub(crate) async fn close_anew(
     part: &AuditPart,
     state: &Path,
@@ -58,18 +77,12 @@ pub(crate) async fn close_anew(
     master: &MasterKey,
     database: &Database,
 ) -> anyhow::Result<Option<Rekeyed>> {
-    if is_ours(part, state) {
-        settle(&master_path(state)).context("master.key")?;
+    for path in files(part, state, lock) {
+        settle(&path).with_context(|| format!("what an earlier change left beside {}", path.display()))?;
     }
     if !master.is_changing() {
         return Ok(None);
     }
-    let kept = [
-        certificates::self_signed_key(state),
-        pdp::kept_key(state),
-        parts::mask_kept_key(state),
-        transmit::kept_key(state),
-    ];
     let mut done = Rekeyed::default();
     let mut count = |what: &str, part: Rekeyed| {
         if part.left > 0 {
@@ -78,7 +91,7 @@ pub(crate) async fn close_anew(
         done += part;
     };
     count("signing keys of the audit log", rekey_signing_keys(&audit::keys_path(state), master)?);
-    for key in kept {
+    for key in kept_keys(state) {
         count(&key.path().display().to_string(), key.rekey(master)?);
     }
     count("keys of the egress's authorities", egress::rekey(state, master)?);

@@ -1,7 +1,7 @@
 //! Tasks and tokens, joined: who signs, who remembers, and the token endpoint that workloads reach.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,19 +127,21 @@ pub(crate) fn follow(tasks: &gateway::tasks::Tasks, house: &Arc<House>) {
     });
 }
 
+/// The files that the keys of tokens stand in.
+pub(crate) fn key_paths(state: &Path) -> [PathBuf; 2] {
+    ["current", "previous"].map(|name| folder(state).join(name))
+}
+
 /// Closes the keys of tokens anew, where the master key changes.
 pub(crate) fn rekey(state: &Path, master: &MasterKey) -> anyhow::Result<Rekeyed> {
     let (folder, mut done) = (folder(state), Rekeyed::default());
-    for name in ["current", "previous"] {
-        log::settle(&folder.join(name)).context("the keys of Parapet's own tokens")?;
-    }
     let anew = |closed: &str| Ok(done.count(master.rewrap_text(PURPOSE, closed))?);
     close_anew::<anyhow::Error>(&folder, anew, log::exchange).context("the keys of Parapet's own tokens")?;
     Ok(done)
 }
 
 /// Where the keys stand in a state folder.
-fn folder(state: &Path) -> std::path::PathBuf {
+fn folder(state: &Path) -> PathBuf {
     state.join("token-keys")
 }
 

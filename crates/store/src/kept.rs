@@ -212,7 +212,28 @@ impl KeptStore {
         found.map_err(unavailable)?.as_ref().map(stored).transpose()
     }
 
+    /// How many hold content that no master key opens, though it is not shredded.
+    async fn unopened(&self) -> Result<usize, KeepError> {
+        let rows = sqlx::query(
+            "SELECT approval, workload, upstream, key FROM kept_requests WHERE request IS NOT NULL OR answer IS NOT NULL",
+        );
+        let mut unopened = 0;
+        for row in rows.fetch_all(self.database.read()).await.map_err(unavailable)? {
+            let key: Vec<u8> = row.try_get("key").map_err(unavailable)?;
+            let opens = is_shredded(&key) || self.master.unwrap(&purpose_of(&row)?, &key).is_ok();
+            unopened += usize::from(!opens);
+        }
+        Ok(unopened)
+    }
+
     async fn recover(&self) -> Result<Vec<ApprovalId>, KeepError> {
+        let unopened = self.unopened().await?;
+        if unopened > 0 {
+            tracing::warn!(
+                unopened,
+                "kept requests that open under no master key are neither carried out nor answered"
+            );
+        }
         let open = |state: KeptState| async move {
             let rows = sqlx::query("SELECT approval FROM kept_requests WHERE state = ? ORDER BY approval")
                 .bind(state.as_str())
@@ -338,16 +359,14 @@ pub async fn rekey(database: &Database, master: &MasterKey) -> Result<Rekeyed, K
     let rows = sqlx::query("SELECT approval, workload, upstream, key FROM kept_requests").fetch_all(&mut *change).await;
     let mut done = Rekeyed::default();
     for row in &rows.map_err(unavailable)? {
-        let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
         let wrapped: Vec<u8> = row.try_get("key").map_err(unavailable)?;
-        if wrapped.iter().all(|byte| *byte == 0) {
+        if is_shredded(&wrapped) {
             continue;
         }
-        let approval = approval(row)?;
-        let closed = master.rewrap(&purpose(approval, &text("workload")?, &text("upstream")?), &wrapped);
+        let closed = master.rewrap(&purpose_of(row)?, &wrapped);
         if let Some(anew) = done.count(closed).map_err(|_| KeepError::Unavailable)? {
             let put = sqlx::query("UPDATE kept_requests SET key = ? WHERE approval = ?").bind(anew);
-            put.bind(approval.to_string()).execute(&mut *change).await.map_err(unavailable)?;
+            put.bind(approval(row)?.to_string()).execute(&mut *change).await.map_err(unavailable)?;
         }
     }
     change.commit().await.map_err(unavailable)?;
@@ -358,6 +377,16 @@ pub async fn rekey(database: &Database, master: &MasterKey) -> Result<Rekeyed, K
 
 fn purpose(approval: ApprovalId, workload: &str, upstream: &str) -> String {
     format!("kept {approval} {workload} {upstream}")
+}
+
+/// What the envelope of a row's key says that it holds.
+fn purpose_of(row: &SqliteRow) -> Result<String, KeepError> {
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
+    Ok(purpose(approval(row)?, &text("workload")?, &text("upstream")?))
+}
+
+fn is_shredded(key: &[u8]) -> bool {
+    key.iter().all(|byte| *byte == 0)
 }
 
 fn done<'a>(request: &'a KeptRequest, state: &'a str, session: Option<SessionId>) -> Kept<'a> {

@@ -7,7 +7,7 @@
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -15,7 +15,7 @@ use gateway::protocol::egress::CertificateAuthority;
 use gateway::tls;
 use kernel::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use store::log::{MasterKey, Rekeyed, erase, exchange, settle};
+use store::log::{MasterKey, Rekeyed, erase, exchange};
 use zeroize::Zeroizing;
 
 /// So long before its end an authority is followed by another.
@@ -45,6 +45,11 @@ pub(super) struct Opened {
     pub(super) made: Option<String>,
 }
 
+/// The file that they stand in.
+pub(super) fn path(folder: &Path) -> PathBuf {
+    folder.join(FILE)
+}
+
 /// Opens the authorities of this folder, or makes the first, or the next. `label` tells one from those of other gateways. `tell`
 /// makes known the certificates of all that count, as PEM, and is called before one that is new is kept: from then on it is a month.
 pub(super) fn open(
@@ -55,7 +60,7 @@ pub(super) fn open(
     tell: impl FnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<Opened> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let path = folder.join(FILE);
+    let path = path(folder);
     let mut kept: Vec<Kept> = match fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| anyhow!("{} cannot be read", path.display()))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => in_clear(folder, master)?.into_iter().collect(),
@@ -91,8 +96,7 @@ pub(super) fn open(
 
 /// Closes the keys of the authorities of this folder anew, where the master key changes.
 pub(super) fn rekey(folder: &Path, master: &MasterKey) -> anyhow::Result<Rekeyed> {
-    let path = folder.join(FILE);
-    settle(&path).with_context(|| format!("cannot replace {}", path.display()))?;
+    let path = path(folder);
     let mut done = Rekeyed::default();
     let bytes = match fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(done),

@@ -11,7 +11,6 @@ use store::log::{ContentReader, DiskLog, Durability, LogOptions, SigningKeys};
 use super::*;
 use crate::clock::SystemClock;
 use crate::config::checked::SecretSource;
-use crate::kept_key::KeptKey;
 
 const SECRET: &[u8] = b"a secret that stands in no file";
 const NOW: Timestamp = Timestamp::from_millis(1_795_233_600_000);
@@ -34,10 +33,6 @@ fn master(text: &str) -> MasterKey {
     MasterKey::from_text(text).unwrap()
 }
 
-fn kept(state: &Path) -> [KeptKey; 4] {
-    [certificates::self_signed_key(state), pdp::kept_key(state), parts::mask_kept_key(state), transmit::kept_key(state)]
-}
-
 impl State {
     async fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("parapet-rekey-{name}-{}", std::process::id()));
@@ -57,7 +52,7 @@ impl State {
         let old =
             audit::master_key(&part, &folder).await.map(|_| fs::read_to_string(master_path(&folder)).unwrap()).unwrap();
         let by = master(&old);
-        for key in kept(&folder) {
+        for key in kept_keys(&folder) {
             key.keep(&by, SECRET).unwrap();
         }
         let wrapped = by.wrap_text("egress authority c", SECRET).unwrap();
@@ -88,7 +83,7 @@ impl State {
 
     /// The files with keys in them, but for the store.
     fn files(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> = kept(&self.folder).iter().map(|key| key.path().to_owned()).collect();
+        let mut files: Vec<PathBuf> = kept_keys(&self.folder).iter().map(|key| key.path().to_owned()).collect();
         let others = [
             "audit.keys",
             "egress/authorities.json",
@@ -111,7 +106,7 @@ impl State {
     /// For each file: does all of it open?
     fn opens(&self, by: &str) -> Vec<bool> {
         let (by_key, read) = (master(by), |name: &str| fs::read_to_string(self.folder.join(name)).unwrap());
-        let mut opens: Vec<bool> = kept(&self.folder).iter().map(|key| key.read(&by_key).is_ok()).collect();
+        let mut opens: Vec<bool> = kept_keys(&self.folder).iter().map(|key| key.read(&by_key).is_ok()).collect();
         opens.push(SigningKeys::open(&audit::keys_path(&self.folder), master(by), None, NOW).is_ok());
         let authorities: Value = serde_json::from_str(&read("egress/authorities.json")).unwrap();
         opens.push(by_key.unwrap_text("egress authority c", authorities[0]["wrapped"].as_str().unwrap()).is_ok());
@@ -165,9 +160,10 @@ async fn whatever_cuts_it_short_both_open_until_it_is_complete() {
         // One of the files cannot be replaced, or none fails and the process ends before the change is entered.
         if let Some(file) = state.files().get(cut) {
             let obstacle = PathBuf::from(format!("{}.new", file.display()));
-            fs::create_dir(&obstacle).unwrap();
+            // It leads nowhere: there is nothing to overwrite, and no file can be made there.
+            std::os::unix::fs::symlink(state.folder.join("none/none"), &obstacle).unwrap();
             state.start().await.unwrap_err();
-            fs::remove_dir(&obstacle).unwrap();
+            fs::remove_file(&obstacle).unwrap();
         } else {
             assert_eq!(state.start().await.unwrap(), Some(Rekeyed { closed: 10, left: 0 }));
         }
@@ -190,11 +186,14 @@ async fn whatever_cuts_it_short_both_open_until_it_is_complete() {
         for secret in before.iter().chain([&state.old]) {
             assert!(!state.holds(secret), "{cut}: {secret}");
         }
-        // The last thing that a crash may leave.
-        fs::write(state.folder.join("master.key.old"), &state.old).unwrap();
+        // A crash may leave any of them, and people may take the old one away before the next start.
+        for file in state.files().into_iter().chain([master_path(&state.folder)]) {
+            fs::write(format!("{}.old", file.display()), &state.old).unwrap();
+        }
         drop(log);
         assert_eq!(state.start().await.unwrap(), None);
         assert!(!state.holds(&state.old));
+        assert_eq!(state.opens(&new), [true; 9]);
     }
 }
 

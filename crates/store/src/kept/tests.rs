@@ -179,6 +179,7 @@ async fn its_key_is_closed_anew_when_the_master_key_changes() {
     let (log, clock) = (Arc::clone(&room.log), Arc::clone(&room.clock));
     let master = MasterKey::from_text(&"08".repeat(32)).unwrap();
     let store = KeptStore::new(room.store.database.clone(), log, clock, master);
+    assert_eq!((room.store.unopened().await, store.unopened().await), (Ok(2), Ok(1)));
     assert_eq!(store.request(approval(1)).await.unwrap().unwrap().expose(), CANARY);
     store.database.close().await;
     for file in std::fs::read_dir(scratch.path()).unwrap().flatten() {
