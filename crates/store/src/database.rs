@@ -4,13 +4,14 @@
 //! a used grant must not come back when the machine loses its power.
 
 use std::fs::OpenOptions;
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqlSafeStr, SqliteTransaction};
+use sqlx::{ConnectOptions, Row, SqlSafeStr, SqliteTransaction};
 
 /// The migrations in order. One that was released never changes.
 const MIGRATIONS: [(i64, &str, &str); 8] = [
@@ -76,9 +77,15 @@ impl Database {
         self.write.begin_with("BEGIN IMMEDIATE").await
     }
 
-    /// Empties the write-ahead log, and with it what was erased.
+    /// Empties the write-ahead log, and with it what was erased. An error while somebody else reads an older state: that one stays.
     pub(crate) async fn settle(&self) -> sqlx::Result<()> {
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.write).await.map(drop)
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.write).await?;
+        // SQLite tells it so, and not as an error (https://sqlite.org/pragma.html#pragma_wal_checkpoint).
+        if row.try_get::<i64, _>(0)? == 0 {
+            return Ok(());
+        }
+        let told = "somebody else reads the database, and what was erased stands in its write-ahead log";
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, told).into())
     }
 
     /// For reading.
@@ -124,3 +131,6 @@ async fn connect(options: SqliteConnectOptions, connections: u32) -> Result<Sqli
         DatabaseError::Unusable
     })
 }
+
+#[cfg(test)]
+mod tests;
