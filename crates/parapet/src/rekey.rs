@@ -90,16 +90,17 @@ pub(crate) async fn close_anew(
         }
         done += part;
     };
+    // First, because it fails where the file is damaged: the old key alone opens everything then.
+    count(
+        "keys of the audit log's content",
+        rekey_contents(lock, master).context("the keys of the audit log's content")?,
+    );
     count("signing keys of the audit log", rekey_signing_keys(&audit::keys_path(state), master)?);
     for key in kept_keys(state) {
         count(&key.path().display().to_string(), key.rekey(master)?);
     }
     count("keys of the egress's authorities", egress::rekey(state, master)?);
     count("keys of tokens", task_house::rekey(state, master)?);
-    count(
-        "keys of the audit log's content",
-        rekey_contents(lock, master).context("the keys of the audit log's content")?,
-    );
     count("keys of kept requests", store::kept::rekey(database, master).await.context("the keys of kept requests")?);
     Ok(Some(done))
 }

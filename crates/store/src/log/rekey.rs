@@ -174,7 +174,8 @@ fn copy_closed_anew(path: &Path, master: &MasterKey, out: &mut impl Write) -> io
             }
             Line::Unfinished(_) => break,
             Line::Reserved if Backwards::open(path)?.next()? == last => break,
-            Line::Reserved | Line::TooLong => return Err(io::ErrorKind::InvalidData.into()),
+            Line::Reserved => return Err(io::Error::new(io::ErrorKind::InvalidData, "keys stand behind a hole")),
+            Line::TooLong => return Err(io::ErrorKind::InvalidData.into()),
         }
     }
     Ok(done)
