@@ -14,10 +14,10 @@ use gateway::listen::{Host, accept_loop};
 use gateway::login::dpop::{DpopProofs, DpopRefusal, Shown};
 use gateway::login::oidc::Issuers;
 use gateway::login::task::exchange::{ByPerson, ExchangeError, ExchangeParts, ExchangeRequest, Exchanges};
-use gateway::login::task::{Confirmation, Envelope, ShownBeside, SigningKeys, TaskTokens, close_anew};
+use gateway::login::task::{Confirmation, Envelope, KeysUnusable, ShownBeside, SigningKeys, TaskTokens, close_anew};
 use gateway::signals::accept;
 use gateway::tls::Offer;
-use kernel::audit::{Batch, Entry, Event};
+use kernel::audit::{Batch, Event};
 use kernel::id::DecisionId;
 use kernel::ports::{AuditLog, Clock, PortFuture, SpentTokens};
 use kernel::secret::Secret;
@@ -27,12 +27,13 @@ use store::log::{self, MasterKey, Rekeyed};
 use store::spent::SpentStore;
 use store::tasks::{RevokeError, Tasks};
 use tokio::net::TcpListener;
+use tokio::task::JoinError;
 use zeroize::Zeroizing;
 
 use crate::config::Configuration;
 use crate::config::checked::TokenListener;
 use crate::snapshots::Publisher;
-use crate::wiring::{House, background};
+use crate::wiring::{House, background, enter};
 
 /// The most connections to the token endpoint at a time.
 const MOST_CONNECTIONS: usize = 512;
@@ -107,24 +108,37 @@ pub(crate) fn follow(tasks: &gateway::tasks::Tasks, house: &Arc<House>) {
     background(tasks, "token keys", async move {
         loop {
             tokio::time::sleep(KEYS_EVERY).await;
-            let keys = Arc::clone(&house.tasks.tokens);
-            let rotated = tokio::task::spawn_blocking(move || keys.keys().rotate_if_due()).await;
-            match rotated {
-                Ok(Ok(None)) => {}
-                Ok(Ok(Some(kid))) => {
-                    let event =
-                        Event::Admin { by: None, action: "tokens key", object: &kid, reason: Some("it was due") };
-                    let mut batch = Batch::default();
-                    batch.push(&Entry { at: house.clock.now(), event });
-                    if house.log.append(&batch).await.is_err() {
-                        tracing::error!("a new key of tokens could not be entered in the audit log");
-                    }
-                }
-                Ok(Err(error)) => tracing::error!(%error, "the key of tokens is due and cannot be replaced"),
-                Err(_cut) => return,
+            let tokens = Arc::clone(&house.tasks.tokens);
+            let rotate = move || tokens.keys().rotate_if_due();
+            if turn(&*house.log, &*house.clock, rotate).await.is_err() {
+                return;
             }
         }
     });
+}
+
+/// Rotates the key if it is due, and enters it. While the log takes nothing, nothing is rotated. An error if it was cut short.
+async fn turn(
+    log: &dyn AuditLog,
+    clock: &dyn Clock,
+    rotate: impl FnOnce() -> Result<Option<String>, KeysUnusable> + Send + 'static,
+) -> Result<(), JoinError> {
+    // An empty batch asks whether the log takes entries.
+    if log.append(&Batch::default()).await.is_err() {
+        tracing::warn!("the audit log takes no entries: the key of tokens is not replaced meanwhile");
+        return Ok(());
+    }
+    match tokio::task::spawn_blocking(rotate).await? {
+        Ok(None) => {}
+        Ok(Some(kid)) => {
+            let event = Event::Admin { by: None, action: "tokens key", object: &kid, reason: Some("it was due") };
+            if enter(log, clock, event).await.is_err() {
+                tracing::error!(kid, "a new key of tokens could not be entered in the audit log");
+            }
+        }
+        Err(error) => tracing::error!(%error, "the key of tokens is due and cannot be replaced"),
+    }
+    Ok(())
 }
 
 /// The files that the keys of tokens stand in.
@@ -327,3 +341,6 @@ async fn end(
         Err(RevokeError::Unavailable) => Err(refused("server_error", "it could not be stored")),
     }
 }
+
+#[cfg(test)]
+mod tests;

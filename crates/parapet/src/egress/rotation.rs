@@ -12,6 +12,7 @@ use gateway::tls;
 use kernel::audit::{Batch, Entry, Event};
 use kernel::ports::{AuditLog, Clock};
 use store::log::MasterKey;
+use tokio::task::JoinError;
 
 use super::{authority_path, bundle_path, keys};
 use crate::certificates;
@@ -82,16 +83,28 @@ impl Rotation {
 pub(super) async fn follow(rotation: Arc<Rotation>, log: Arc<dyn AuditLog>) {
     loop {
         tokio::time::sleep(EVERY).await;
-        let looking = Arc::clone(&rotation);
-        match tokio::task::spawn_blocking(move || looking.look()).await {
-            Ok(Ok(steps)) => enter(&*log, &*rotation.clock, &steps).await,
-            Ok(Err(error)) => {
-                let error = format!("{error:#}");
-                tracing::error!(error, "the egress's certificate authority cannot be looked after");
-            }
-            Err(_cut) => return,
+        if turn(&rotation, &*log).await.is_err() {
+            return;
         }
     }
+}
+
+/// Looks, and enters what has come of it. While the log takes nothing, nothing is stepped. An error if it was cut short.
+async fn turn(rotation: &Arc<Rotation>, log: &dyn AuditLog) -> Result<(), JoinError> {
+    // An empty batch asks whether the log takes entries.
+    if log.append(&Batch::default()).await.is_err() {
+        tracing::warn!("the audit log takes no entries: the egress's certificate authority stays as it is meanwhile");
+        return Ok(());
+    }
+    let looking = Arc::clone(rotation);
+    match tokio::task::spawn_blocking(move || looking.look()).await? {
+        Ok(steps) => enter(log, &*rotation.clock, &steps).await,
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(error, "the egress's certificate authority cannot be looked after");
+        }
+    }
+    Ok(())
 }
 
 /// Enters what has come of a look.

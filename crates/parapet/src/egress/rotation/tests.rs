@@ -1,5 +1,6 @@
 //! The authority while the gateway runs, by a clock that is moved: what clients are told, when, and by which one hosts are vouched for.
 
+use kernel::audit::AppendError;
 use store::memory::{MemoryLog, StoppedClock};
 
 use super::*;
@@ -101,4 +102,18 @@ async fn each_step_is_entered() {
         said,
         [(&action, &"aa".into(), &serde_json::Value::Null), (&action, &"bb".into(), &serde_json::Value::Null)]
     );
+}
+
+#[tokio::test]
+async fn nothing_is_stepped_while_the_log_takes_nothing() {
+    let (state, clock, log) = (State::new("unentered"), Arc::new(StoppedClock::at(START)), MemoryLog::default());
+    let (rotation, _first) = open_at(&state, &clock);
+    let (rotation, first) = (Arc::new(rotation), state.told());
+    clock.advance(740 * DAY);
+    for (failing, told) in [(Some(AppendError::Unwritable), 1), (Some(AppendError::TimedOut), 1), (None, 2)] {
+        log.fail(failing);
+        turn(&rotation, &log).await.unwrap();
+        assert_eq!((state.told().len(), log.entries().len()), (told, told - first.len()), "{failing:?}");
+    }
+    assert_eq!(log.entries()[0]["object"], state.told()[1].as_str());
 }
