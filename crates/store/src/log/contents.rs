@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 use super::envelope::{MasterKey, open, random_key};
 use super::lines::{Backwards, Forwards, Line};
 use super::locate::From;
-use super::segment::Segment;
+use super::segment::{Segment, sync_dir};
 use super::tail::Tail;
 
 /// What stands in place of what was shredded.
@@ -144,26 +144,88 @@ pub(super) fn keys_path(dir: &Path) -> PathBuf {
     dir.join("content/keys")
 }
 
-/// A file of numbered lines, ready to be appended to: its last line, if torn, is cut off.
+/// A file of numbered lines, ready to be appended to. Its last line, if torn, is put aside, and so is all that stands behind a hole
+/// that a power loss has left. Content is forced to the disk before the entries that refer to it are said to be there: none of these
+/// loses any. One that outlived the power loss by chance is shown without it, as its commitment fits no other piece of that number.
 fn numbered(path: &Path) -> io::Result<(Tail, u64)> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    let mut lines = Forwards::open(path, start_of_last(path)?)?;
-    let mut next = 0;
-    while let Some(Line::Whole(line)) = lines.next()? {
-        next = number(line).ok_or(io::ErrorKind::InvalidData)?.saturating_add(1);
+    let length = file.metadata()?.len();
+    let mut end = [b'\n'];
+    if let Some(last) = length.checked_sub(1) {
+        file.read_exact_at(&mut end, last)?;
     }
-    let length = lines.offset();
-    file.set_len(length)?;
+    // A file that was closed has neither holes nor reserved space behind its last line.
+    let last = if end == *b"\n" { start_of_last(path)? } else { None };
+    let (lines, next) = match last {
+        Some(last) => good_lines(path, last)?,
+        None => match length.checked_sub(UNFORCED) {
+            Some(some) => good_lines(path, line_behind(path, some)?)?,
+            None => good_lines(path, 0)?,
+        },
+    };
+    let good = lines.offset();
+    let bad = lines.begun()?;
+    if bad > 0 {
+        put_aside(path, good, bad)?;
+    }
+    file.set_len(good)?;
     const MAPPED: u64 = 64 << 20;
-    Ok((Tail::new(file, length, length.saturating_add(MAPPED)), next))
+    Ok((Tail::new(file, good, good.saturating_add(MAPPED)), next))
 }
 
-/// Where the last whole line begins.
-fn start_of_last(path: &Path) -> io::Result<u64> {
-    let Some(last) = Backwards::open(path)?.next()? else { return Ok(0) };
-    let wanted = number(&last).ok_or(io::ErrorKind::InvalidData)?;
+/// Far more than is written until it is forced to the disk.
+const UNFORCED: u64 = 256 << 20;
+
+/// Reads lines from one on, or from the first where that one is bad, up to the first that is not as it was written. The number of the
+/// next.
+fn good_lines(path: &Path, from: u64) -> io::Result<(Forwards, u64)> {
+    let (mut good, mut next) = (from, 0);
+    let mut lines = Forwards::open(path, from)?;
+    while let Some(Line::Whole(line)) = lines.next()? {
+        let Some(number) = number(line).filter(|_| !line.contains(&0)) else { break };
+        (good, next) = (lines.offset(), number.saturating_add(1));
+    }
+    if good == from && from > 0 {
+        return good_lines(path, 0);
+    }
+    Ok((Forwards::open(path, good)?, next))
+}
+
+/// A line that begins behind this place; the first of all where there is a hole.
+fn line_behind(path: &Path, place: u64) -> io::Result<u64> {
+    let mut lines = Forwards::open(path, place)?;
+    let behind = matches!(lines.next()?, Some(Line::Whole(part)) if !part.contains(&0));
+    Ok(if behind && lines.at_record()? { lines.offset() } else { 0 })
+}
+
+/// Keeps the bad end of a file in one of its own, beside it. Shredding does not reach that.
+fn put_aside(path: &Path, good: u64, bad: u64) -> io::Result<()> {
+    let aside = (0..1000u32).map(|attempt| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!("-{good}-{attempt}.torn"));
+        PathBuf::from(name)
+    });
+    let aside = aside.into_iter().find(|aside| !aside.exists()).ok_or(io::ErrorKind::AlreadyExists)?;
+    let mut from = File::open(path)?;
+    from.seek(SeekFrom::Start(good))?;
+    let mut into = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    io::copy(&mut from.take(bad), &mut into)?;
+    into.sync_all()?;
+    path.parent().map_or(Ok(()), sync_dir)?;
+    tracing::warn!(bytes = bad, kept_in = %aside.display(), "cut off content of the audit log that a crash has torn");
+    Ok(())
+}
+
+/// Where the last whole line begins; none if it is not found, as behind a hole.
+fn start_of_last(path: &Path) -> io::Result<Option<u64>> {
+    let last = match Backwards::open(path)?.next() {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
+        last => last?,
+    };
+    let Some(last) = last else { return Ok(Some(0)) };
+    let Some(wanted) = number(&last) else { return Ok(None) };
     let place = super::locate::locate(&[Segment { first: 0, path: path.to_owned() }], wanted)?;
-    Ok(place.ok_or(io::ErrorKind::InvalidData)?.offset)
+    Ok(place.map(|place| place.offset))
 }
 
 fn number(line: &[u8]) -> Option<u64> {
@@ -250,12 +312,14 @@ impl Contents {
         // Whoever comes back gets another key.
         self.keys.clear();
         let mut keys = Vec::new();
-        overwrite(&keys_path(&self.dir), 3, |fields| {
-            let taken = matches!(fields, [_, owner, scope, ..] if what.takes(owner, scope));
-            if taken {
-                keys.extend(fields.first().map(|key| (*key).to_owned()));
+        overwrite(&keys_path(&self.dir), |fields, torn| match fields {
+            // Nobody can say whose it was, and nothing finds it by its number.
+            _ if torn => true,
+            [key, owner, scope, _] if what.takes(owner, scope) => {
+                keys.push((*key).to_owned());
+                true
             }
-            taken
+            _ => false,
         })?;
         Ok(keys)
     }
@@ -286,27 +350,39 @@ pub(super) fn shred_pieces(dir: &Path, keys: &[String]) -> io::Result<u64> {
     if keys.is_empty() {
         return Ok(0);
     }
-    overwrite(&content_path(dir), 2, |fields| matches!(fields, [_, key, ..] if keys.iter().any(|one| one == key)))
+    // A torn line may be one that is being written, under a new key.
+    overwrite(&content_path(dir), |fields, torn| {
+        !torn && matches!(fields, [_, key, _] if keys.iter().any(|one| one == key))
+    })
 }
 
 pub(super) fn purpose(number: u64, scope: &str) -> String {
     format!("content {number} {scope}")
 }
 
-/// Overwrites a field of the lines that `which` takes, where they stand, and forces that to the disk. How many.
-fn overwrite(path: &Path, field: usize, mut which: impl FnMut(&[&str]) -> bool) -> io::Result<u64> {
+/// Overwrites the last field of the lines that `which` takes, where they stand, and forces that to the disk. How many. A line is torn
+/// that has zeros in it or in front of it.
+fn overwrite(path: &Path, mut which: impl FnMut(&[&str], bool) -> bool) -> io::Result<u64> {
     let file = OpenOptions::new().write(true).open(path)?;
     let mut lines = Forwards::open(path, 0)?;
-    let mut overwritten = 0;
+    let (mut overwritten, mut behind_zeros) = (0, false);
     loop {
         let offset = lines.offset();
-        let Some(Line::Whole(line)) = lines.next()? else { break };
-        let text = std::str::from_utf8(line).map_err(|_| io::ErrorKind::InvalidData)?;
-        let fields: Vec<&str> = text.split(' ').collect();
-        let Some(secret) = fields.get(field).filter(|secret| !secret.starts_with(char::from(SHREDDED))) else {
-            continue;
+        let line = match lines.next()? {
+            Some(Line::Whole(line)) => line,
+            Some(Line::Reserved) => {
+                behind_zeros = lines.pass_zeros()?;
+                continue;
+            }
+            // What stands behind it cannot be said to be erased.
+            Some(Line::TooLong) => return Err(io::ErrorKind::InvalidData.into()),
+            Some(Line::Unfinished(_)) | None => break,
         };
-        if which(&fields) {
+        let torn = std::mem::take(&mut behind_zeros) || line.contains(&0);
+        let text = String::from_utf8_lossy(line);
+        let fields: Vec<&str> = text.split(' ').collect();
+        let secret = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+        if secret.first() != Some(&SHREDDED) && which(&fields, torn) {
             let at = offset + (line.len() - secret.len()) as u64;
             file.write_all_at(&vec![SHREDDED; secret.len()], at)?;
             overwritten += 1;

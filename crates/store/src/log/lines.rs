@@ -48,7 +48,8 @@ impl Forwards {
         self.offset
     }
 
-    /// The next line; `None` at the end of the file. After `TooLong` and `Reserved` no more can be read.
+    /// The next line; `None` at the end of the file. After `TooLong` no more can be read, after `Reserved` only behind
+    /// `pass_zeros`.
     pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
         if self.file.fill_buf()?.first() == Some(&0) {
@@ -71,6 +72,19 @@ impl Forwards {
     /// Does a line begin here? False at the end of the file and in reserved space.
     pub(super) fn at_record(&mut self) -> io::Result<bool> {
         Ok(self.file.fill_buf()?.first().is_some_and(|byte| *byte != 0))
+    }
+
+    /// Passes over zeros. Does anything stand behind them, as where a page did not reach the disk?
+    pub(super) fn pass_zeros(&mut self) -> io::Result<bool> {
+        loop {
+            let chunk = self.file.fill_buf()?;
+            let (zeros, length) = (chunk.iter().take_while(|byte| **byte == 0).count(), chunk.len());
+            self.file.consume(zeros);
+            self.offset += zeros as u64;
+            if zeros < length || length == 0 {
+                return Ok(length > 0);
+            }
+        }
     }
 
     /// How many bytes follow, without the zeros at their end: what was begun in reserved space and not finished.

@@ -125,6 +125,88 @@ async fn a_torn_piece_is_cut_off() {
     assert_eq!([&found[0].entry["reason"], &found[1].entry["reason"]], ["one", "two"]);
 }
 
+/// Pages that did not reach the disk: between lines, amid them, more than a line can be. What stands before is kept, the rest put
+/// aside, whether the file was closed or not.
+#[tokio::test]
+async fn what_stands_behind_a_hole_is_put_aside() {
+    for (cut, zeros, reserved) in
+        [(0, 10, 0), (0, 300_000, 5000), (20, 4096, 5000), (20, 300_000, 5000), (20, 70_000, 0)]
+    {
+        let scratch = Scratch::new();
+        let log = open_log(&scratch).await;
+        for number in 0..6 {
+            say(&log, &format!("person {number}"), &format!("words {number}"));
+        }
+        log.close().await;
+        drop(log);
+        let dir = scratch.path().join("log");
+        let mut aside = Vec::new();
+        for path in [content_path(&dir), keys_path(&dir)] {
+            let text = fs::read_to_string(&path).unwrap();
+            let lines: Vec<&str> = text.split_inclusive('\n').collect();
+            let (before, behind) = (lines[..2].concat(), lines[3..].concat());
+            let (partly, behind) = (lines[2].split_at(cut).0, behind.split_at(cut).1);
+            let hole = "\0".repeat(zeros);
+            fs::write(&path, format!("{before}{partly}{hole}{behind}{}", "\0".repeat(reserved))).unwrap();
+            aside.push((path, before, format!("{partly}{hole}{behind}")));
+        }
+        let log = open_log(&scratch).await;
+        if cut == 0 || reserved > 0 {
+            for (path, before, rest) in aside {
+                let name = format!("{}-{}-0.torn", path.display(), before.len());
+                assert!(fs::read_to_string(name).unwrap() == rest, "{cut} {zeros} {reserved}");
+                assert_eq!(fs::read_to_string(&path).unwrap(), before);
+            }
+        }
+        say(&log, "person 7", "words 7");
+        let found = read(&scratch, log.contents());
+        let reasons: Vec<_> = found.iter().filter_map(|found| found.entry["reason"].as_str()).collect();
+        assert_eq!((reasons[..2].to_vec(), reasons.last()), (vec!["words 0", "words 1"], Some(&"words 7")));
+    }
+}
+
+/// Wherever the last line is bad, or is not found, numbers go on behind the last good one.
+#[test]
+fn numbers_go_on_behind_the_last_good_line() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("lines");
+    let (hole, page) = ("\0".repeat(300_000), "\0".repeat(4096));
+    for rest in [
+        String::new(),
+        "2 c".to_owned(),
+        format!("2 c{page}d\n"),
+        format!("{page}2 c\n"),
+        format!("{hole}2 c\n"),
+        format!("2 c{hole}d\n"),
+        format!("2 c{hole}d\n3 d\n"),
+        format!("{hole}d\n3 d\n"),
+        "no number\n".to_owned(),
+        format!("2 c{hole}"),
+    ] {
+        fs::write(&path, format!("0 a\n1 b\n{rest}")).unwrap();
+        let (tail, next) = numbered(&path).unwrap();
+        assert_eq!((tail.length(), next, fs::read(&path).unwrap().len()), (8, 2, 8), "{}", rest.len());
+    }
+}
+
+/// A hole hides no key from being shredded: neither one that stands behind it nor what is left of one.
+#[test]
+fn shredding_passes_over_holes() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("keys");
+    let hole = "\0".repeat(70_000);
+    let before = format!(
+        "0 a s0 AAAA\n{hole}b s1 BBBB\n2 b s2 CCCC\n3 a s3 DD{hole}D s4 EEEE\n5 a s5 FFFF\n6 b s6 GGGG\n{hole}"
+    );
+    fs::write(&path, before).unwrap();
+    let count = overwrite(&path, |fields, torn| torn || matches!(fields, [_, "a", _, _])).unwrap();
+    let after = fs::read_to_string(&path).unwrap().replace(&hole, "~");
+    assert_eq!(after, "0 a s0 ----\n~b s1 ----\n2 b s2 CCCC\n3 a s3 DD~D s4 ----\n5 a s5 ----\n6 b s6 GGGG\n~");
+    assert_eq!(count, 4);
+    fs::write(&path, format!("0 a s0 A{}\n1 a s1 BBBB\n", hole.repeat(2))).unwrap();
+    assert_eq!(overwrite(&path, |_, _| true).unwrap_err().kind(), io::ErrorKind::InvalidData);
+}
+
 #[test]
 fn shredding_takes_what_is_asked_and_no_more() {
     let (one, other): (Name, Name) = ("reporting".parse().unwrap(), "reporting-2".parse().unwrap());
