@@ -231,6 +231,16 @@ impl Drop for Registered {
     }
 }
 
+/// Does all of these at once, within one task. Resolves when all are done.
+pub async fn together<W: Future<Output = ()>>(works: impl IntoIterator<Item = W>) {
+    let mut left: Vec<_> = works.into_iter().map(Box::pin).collect();
+    poll_fn(|context| {
+        left.retain_mut(|work| work.as_mut().poll(context).is_pending());
+        if left.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
 /// Runs `work` to its end or its panic, which is logged: a task must not vanish in silence.
 async fn caught(name: &'static str, work: impl Future<Output = ()>) {
     let mut work = pin!(work);

@@ -18,6 +18,7 @@ use gateway::signals::poll::{Asking, Poller};
 use gateway::signals::receive::{NotTaken, Receiver};
 use gateway::signals::rejudge;
 use gateway::tasks::Tasks;
+use gateway::tasks::together;
 use gateway::tls::{self, ServerTls, UpstreamTls};
 use gateway::upstream::dial::Dialler;
 use gateway::upstream::fetch::Fetcher;
@@ -361,10 +362,10 @@ async fn follow_streams(house: &Arc<House>) {
                 Err(error) => tracing::error!(stream = %entry.name, %error, "a stream cannot be asked"),
             }
         }
-        let all = std::future::poll_fn(|context| {
-            following.retain_mut(|one| one.as_mut().poll(context).is_pending());
-            std::task::Poll::<()>::Pending
-        });
+        let all = async {
+            together(following).await;
+            std::future::pending().await
+        };
         tokio::select! {
             () = all => {}
             changed = streaming.changed() => if changed.is_err() { return },

@@ -13,9 +13,7 @@ mod verified;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::future::Future as _;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -32,6 +30,7 @@ use super::jwks::{Freshness, JwksSource, Keys, KeysError, KeysHealth, SignatureA
 use super::shortened;
 use super::spiffe::SpiffeId;
 use super::trust_domains::TrustDomains;
+use crate::tasks::together;
 use crate::upstream::fetch::Fetcher;
 use verified::Verified;
 
@@ -358,12 +357,8 @@ impl Issuers {
     /// delays no other. Trust domains keep their own. Never returns.
     pub async fn keep_fresh(&self) {
         let of_issuers = self.issuers.iter().filter(|issuer| issuer.form == Form::Oidc);
-        let mut all: Vec<_> = of_issuers.map(|issuer| Box::pin(issuer.keys.keep_fresh())).collect();
-        std::future::poll_fn(|context| {
-            all.retain_mut(|one| one.as_mut().poll(context).is_pending());
-            Poll::<()>::Pending
-        })
-        .await;
+        together(of_issuers.map(|issuer| issuer.keys.keep_fresh())).await;
+        std::future::pending().await
     }
 
     /// How the keys of each issuer are.

@@ -5,9 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::future::Future as _;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,6 +18,7 @@ use kernel::workload::Name;
 
 use super::json::{self, Json, Object};
 use super::jwks::{Freshness, JwksSource, Keys, KeysError, KeysHealth, SignatureAlgorithm};
+use crate::tasks::together;
 use crate::upstream::fetch::{Fetcher, InvalidLocation};
 
 /// The longest token, in bytes.
@@ -130,12 +129,7 @@ impl Streams {
 
     /// Keeps every stream's keys fresh for as long as the gateway runs.
     pub async fn keep_fresh(&self) {
-        let mut all: Vec<_> = self.streams.iter().map(|stream| Box::pin(stream.keys.keep_fresh())).collect();
-        std::future::poll_fn(|context| {
-            all.retain_mut(|one| one.as_mut().poll(context).is_pending());
-            if all.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        together(self.streams.iter().map(|stream| stream.keys.keep_fresh())).await;
     }
 
     /// How the keys of each stream are.

@@ -5,9 +5,7 @@
 //! wrong with it is entered in the log. JWT-SVIDs are verified in `oidc.rs`, with the keys from here.
 
 use std::fmt;
-use std::future::Future as _;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use kernel::ports::Clock;
@@ -24,6 +22,7 @@ use super::jwks::{Freshness, JwksSource, Keys, Purpose};
 use super::oidc::{IssuerHealth, IssuersError};
 use super::shortened;
 use super::spiffe::SpiffeId;
+use crate::tasks::together;
 use crate::tls::UpstreamTls;
 use crate::upstream::fetch::Fetcher;
 
@@ -123,22 +122,13 @@ impl TrustDomains {
 
     /// Reads every bundle once, so that the first client need not wait. What cannot be had is tried again later.
     pub async fn load(&self) {
-        let mut loading: Vec<_> = self.domains.iter().map(|domain| Box::pin(domain.keys.load())).collect();
-        std::future::poll_fn(|context| {
-            loading.retain_mut(|one| one.as_mut().poll(context).is_pending());
-            if loading.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        together(self.domains.iter().map(|domain| domain.keys.load())).await;
     }
 
     /// Keeps every bundle fresh for as long as the gateway runs, each at its own pace. Never returns.
     pub async fn keep_fresh(&self) {
-        let mut all: Vec<_> = self.domains.iter().map(|domain| Box::pin(domain.keys.keep_fresh())).collect();
-        std::future::poll_fn(|context| {
-            all.retain_mut(|one| one.as_mut().poll(context).is_pending());
-            Poll::<()>::Pending
-        })
-        .await;
+        together(self.domains.iter().map(|domain| domain.keys.keep_fresh())).await;
+        std::future::pending().await
     }
 
     /// How the bundle of each domain is.
