@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::lanes::Lanes;
+use crate::lanes::{self, Lanes};
 use crate::tasks::Tasks;
 
 /// The first pause after an error that time may heal, such as too many open files. It doubles with each further error.
@@ -56,7 +56,7 @@ pub struct Host {
 impl Host {
     /// One lane.
     pub(crate) fn small(tasks: &Tasks) -> Self {
-        let lanes = Lanes::start(std::num::NonZeroUsize::MIN, 1 << 20).unwrap();
+        let lanes = Lanes::start(std::num::NonZeroUsize::MIN, 1 << 20, &tokio::runtime::Handle::current()).unwrap();
         Self { tasks: tasks.clone(), lanes: Arc::new(lanes) }
     }
 }
@@ -77,7 +77,7 @@ pub async fn accept_loop<Handler, Handling>(
     let on_its_lane = move |connection, peer| {
         let handler = Arc::clone(&handler);
         async move {
-            match TcpStream::from_std(connection) {
+            match lanes::at_home(async { TcpStream::from_std(connection) }).await {
                 Ok(stream) => handler(stream, peer).await,
                 Err(error) => tracing::warn!(listener = name, %error, "a connection cannot be served"),
             }

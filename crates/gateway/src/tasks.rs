@@ -16,6 +16,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use crate::lanes;
+
 /// How long a task may take to end once the deadline has come: to enter the end of its session.
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// How long a task that was cut may take to let go of what it holds.
@@ -84,12 +86,13 @@ impl Tasks {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Runs `work` as a task of its own. While the process drains, new work is dropped instead, and logged.
+    /// Runs `work` as a task of its own, on the same lane where it is called on one. While the process drains, new work is
+    /// dropped instead, and logged.
     ///
     /// # Panics
     /// Outside of a runtime.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-        self.spawn_on(&Handle::current(), name, work);
+        self.spawn_on(&lanes::home(), name, work);
     }
 
     /// Runs `work` as [`Self::spawn`] does, on another runtime.

@@ -34,6 +34,7 @@ use store::log::{DiskLog, MasterKey};
 use store::spent::SpentStore;
 use store::tokens::Tokens;
 use store::workloads::Workloads;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::certificates::{Certificates, Svids};
@@ -235,7 +236,7 @@ pub(crate) async fn start(configuration: Configuration, origin: Origin) -> anyho
     let lists = signals::threat_lists(&house.configuration(), &dialler, &as_log, &clock).await?;
     house.publisher.threaten(lists.current());
     let tasks = Tasks::new();
-    let lanes = Arc::new(Lanes::start(thread::available_parallelism()?, WORKER_STACK)?);
+    let lanes = Arc::new(Lanes::start(thread::available_parallelism()?, WORKER_STACK, &Handle::current())?);
     let host = || Host { tasks: tasks.clone(), lanes: Arc::clone(&lanes) };
     follow(&tasks, &house);
     signals::follow(&tasks, &house, lists);

@@ -56,7 +56,7 @@ impl Clock for ScriptedClock {
 
 /// One lane for what a test accepts.
 pub(crate) fn host(tasks: &Tasks) -> Host {
-    let lanes = Lanes::start(std::num::NonZeroUsize::MIN, 1 << 20).unwrap();
+    let lanes = Lanes::start(std::num::NonZeroUsize::MIN, 1 << 20, &tokio::runtime::Handle::current()).unwrap();
     Host { tasks: tasks.clone(), lanes: Arc::new(lanes) }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::lanes::at_home;
 use crate::upstream::address::Pinned;
 
 /// Where something listens, as configured.
@@ -128,14 +129,14 @@ impl Dialler {
     /// Connects within a deadline that includes resolving the name. Every address of a name is tried in turn.
     pub async fn dial(&self, address: &Address, within: Duration) -> Result<Stream, DialError> {
         let timed_out = |_elapsed| DialError::TimedOut { address: address.clone(), within };
-        tokio::time::timeout(within, connect(address)).await.map_err(timed_out)?
+        tokio::time::timeout(within, at_home(connect(address))).await.map_err(timed_out)?
     }
 
     /// The addresses of a name, for [`Reach`](super::address::Reach) to check. Nothing is dialled.
     pub(super) async fn resolve(&self, name: &str, port: u16, within: Duration) -> Result<Vec<IpAddr>, DialError> {
         let address = || Address::Tcp { host: name.to_owned(), port };
         let timed_out = |_elapsed| DialError::TimedOut { address: address(), within };
-        let found = tokio::time::timeout(within, tokio::net::lookup_host((name, port)));
+        let found = tokio::time::timeout(within, at_home(tokio::net::lookup_host((name, port))));
         let found = found.await.map_err(timed_out)?.map_err(|_none| DialError::Unresolved { address: address() })?;
         let found: Vec<_> = found.map(|found| found.ip()).collect();
         if found.is_empty() { Err(DialError::Unresolved { address: address() }) } else { Ok(found) }
@@ -145,7 +146,7 @@ impl Dialler {
     pub async fn connect_pinned(&self, pinned: &Pinned, within: Duration) -> Result<Stream, DialError> {
         let address = || Address::Tcp { host: pinned.host().to_string(), port: pinned.port() };
         let timed_out = |_elapsed| DialError::TimedOut { address: address(), within };
-        tokio::time::timeout(within, connect_checked(pinned, &address())).await.map_err(timed_out)?
+        tokio::time::timeout(within, at_home(connect_checked(pinned, &address()))).await.map_err(timed_out)?
     }
 }
 

@@ -19,7 +19,6 @@ use kernel::id::DecisionId;
 use kernel::verdict::{Receipt, Terms};
 use kernel::workload::Name;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::runtime::Handle;
 
 use super::HttpGateway;
 use super::sealed::unseal;
@@ -27,6 +26,7 @@ use super::slot::Slot;
 use super::upload::Upload;
 use super::upstream::HttpUpstream;
 use super::watch::Pulse;
+use crate::lanes;
 use crate::tasks::Tasks;
 use crate::upstream::credential::CredentialError;
 use crate::upstream::dial::{DialError, TlsFault};
@@ -91,7 +91,7 @@ impl Link {
 type Key = (Name, Name, tokio::runtime::Id);
 
 fn key(workload: &Name, upstream: &Name) -> Key {
-    (workload.clone(), upstream.clone(), Handle::current().id())
+    (workload.clone(), upstream.clone(), lanes::home().id())
 }
 
 /// Connections whose session has ended.

@@ -19,6 +19,7 @@ use super::request::Effective;
 use super::serve::{Conversation, End, Skipping};
 use super::server;
 use super::watch::Watchers;
+use crate::lanes;
 use crate::session::NotGranted;
 
 /// Longer texts are analysed on the blocking pool: a statement of this size can take some milliseconds.
@@ -366,7 +367,7 @@ impl Conversation<'_> {
     /// Analyses a long text where it holds up nobody else, for the message that is looked at again.
     async fn analyse_aside(&mut self, text: Arc<str>) -> Result<(), End> {
         let (guarded, view) = (Arc::clone(&self.guarded), self.own.view(&self.guarded));
-        let analysing = tokio::task::spawn_blocking(move || {
+        let analysing = lanes::home().spawn_blocking(move || {
             let result = view.map_or_else(|| guarded.analyse(&text), |view| view.analyse(&text));
             (text, result)
         });
