@@ -18,6 +18,7 @@ mod task_use;
 pub mod tasks;
 pub mod tls;
 pub mod upstream;
+mod word;
 
 /// The gateway's version, as refusals and status pages state it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

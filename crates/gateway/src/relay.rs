@@ -3,13 +3,13 @@
 //!
 //! It knows no protocol. What arrives waits in `inbound` until the caller has consumed it; what the caller sends waits in
 //! `outbound` until the peer takes it. Above [`HIGH_WATER`] the caller must stop reading the other side, which
-//! [`Relay::wait`] does by itself. An idle side holds no buffer: they come from a pool of the thread.
+//! [`Relay::poll_wait`] does by itself. An idle side holds no buffer: they come from a pool of the thread.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use kernel::id::DecisionId;
 use kernel::verdict::{Receipt, RefusalReceipt};
@@ -61,6 +61,8 @@ pub struct Side<S> {
     outbound: Vec<u8>,
     /// How much of `outbound` has been taken by the peer.
     sent: usize,
+    /// A TLS stream holds records of its own until it is flushed; for a plain socket that does nothing.
+    unflushed: bool,
     closed: bool,
 }
 
@@ -68,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     /// A connection with what was read from it already.
     pub fn new(stream: S, already_read: Vec<u8>) -> Self {
         let inbound = if already_read.is_empty() { Inbound::Empty } else { Inbound::Owned(already_read) };
-        Self { stream, inbound, outbound: Vec::new(), sent: 0, closed: false }
+        Self { stream, inbound, outbound: Vec::new(), sent: 0, unflushed: true, closed: false }
     }
 
     /// What has arrived and is not consumed yet.
@@ -127,6 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     pub fn send(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         if self.waiting() == 0 && !bytes.is_empty() {
+            self.unflushed = true;
             let mut context = Context::from_waker(Waker::noop());
             while let Poll::Ready(Ok(taken)) = Pin::new(&mut self.stream).poll_write(&mut context, rest) {
                 rest = rest.get(taken..).unwrap_or_default();
@@ -149,6 +152,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.outbound.is_empty() && !self.unflushed {
+            return Poll::Ready(Ok(()));
+        }
+        self.unflushed = true;
         while self.sent < self.outbound.len() {
             let rest = self.outbound.get(self.sent..).unwrap_or_default();
             match Pin::new(&mut self.stream).poll_write(context, rest) {
@@ -165,45 +172,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
                 self.outbound = Vec::new();
             }
         }
-        // A TLS stream holds records of its own until it is flushed; for a plain socket this does nothing.
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
-    /// Receives once. `Ready(true)` when something arrived or the peer closed.
-    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut buffer = take_buffer();
-        let mut reader = ReadBuf::new(&mut buffer);
-        match Pin::new(&mut self.stream).poll_read(context, &mut reader) {
-            Poll::Pending => {
-                give_buffer(buffer);
-                Poll::Pending
+    /// Receives once, by way of a buffer of the pool, which it may keep. Ready when something arrived or the peer closed.
+    fn poll_receive(&mut self, context: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<()>> {
+        let mut reader = ReadBuf::new(buffer);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut reader))?;
+        let received = reader.filled().len();
+        self.closed |= received == 0;
+        let fresh = buffer.get(..received).unwrap_or_default();
+        match &mut self.inbound {
+            Inbound::Empty if received > 0 => {
+                // A small rest is copied out when it is put back.
+                self.inbound = Inbound::Pooled { buffer: std::mem::take(buffer), start: 0, end: received };
             }
-            Poll::Ready(Err(error)) => {
-                give_buffer(buffer);
-                Poll::Ready(Err(error))
-            }
-            Poll::Ready(Ok(())) => {
-                let received = reader.filled().len();
-                self.closed |= received == 0;
-                match &mut self.inbound {
-                    Inbound::Empty if received > 0 => {
-                        // A small rest is copied out when it is put back.
-                        self.inbound = Inbound::Pooled { buffer, start: 0, end: received };
-                        return Poll::Ready(Ok(()));
-                    }
-                    Inbound::Empty => {}
-                    Inbound::Owned(bytes) => bytes.extend_from_slice(buffer.get(..received).unwrap_or_default()),
-                    Inbound::Pooled { buffer: old, start, end } => {
-                        let mut bytes = old.get(*start..*end).unwrap_or_default().to_vec();
-                        bytes.extend_from_slice(buffer.get(..received).unwrap_or_default());
-                        give_buffer(std::mem::take(old));
-                        self.inbound = Inbound::Owned(bytes);
-                    }
-                }
-                give_buffer(buffer);
-                Poll::Ready(Ok(()))
+            Inbound::Empty => {}
+            Inbound::Owned(bytes) => bytes.extend_from_slice(fresh),
+            Inbound::Pooled { buffer: old, start, end } => {
+                let mut bytes = old.get(*start..*end).unwrap_or_default().to_vec();
+                bytes.extend_from_slice(fresh);
+                give_buffer(std::mem::take(old));
+                self.inbound = Inbound::Owned(bytes);
             }
         }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -256,12 +251,14 @@ pub struct Relay<C, U> {
     pub client: Side<C>,
     /// The one who is asked. Private: bytes go to it by a receipt or as control messages, and in no other way.
     upstream: Side<U>,
+    /// Who had news last. The other is looked at first: most often it is its turn, and neither can keep the other waiting.
+    last: News,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin, U: AsyncRead + AsyncWrite + Unpin> Relay<C, U> {
     /// A relay between two open connections.
     pub fn new(client: Side<C>, upstream: Side<U>) -> Self {
-        Self { client, upstream }
+        Self { client, upstream, last: News::Upstream }
     }
 
     /// Puts what a receipt admits behind what waits for the upstream.
@@ -307,32 +304,43 @@ impl<C: AsyncRead + AsyncWrite + Unpin, U: AsyncRead + AsyncWrite + Unpin> Relay
 
     /// Sends what waits and receives from either side, until one has news. The client is read only if `read_client`, and
     /// a side is read only while less than [`HIGH_WATER`] waits for the other.
-    pub async fn wait(&mut self, read_client: bool) -> Result<News, RelayError> {
-        poll_fn(|context| self.poll_wait(context, read_client)).await
-    }
-
-    fn poll_wait(&mut self, context: &mut Context<'_>, read_client: bool) -> Poll<Result<News, RelayError>> {
+    pub fn poll_wait(&mut self, context: &mut Context<'_>, read_client: bool) -> Poll<Result<News, RelayError>> {
         if let Poll::Ready(Err(error)) = self.upstream.poll_flush(context) {
             return Poll::Ready(Err(RelayError::Upstream(error)));
         }
         if let Poll::Ready(Err(error)) = self.client.poll_flush(context) {
             return Poll::Ready(Err(RelayError::Client(error)));
         }
-        if self.client.waiting() < HIGH_WATER && !self.upstream.closed {
-            match self.upstream.poll_receive(context) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(News::Upstream)),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(RelayError::Upstream(error))),
-                Poll::Pending => {}
+        let sides = match self.last {
+            News::Client => [News::Upstream, News::Client],
+            News::Upstream => [News::Client, News::Upstream],
+        };
+        let mut buffer = take_buffer();
+        let news = sides.into_iter().find_map(|side| self.look(side, context, read_client, &mut buffer));
+        give_buffer(buffer);
+        news.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Receives from one side, unless it must wait; none if it has no news.
+    fn look(
+        &mut self,
+        side: News,
+        context: &mut Context<'_>,
+        read_client: bool,
+        buffer: &mut Vec<u8>,
+    ) -> Option<Result<News, RelayError>> {
+        let received = match side {
+            News::Client if read_client && self.upstream.waiting() < HIGH_WATER && !self.client.closed => {
+                self.client.poll_receive(context, buffer).map_err(RelayError::Client)
             }
-        }
-        if read_client && self.upstream.waiting() < HIGH_WATER && !self.client.closed {
-            match self.client.poll_receive(context) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(News::Client)),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(RelayError::Client(error))),
-                Poll::Pending => {}
+            News::Upstream if self.client.waiting() < HIGH_WATER && !self.upstream.closed => {
+                self.upstream.poll_receive(context, buffer).map_err(RelayError::Upstream)
             }
-        }
-        Poll::Pending
+            News::Client | News::Upstream => Poll::Pending,
+        };
+        let Poll::Ready(received) = received else { return None };
+        self.last = side;
+        Some(received.map(|()| side))
     }
 
     /// Takes it apart. What still waits for the upstream is not sent: its connection is there to be closed, and nothing else.

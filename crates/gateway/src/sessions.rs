@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use kernel::circumstances::Circumstances;
@@ -18,6 +19,7 @@ use tokio::sync::Notify;
 
 use crate::places::{Places, ProofId};
 use crate::task_use::TaskUses;
+use crate::word::{Heard, Word};
 
 /// How often it is looked whether a session's proof has ended.
 const EXPIRY_EVERY: Duration = Duration::from_millis(250);
@@ -104,7 +106,7 @@ pub struct Live {
     /// A [`Cut`] by number; zero for none. The first stands.
     cut: AtomicU8,
     cancels: AtomicU64,
-    word: Notify,
+    word: Word,
     /// Wakes everybody who waits for the cut, where one session has several exchanges at a time.
     gone: Arc<Notify>,
 }
@@ -119,7 +121,7 @@ impl Live {
     pub fn cut(&self, why: Cut) {
         // Whoever came first is the reason; a later one changes nothing.
         let _lost_race = self.cut.compare_exchange(0, why.number(), Ordering::AcqRel, Ordering::Acquire);
-        self.word.notify_one();
+        self.word.leave();
         self.gone.notify_waiters();
     }
 
@@ -162,7 +164,7 @@ impl Live {
     /// Leaves word that the client asked to cancel what runs.
     pub fn cancel(&self) {
         self.cancels.fetch_add(1, Ordering::AcqRel);
-        self.word.notify_one();
+        self.word.leave();
     }
 
     /// Is it to be cut, and why?
@@ -175,9 +177,9 @@ impl Live {
         self.cancels.load(Ordering::Acquire)
     }
 
-    /// Resolves when word was left since the last time.
-    pub async fn word(&self) {
-        self.word.notified().await;
+    /// Ready when word was left that its one listener has not heard.
+    pub(crate) fn poll_word(&self, heard: &mut Heard, context: &mut Context<'_>) -> Poll<()> {
+        self.word.poll(heard, context)
     }
 
     /// Notes what the session has done so far.
@@ -230,7 +232,7 @@ impl Sessions {
             last: Mutex::new(None),
             cut: AtomicU8::new(0),
             cancels: AtomicU64::new(0),
-            word: Notify::new(),
+            word: Word::default(),
             gone: Arc::new(Notify::new()),
         });
         self.locked().insert(id, Arc::clone(&live));

@@ -1,6 +1,7 @@
 //! A tunnel: TLS between a client and a destination, passed on unread once its first message says that it is for the host
 //! that was judged. Bytes are counted; a kill, a quarantine or a revocation cuts it.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::question::Question;
 use super::{Client, EgressGateway, GREETING, UNRECOGNIZED_NAME, say};
 use crate::sessions::{Cut, Live};
 use crate::upstream::dial::Stream;
+use crate::word::Heard;
 
 /// Bytes of one receive: what a tunnel holds for each direction.
 const CHUNK: usize = 16 * 1024;
@@ -110,6 +112,7 @@ where
 
 /// Resolves when the session must end. A drain lets a tunnel go on for a moment.
 pub(super) async fn cut(live: &Live) -> &'static str {
+    let mut heard = Heard::default();
     loop {
         match live.is_cut() {
             Some(Cut::Drained) => {
@@ -117,7 +120,7 @@ pub(super) async fn cut(live: &Live) -> &'static str {
                 return Cut::Drained.as_str();
             }
             Some(cut) => return cut.as_str(),
-            None => live.word().await,
+            None => poll_fn(|context| live.poll_word(&mut heard, context)).await,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Runs a session: what the client sends is judged and forwarded, what the upstream answers is masked and passed back,
 //! until either side ends it or it is cut.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use kernel::approval::Grant;
@@ -28,6 +29,7 @@ use super::stream::{ClientStream, UpstreamStream};
 use crate::relay::{News, Relay, RelayError, Side};
 use crate::session::Session;
 use crate::sessions::Cut;
+use crate::word::Heard;
 
 /// How long what runs may go on when the gateway shuts down.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -93,6 +95,15 @@ pub(super) enum Skipping {
     Alone,
 }
 
+/// What ends a wait for news.
+enum Woken {
+    News(News),
+    /// Word was left for the session.
+    Word,
+    /// What ran when the gateway began to shut down has run long enough.
+    Deadline,
+}
+
 /// One session's state between messages.
 pub(super) struct Conversation<'g> {
     pub(super) gateway: &'g PostgresGateway,
@@ -140,7 +151,7 @@ pub(super) struct Conversation<'g> {
     secret: Vec<u8>,
     /// How many cancel requests are dealt with.
     pub(super) cancels_seen: u64,
-    word: Pin<Box<dyn Future<Output = ()> + Send>>,
+    heard: Heard,
     /// The gateway shuts down: the session ends when nothing runs, or then.
     deadline: Option<Pin<Box<Sleep>>>,
     _cancel_key: Issued,
@@ -162,7 +173,6 @@ pub(super) fn serve(gateway: &PostgresGateway, ready: Ready) -> impl Future<Outp
 impl<'g> Conversation<'g> {
     fn new(gateway: &'g PostgresGateway, ready: Ready) -> Self {
         let Ready { session, client, client_read_ahead, upstream, guarded, cancel_key, application, place } = ready;
-        let word = next_word(&session);
         Self {
             gateway,
             guarded,
@@ -190,7 +200,7 @@ impl<'g> Conversation<'g> {
             process_id: upstream.process_id,
             secret: upstream.secret,
             cancels_seen: session.live().cancels(),
-            word,
+            heard: Heard::default(),
             deadline: None,
             _cancel_key: cancel_key,
             _place: place,
@@ -205,27 +215,18 @@ impl<'g> Conversation<'g> {
                 return Err(End::Client);
             }
             // A client that has sent no whole message yet is read on, whatever waits.
-            self.turn(true).await?;
+            while self.turn(true).await? == News::Upstream {
+                // Answers ask for nothing, but what was found in them is entered.
+                self.dispatch().await?;
+            }
         }
     }
 
     /// Waits for news of either side and handles the upstream's. The client's stay in its inbound.
     pub(super) async fn turn(&mut self, read_client: bool) -> Result<News, End> {
-        enum Woken {
-            News(News),
-            Word,
-            Deadline,
-        }
-        let woken = tokio::select! {
-            biased;
-            () = &mut self.word => Woken::Word,
-            () = expired(&mut self.deadline) => Woken::Deadline,
-            news = self.relay.wait(read_client) => Woken::News(news?),
-        };
-        match woken {
+        match poll_fn(|context| self.poll_turn(context, read_client)).await? {
             Woken::Deadline => Err(End::Cut(Cut::Drained)),
             Woken::Word => {
-                self.word = next_word(&self.session);
                 self.on_word().await?;
                 // Whoever waits looks at its condition again; the client's bytes are still there.
                 Ok(News::Client)
@@ -245,6 +246,16 @@ impl<'g> Conversation<'g> {
             }
             Woken::News(News::Client) => Ok(News::Client),
         }
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>, read_client: bool) -> Poll<Result<Woken, RelayError>> {
+        if self.session.live().poll_word(&mut self.heard, context).is_ready() {
+            return Poll::Ready(Ok(Woken::Word));
+        }
+        if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(context).is_ready()) {
+            return Poll::Ready(Ok(Woken::Deadline));
+        }
+        self.relay.poll_wait(context, read_client).map_ok(Woken::News)
     }
 
     /// Waits until the upstream owes no answer, or until the unit that the client is in has failed.
@@ -424,11 +435,6 @@ pub(super) const fn words(cut: Cut) -> &'static str {
         Cut::Revoked => "session cut: its proof or the workload's right has ended",
         Cut::Drained => "the gateway shuts down",
     }
-}
-
-fn next_word(session: &Session) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    let live = Arc::clone(session.live());
-    Box::pin(async move { live.word().await })
 }
 
 async fn expired(deadline: &mut Option<Pin<Box<Sleep>>>) {
