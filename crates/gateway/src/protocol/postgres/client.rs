@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use kernel::verdict::{Ask, Content, Deny, Undecidable, Verdict};
+use kernel::verdict::{Ask, Content, Deny, Permit, Undecidable, Verdict};
 use wire::postgres::frame::{self, FrameError, Framing, HEADER};
 use wire::postgres::message::{DecodeError, FrontendMessage, Query};
 use wire::postgres::state::{Answer, Asked, NotNow};
@@ -307,7 +307,7 @@ impl Conversation<'_> {
         let permitted = self.permit(verdict, Place::Query, &analysis, &mut effective);
         let running = permitted.map_err(|stop| self.located(stop, query.text))?;
         let begins_copy = effective.begins_copy;
-        self.push(Asked::Query, Due::Running(Box::new(running)))?;
+        self.push(Asked::Query, Due::Running(running))?;
         self.answers_due += 1;
         self.outgoing.items.push(Item::Permitted);
         self.names.end_unit();
@@ -388,31 +388,33 @@ impl Conversation<'_> {
         place: Place,
         analysis: &Arc<Analysis>,
         effective: &mut Effective,
-    ) -> Result<Running, Stop> {
-        let verdict = self.unless_mask_comes_back(verdict, effective.writes);
-        let permit = match (verdict, self.grant.take()) {
-            (Verdict::Permit(permit), _) => permit,
+    ) -> Result<Box<Running>, Stop> {
+        let verdict = if effective.writes { self.unless_mask_comes_back(verdict) } else { verdict };
+        let stop = match (verdict, self.grant.take()) {
+            (Verdict::Permit(permit), _) => return self.permitted(permit, place, analysis, effective),
             (Verdict::Ask(ask), Some(grant)) => match self.session.granted(ask, grant) {
-                Ok(permit) => permit,
+                Ok(permit) => return self.permitted(permit, place, analysis, effective),
                 Err(NotGranted::Mismatch(ask, mismatch)) => {
                     tracing::info!(session = %self.session.id(), %mismatch, "a grant does not cover its request");
-                    effective.cancel_changes(&mut self.names);
-                    return Err(Stop::Hold(place, ask));
+                    Stop::Hold(place, ask)
                 }
-                Err(NotGranted::OverBudget(deny)) => {
-                    effective.cancel_changes(&mut self.names);
-                    return Err(Stop::Refuse(place, deny));
-                }
+                Err(NotGranted::OverBudget(deny)) => Stop::Refuse(place, deny),
             },
-            (Verdict::Ask(ask), None) => {
-                effective.cancel_changes(&mut self.names);
-                return Err(Stop::Hold(place, Box::new(ask)));
-            }
-            (Verdict::Deny(deny), _) => {
-                effective.cancel_changes(&mut self.names);
-                return Err(Stop::Refuse(place, Box::new(deny)));
-            }
+            (Verdict::Ask(ask), None) => Stop::Hold(place, Box::new(ask)),
+            (Verdict::Deny(deny), _) => Stop::Refuse(place, Box::new(deny)),
         };
+        effective.cancel_changes(&mut self.names);
+        Err(stop)
+    }
+
+    /// Makes a permit's request ready to run.
+    fn permitted(
+        &mut self,
+        permit: Permit,
+        place: Place,
+        analysis: &Arc<Analysis>,
+        effective: &mut Effective,
+    ) -> Result<Box<Running>, Stop> {
         let plans = effective.plans(analysis, &permit.terms().masks);
         let plans = match plans.and_then(|plans| self.note_copies(analysis, effective.named()).map(|()| plans)) {
             Ok(plans) => plans,
@@ -421,7 +423,7 @@ impl Conversation<'_> {
                 return Err(Stop::Refuse(place, Box::new(self.session.withhold(permit, why))));
             }
         };
-        let running = Running {
+        let running = Box::new(Running {
             decision: permit.subject().decision(),
             operations: Arc::clone(&effective.operations),
             shape: effective.shape,
@@ -441,7 +443,7 @@ impl Conversation<'_> {
             changes_catalogue: effective.changes_catalogue,
             writes: effective.writes,
             watch: self.guarded.watchers().map(Watchers::next).unwrap_or_default(),
-        };
+        });
         self.wrote |= running.writes;
         let ends = |statement: &Statement| {
             matches!(statement.control, SqlControl::Commit { .. } | SqlControl::Rollback { .. })
@@ -459,8 +461,8 @@ impl Conversation<'_> {
         })
     }
 
-    pub(super) fn push_all(&mut self, due: Vec<(Asked, Due)>) -> Result<(), Stop> {
-        due.into_iter().try_for_each(|(asked, due)| self.push(asked, due))
+    pub(super) fn push_all(&mut self, due: &mut Vec<(Asked, Due)>) -> Result<(), Stop> {
+        due.drain(..).try_for_each(|(asked, due)| self.push(asked, due))
     }
 
     /// Enters what was permitted and hands it to the upstream in one write.

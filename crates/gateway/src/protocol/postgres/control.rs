@@ -2,8 +2,10 @@
 //!
 //! A closed set of forms. Whatever runs something goes as the content of a receipt; see `relay::Relay::admit`.
 
+use std::borrow::Cow;
+
 use wire::postgres::message::{
-    CopyData, CopyFail, EncodeError, FLUSH, FrontendMessage, Name, Parse, Query, SYNC, TERMINATE,
+    COPY_DONE, CopyData, CopyFail, EncodeError, FLUSH, FrontendMessage, Name, Parse, Query, SYNC, TERMINATE,
 };
 
 use super::client::{Stop, encode};
@@ -11,7 +13,7 @@ use crate::relay;
 
 /// Encoded control messages, in order.
 #[derive(Debug)]
-pub(super) struct Control(Vec<u8>);
+pub(super) struct Control(Cow<'static, [u8]>);
 
 impl relay::Control for Control {
     fn bytes(&self) -> &[u8] {
@@ -22,15 +24,15 @@ impl relay::Control for Control {
 impl Control {
     /// Puts other messages behind these.
     pub(super) fn append(&mut self, other: Self) {
-        self.0.extend_from_slice(&other.0);
+        self.0.to_mut().extend_from_slice(&other.0);
     }
 
     pub(super) fn sync() -> Self {
-        Self(SYNC.to_vec())
+        Self(Cow::Borrowed(&SYNC))
     }
 
     pub(super) fn flush() -> Self {
-        Self(FLUSH.to_vec())
+        Self(Cow::Borrowed(&FLUSH))
     }
 
     /// A query of no statement: it holds none of the client's bytes.
@@ -52,7 +54,7 @@ impl Control {
     }
 
     pub(super) fn copy_done() -> Self {
-        Self(wire::postgres::message::COPY_DONE.to_vec())
+        Self(Cow::Borrowed(&COPY_DONE))
     }
 
     pub(super) fn copy_fail(fail: CopyFail<'_>) -> Result<Self, Stop> {
@@ -66,16 +68,16 @@ impl Control {
 
     /// Bind, Describe and Execute of a statement whose text is empty: nothing can run.
     pub(super) fn of_empty_statement(wire: Vec<u8>) -> Self {
-        Self(wire)
+        Self(wire.into())
     }
 
     pub(super) fn terminate() -> Self {
-        Self(TERMINATE.to_vec())
+        Self(Cow::Borrowed(&TERMINATE))
     }
 
     fn encoded(write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>) -> Result<Self, Stop> {
         let mut out = Vec::new();
         encode(write(&mut out))?;
-        Ok(Self(out))
+        Ok(Self(out.into()))
     }
 }

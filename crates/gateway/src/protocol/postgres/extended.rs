@@ -95,7 +95,7 @@ impl Conversation<'_> {
         encode(execute.encode(&mut wire))?;
         if analysis.statements.is_empty() {
             due.push((Asked::Execute, Due::Other(None)));
-            self.push_all(due)?;
+            self.push_all(&mut due)?;
             self.outgoing.control(Control::of_empty_statement(wire));
             return Ok(());
         }
@@ -121,8 +121,10 @@ impl Conversation<'_> {
             }
         };
         running.portal = Some(portal);
-        due.push((Asked::Execute, Due::Running(Box::new(running))));
-        self.push_all(due)?;
+        due.push((Asked::Execute, Due::Running(running)));
+        self.push_all(&mut due)?;
+        // The memory is used again.
+        self.outgoing.staged.due = due;
         self.outgoing.items.push(Item::Permitted);
         self.unit_begun = true;
         if effective.begins_copy { Err(Stop::CopyBegins) } else { Ok(()) }
@@ -201,7 +203,7 @@ impl Conversation<'_> {
         let Some(place) = self.outgoing.staged.place() else {
             return Ok(());
         };
-        let Staged { wire, due, parse, portal } = std::mem::take(&mut self.outgoing.staged);
+        let Staged { wire, mut due, parse, portal } = std::mem::take(&mut self.outgoing.staged);
         let (prepared, values) = match (&portal, &parse) {
             (Some(portal), _) => (&portal.prepared, portal.values.clone()),
             (None, Some((prepared, _))) => (prepared, Vec::new()),
@@ -209,7 +211,7 @@ impl Conversation<'_> {
         };
         let analysis = &prepared.analysis;
         if analysis.statements.is_empty() {
-            self.push_all(due)?;
+            self.push_all(&mut due)?;
             self.outgoing.control(Control::of_empty_statement(wire));
             return Ok(());
         }
@@ -219,7 +221,7 @@ impl Conversation<'_> {
         let deny = match verdict {
             Verdict::Permit(permit) => {
                 self.session.add_permit(permit);
-                self.push_all(due)?;
+                self.push_all(&mut due)?;
                 self.outgoing.items.push(Item::Permitted);
                 self.unit_begun = true;
                 return Ok(());

@@ -19,11 +19,11 @@ use super::serve::{Conversation, End, Skipping};
 
 impl Conversation<'_> {
     /// Denies what would store a mask, also before people are asked.
-    pub(super) fn unless_mask_comes_back(&mut self, verdict: Verdict, writes: bool) -> Verdict {
+    pub(super) fn unless_mask_comes_back(&mut self, verdict: Verdict) -> Verdict {
         let stores = match &verdict {
-            Verdict::Permit(permit) if writes => self.stores_mask(permit.asked(), permit.subject().operations()),
-            Verdict::Ask(ask) if writes => self.stores_mask(ask.asked(), ask.subject().operations()),
-            _ => Ok(false),
+            Verdict::Permit(permit) => self.stores_mask(permit.asked(), permit.subject().operations()),
+            Verdict::Ask(ask) => self.stores_mask(ask.asked(), ask.subject().operations()),
+            Verdict::Deny(_) => Ok(false),
         };
         let why = match stores {
             Ok(false) => return verdict,
