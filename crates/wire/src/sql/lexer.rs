@@ -11,107 +11,114 @@ const STRING: u8 = 0x02;
 /// Between two tokens.
 const GAP: u8 = 0x03;
 
+/// For bytes of a word their lower case, for those that may follow a word [`GAP`], and for others zero: quotes and dollars
+/// that touch a word, and letters beyond ASCII.
+static WORD: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut rest: &mut [u8] = &mut table;
+    let mut byte = 0u8;
+    while let [slot, after @ ..] = rest {
+        *slot = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => byte.to_ascii_lowercase(),
+            b'\'' | b'$' | 0x80.. => 0,
+            _ => GAP,
+        };
+        byte = byte.wrapping_add(1);
+        rest = after;
+    }
+    table
+};
+
 /// Appends the key of `text` to `key`; says whether the lexer understood all of it. The key does not tell texts apart that
 /// differ only in constants, white space or the case of words.
 pub(super) fn key(text: &[u8], key: &mut Vec<u8>) -> bool {
+    let start = key.len();
+    // Tokens of one byte, with a gap behind each, take the most room.
+    key.resize(start + 2 * text.len(), 0);
+    let Some(length) = tokens(text, key.split_at_mut(start).1) else { return false };
+    key.truncate(start + length);
+    true
+}
+
+/// Writes the tokens of a text; says how many bytes they take, if it is understood.
+fn tokens(text: &[u8], room: &mut [u8]) -> Option<usize> {
     let mut rest = text;
-    // A number directly behind LIMIT, FIRST or NEXT is kept: the analysis reads it.
-    let mut keep = false;
-    loop {
-        let [first, after @ ..] = rest else { return true };
-        match first {
-            b' ' | b'\t' | b'\n' | b'\r' => rest = after,
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
-                let Some(length) = word(rest) else { return false };
-                let (text, after) = rest.split_at(length);
-                if after.first() == Some(&b'\'') {
-                    // A prefixed string: E, B, X, N, U&, or a type name that touches its literal.
-                    return false;
-                }
-                let start = key.len();
-                key.extend(text.iter().map(u8::to_ascii_lowercase));
-                keep = matches!(key.get(start..), Some(b"limit" | b"first" | b"next"));
-                key.push(GAP);
+    let mut written = 0;
+    while let [first, after @ ..] = rest {
+        let (token, behind) = match first {
+            b' ' | b'\t' | b'\n' | b'\r' => {
                 rest = after;
                 continue;
             }
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
+                let length = word(rest, room.get_mut(written..)?)?;
+                written += length;
+                (&[][..], rest.get(length..)?)
+            }
             b'0'..=b'9' => {
-                let Some(length) = number(rest) else { return false };
-                let (text, after) = rest.split_at(length);
-                if keep {
-                    key.extend_from_slice(text);
-                } else {
-                    key.push(NUMBER);
-                }
-                key.push(GAP);
-                rest = after;
+                let (number, behind) = rest.split_at_checked(number(rest)?)?;
+                // Directly behind LIMIT, FIRST or NEXT it is kept: the analysis reads it.
+                let before = room.get(..written)?.rsplit(|byte| *byte == GAP).nth(1);
+                let keep = matches!(before, Some(b"limit" | b"first" | b"next"));
+                (if keep { number } else { &[NUMBER] }, behind)
             }
-            b'\'' => {
-                let Some(after) = string(after) else { return false };
-                key.extend([STRING, GAP]);
-                rest = after;
-            }
+            b'\'' => (&[STRING][..], string(after)?),
             b'$' => {
                 let digits = after.iter().take_while(|byte| byte.is_ascii_digit()).count();
-                let (number, behind) = after.split_at(digits);
+                let (parameter, behind) = rest.split_at_checked(1 + digits)?;
                 // Without digits a dollar quote begins; a letter behind them makes junk; ten digits overflow.
                 if digits == 0 || digits > 5 || behind.first().is_some_and(|byte| is_word(*byte)) {
-                    return false;
+                    return None;
                 }
-                key.push(b'$');
-                key.extend_from_slice(number);
-                key.push(GAP);
-                rest = behind;
+                (parameter, behind)
             }
-            b'(' | b')' | b',' | b';' | b'[' | b']' => {
-                key.extend([*first, GAP]);
-                rest = after;
-            }
-            b'.' => {
-                // `.5` is a number, `..` a token of its own.
-                if after.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'.') {
-                    return false;
-                }
-                key.extend([b'.', GAP]);
-                rest = after;
-            }
-            b':' => {
-                // `::` only; `:=` and slices are rare.
-                let [b':', behind @ ..] = after else { return false };
-                if behind.first() == Some(&b':') {
-                    return false;
-                }
-                key.extend([b':', b':', GAP]);
-                rest = behind;
-            }
+            b'(' | b')' | b',' | b';' | b'[' | b']' => rest.split_at_checked(1)?,
+            // `.5` is a number, `..` a token of its own.
+            b'.' if after.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'.') => return None,
+            b'.' => rest.split_at_checked(1)?,
+            // `::` only; `:=` and slices are rare.
+            b':' if after.first() != Some(&b':') || after.get(1) == Some(&b':') => return None,
+            b':' => rest.split_at_checked(2)?,
             _ => {
-                let length = operator(rest);
-                let (text, after) = rest.split_at(length);
-                if !is_plain_operator(text) {
-                    return false;
+                let (operator, behind) = rest.split_at_checked(operator(rest))?;
+                if !is_plain_operator(operator) {
+                    return None;
                 }
-                key.extend_from_slice(text);
-                key.push(GAP);
-                rest = after;
+                (operator, behind)
             }
+        };
+        for byte in token {
+            *room.get_mut(written)? = *byte;
+            written += 1;
         }
-        if !matches!(first, b' ' | b'\t' | b'\n' | b'\r') {
-            keep = false;
-        }
+        *room.get_mut(written)? = GAP;
+        written += 1;
+        rest = behind;
     }
+    Some(written)
 }
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
 }
 
-/// The length of an ASCII word. One with `$` or a letter beyond ASCII, or longer than a name may be, is left alone.
-fn word(rest: &[u8]) -> Option<usize> {
-    let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-    let odd = rest.get(length).is_some_and(|byte| *byte == b'$' || *byte >= 0x80);
-    // `u&'` and `u&"` begin Unicode forms.
-    let unicode = length == 1 && rest.get(1) == Some(&b'&');
-    (!odd && !unicode && length <= 63).then_some(length)
+/// Writes an ASCII word in lower case; says how long it is. One with `$` or a letter beyond ASCII, or longer than a name may
+/// be, is left alone.
+fn word(text: &[u8], room: &mut [u8]) -> Option<usize> {
+    let mut length = 0;
+    for (byte, slot) in text.iter().zip(room) {
+        let lower = WORD.get(usize::from(*byte)).copied().unwrap_or_default();
+        if lower <= GAP {
+            // A prefixed string: E, B, X, N, U&, or a type name that touches its literal. `u&'` and `u&"` begin Unicode forms.
+            if lower != GAP || length == 1 && *byte == b'&' {
+                return None;
+            }
+            break;
+        }
+        *slot = lower;
+        length += 1;
+    }
+    (length <= 63).then_some(length)
 }
 
 /// The length of `12` or `1.5`.
@@ -148,7 +155,29 @@ fn string(mut rest: &[u8]) -> Option<&[u8]> {
 
 /// The run of operator characters.
 fn operator(rest: &[u8]) -> usize {
-    rest.iter().take_while(|byte| b"+-*/<>=~!@#%^&|`?".contains(byte)).count()
+    rest.iter()
+        .take_while(|byte| {
+            matches!(
+                byte,
+                b'+' | b'-'
+                    | b'*'
+                    | b'/'
+                    | b'<'
+                    | b'>'
+                    | b'='
+                    | b'~'
+                    | b'!'
+                    | b'@'
+                    | b'#'
+                    | b'%'
+                    | b'^'
+                    | b'&'
+                    | b'|'
+                    | b'`'
+                    | b'?'
+            )
+        })
+        .count()
 }
 
 /// The operators whose extent is beyond doubt: no run that the scanner might cut into several, and no comment.
