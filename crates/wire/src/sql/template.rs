@@ -33,23 +33,36 @@ enum Entry {
     Exact,
 }
 
+/// An entry, and the whole key that it stands under.
+#[derive(Debug)]
+struct Known {
+    key: Box<[u8]>,
+    entry: Entry,
+}
+
+/// By the hash of the key, which also chose the shard: so a look-up reads the key twice, to hash it and to compare it. Of
+/// two keys with one hash the later is known.
+type Generation = HashMap<u64, Known, foldhash::fast::RandomState>;
+
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<Box<[u8]>, Entry, foldhash::fast::RandomState>,
-    old: HashMap<Box<[u8]>, Entry, foldhash::fast::RandomState>,
+    young: Generation,
+    old: Generation,
     /// Bytes of the young keys.
     bytes: usize,
 }
 
 impl Generations {
-    fn insert(&mut self, key: &[u8], entry: Entry) {
-        if self.young.len() >= CAPACITY || self.bytes + key.len() > MAX_BYTES {
+    fn insert(&mut self, hash: u64, known: Known) {
+        let length = known.key.len();
+        if self.young.len() >= CAPACITY || self.bytes + length > MAX_BYTES {
             // What was not used since the last change of generations is forgotten.
             self.old = std::mem::take(&mut self.young);
             self.bytes = 0;
         }
-        if self.young.insert(key.into(), entry).is_none() {
-            self.bytes += key.len();
+        self.bytes += length;
+        if let Some(before) = self.young.insert(hash, known) {
+            self.bytes -= before.key.len();
         }
     }
 }
@@ -120,30 +133,33 @@ impl Templates {
         })
     }
 
-    fn shard(&self, key: &[u8]) -> Option<&RwLock<Generations>> {
-        let place = usize::try_from(self.hasher.hash_one(key) >> 61).ok()?;
-        self.shards.get(place)
+    fn shard(&self, hash: u64) -> Option<&RwLock<Generations>> {
+        self.shards.get(usize::try_from(hash >> 61).ok()?)
     }
 
     fn find(&self, key: &[u8]) -> Option<Entry> {
-        let shard = self.shard(key)?;
+        let hash = self.hasher.hash_one(key);
+        let shard = self.shard(hash)?;
         {
-            let known = shard.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(entry) = known.young.get(key) {
-                return Some(entry.clone());
+            let generations = shard.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = generations.young.get(&hash).filter(|known| *known.key == *key) {
+                return Some(known.entry.clone());
             }
-            known.old.get(key)?;
+            generations.old.get(&hash).filter(|known| *known.key == *key)?;
         }
         // Used again: it moves to the young generation.
-        let mut known = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let entry = known.old.remove(key)?;
-        known.insert(key, entry.clone());
+        let mut generations = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let known = generations.old.remove(&hash).filter(|known| *known.key == *key)?;
+        let entry = known.entry.clone();
+        generations.insert(hash, known);
         Some(entry)
     }
 
     fn insert(&self, key: &[u8], entry: Entry) {
-        if let Some(shard) = self.shard(key) {
-            shard.write().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
+        let hash = self.hasher.hash_one(key);
+        if let Some(shard) = self.shard(hash) {
+            let known = Known { key: key.into(), entry };
+            shard.write().unwrap_or_else(PoisonError::into_inner).insert(hash, known);
         }
     }
 }
