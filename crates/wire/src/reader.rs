@@ -108,7 +108,13 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`ReadError::Unterminated`] if no zero byte is left.
+    #[inline]
     pub fn cstr(&mut self) -> Result<&'a [u8], ReadError> {
+        // Most names of statements and portals are empty.
+        if let [0, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(&[]);
+        }
         let end = memchr::memchr(0, self.rest).ok_or(ReadError::Unterminated)?;
         let text = self.bytes(end)?;
         self.u8()?;
@@ -119,9 +125,13 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`ReadError::Unterminated`] or [`ReadError::NotUtf8`].
+    #[inline]
     pub fn text(&mut self) -> Result<&'a str, ReadError> {
         let mut ahead = *self;
-        let text = std::str::from_utf8(ahead.cstr()?).map_err(|_| ReadError::NotUtf8)?;
+        let text = match ahead.cstr()? {
+            [] => "",
+            text => std::str::from_utf8(text).map_err(|_| ReadError::NotUtf8)?,
+        };
         *self = ahead;
         Ok(text)
     }

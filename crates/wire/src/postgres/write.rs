@@ -73,6 +73,10 @@ impl<'o> Body<'o> {
 
     /// A zero-terminated string.
     pub(super) fn cstr(&mut self, text: &[u8]) -> &mut Self {
+        // Most names of statements and portals are empty.
+        if text.is_empty() {
+            return self.u8(0);
+        }
         if memchr::memchr(0, text).is_some() {
             self.fail(EncodeError::ZeroByte);
         }
