@@ -138,12 +138,21 @@ impl<V> Table<V> {
         Ok(())
     }
 
-    /// Ends the wait for a change's answer.
-    fn settle(&mut self, change: Change, outcome: Outcome) {
-        let Some(position) = self.waiting.iter().position(|(waiting, _)| *waiting == change) else {
-            return;
+    /// Ends the wait for a change's answer: says what the change is about, if it is one of this table's.
+    fn answered(&mut self, change: Change) -> Option<About> {
+        let (oldest, _) = self.waiting.front()?;
+        let found = if *oldest < change {
+            // What was never sent is given up before older changes have their answers.
+            let position = self.waiting.iter().position(|(waiting, _)| *waiting == change)?;
+            self.waiting.remove(position)
+        } else {
+            self.waiting.pop_front_if(|(oldest, _)| *oldest == change)
         };
-        let Some((_, about)) = self.waiting.remove(position) else {
+        found.map(|(_, about)| about)
+    }
+
+    fn settle(&mut self, change: Change, outcome: Outcome) {
+        let Some(about) = self.answered(change) else {
             return;
         };
         if let About::Unnamed | About::All = about

@@ -282,7 +282,10 @@ impl<T> Replies<T> {
         if entry.answer == Answer::Refusal && entry.stage != Stage::Failed {
             return Err(OutOfState::NoError { tag });
         }
-        match step(entry.asked, entry.stage, tag).ok_or(OutOfState::Unexpected { tag })? {
+        let Some(step) = step(entry.asked, entry.stage, tag) else {
+            return Err(OutOfState::Unexpected { tag });
+        };
+        match step {
             Step::To(Stage::CopyIn) if behind => Err(OutOfState::CopyInBehind),
             Step::To(stage) => {
                 entry.stage = stage;

@@ -18,6 +18,8 @@ use super::serve::{Conversation, End};
 
 /// Room for what usually goes with a statement's text: its Bind, Describe and Execute.
 const ROOM: usize = 192;
+/// Room for what usually goes with a Bind: its header, Describe and Execute.
+const ROOM_BEHIND_BIND: usize = 64;
 
 impl Conversation<'_> {
     pub(super) fn parse(&mut self, parse: &Parse<'_>) -> Result<(), Stop> {
@@ -69,6 +71,7 @@ impl Conversation<'_> {
             .insert_portal(bind.portal, Arc::clone(&portal), Life::Transaction)
             .map_err(|TooMany| too_many())?;
         let staged = &mut self.outgoing.staged;
+        staged.wire.reserve(body.len() + ROOM_BEHIND_BIND);
         encode(bind.encode(&mut staged.wire))?;
         staged.due.push((Asked::Bind, Due::Other(Some(change))));
         staged.portal = Some(portal);

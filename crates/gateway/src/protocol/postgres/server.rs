@@ -427,15 +427,18 @@ impl Running {
 
 /// The columns as the server describes them.
 fn described(body: &[u8]) -> Result<Vec<DescribedField>, End> {
-    let description = RowDescription::decode(body).map_err(|_malformed| End::UpstreamProtocol)?;
-    let field = |field: &wire::postgres::message::Field<'_>| DescribedField {
-        table_oid: field.table_oid,
-        column: field.attribute,
-        type_oid: field.type_oid,
-        type_modifier: field.type_modifier,
-        binary: field.format == Format::Binary,
-    };
-    Ok(description.fields.iter().map(field).collect())
+    let mut fields = Vec::new();
+    let read = RowDescription::read(body, |field| {
+        fields.push(DescribedField {
+            table_oid: field.table_oid,
+            column: field.attribute,
+            type_oid: field.type_oid,
+            type_modifier: field.type_modifier,
+            binary: field.format == Format::Binary,
+        });
+    });
+    read.map_err(|_malformed| End::UpstreamProtocol)?;
+    Ok(fields)
 }
 
 /// `ReadyForQuery` of the gateway's own.

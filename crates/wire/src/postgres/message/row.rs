@@ -39,12 +39,20 @@ impl<'a> RowDescription<'a> {
     /// # Errors
     /// [`DecodeError`] if the layout is wrong.
     pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut fields = Vec::new();
+        Self::read(body, |field| fields.push(field))?;
+        Ok(Self { fields })
+    }
+
+    /// Decodes the body and hands over one column after the other, for those who keep a part of each.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the layout is wrong: what was handed over before says nothing then.
+    #[inline]
+    pub fn read(body: &'a [u8], mut take: impl FnMut(Field<'a>)) -> Result<(), DecodeError> {
         let mut reader = Reader::new(body);
-        let count = reader.u16()?;
-        // A column takes 19 bytes at least, so a count that lies reserves no more than the message's own size.
-        let mut fields = Vec::with_capacity(usize::from(count).min(body.len() / 19));
-        for _ in 0..count {
-            fields.push(Field {
+        for _ in 0..reader.u16()? {
+            take(Field {
                 name: reader.cstr()?,
                 table_oid: reader.u32()?,
                 attribute: reader.i16()?,
@@ -54,8 +62,7 @@ impl<'a> RowDescription<'a> {
                 format: Format::read(&mut reader)?,
             });
         }
-        reader.finish()?;
-        Ok(Self { fields })
+        Ok(reader.finish()?)
     }
 
     /// Appends the message.
