@@ -336,15 +336,18 @@ impl Session {
         shape: u128,
         content: Content,
     ) -> Verdict {
-        let request = self.request(snapshot, operations, shape, content);
-        let costs = self.take_use(&request.operations);
-        let verdict = judge(snapshot, &mut self.memo, &self.who, request, &self.around);
-        let verdict = match verdict {
-            Verdict::Permit(permit) => {
-                self.within_budgets(permit).map_or_else(|deny| Verdict::Deny(*deny), Verdict::Permit)
-            }
-            verdict => verdict,
-        };
+        let decision = self.next_decision(snapshot);
+        let costs = self.take_use(&operations);
+        let request = Request { decision, session: self.id, upstream: &self.upstream, operations, shape, content };
+        let mut verdict = judge(snapshot, &mut self.memo, &self.who, request, &self.around);
+        if let Verdict::Permit(permit) = &verdict
+            && let Some((budget, used_up)) = self.draw(permit)
+        {
+            verdict = match verdict {
+                Verdict::Permit(permit) => Verdict::Deny(permit.over_budget(&budget, used_up.frees_in)),
+                verdict => verdict,
+            };
+        }
         // What people are asked about uses its task once they have granted it.
         if let (true, Verdict::Deny(_) | Verdict::Ask(_), Some(task)) = (costs, &verdict, self.who.task()) {
             self.parts.sessions.task_uses().give_back(task);
@@ -356,7 +359,8 @@ impl Session {
     /// Judges what prepares a request and runs nothing: an operation that would be held may be prepared.
     pub fn judge_preparation(&mut self, operations: Arc<[Operation]>, shape: u128, content: Content) -> Verdict {
         let snapshot = self.parts.snapshots.current();
-        let request = self.request(&snapshot, operations, shape, content);
+        let decision = self.next_decision(&snapshot);
+        let request = Request { decision, session: self.id, upstream: &self.upstream, operations, shape, content };
         let verdict = judge_preparation(&snapshot, &mut self.memo, &self.who, request, &self.around);
         self.count(&verdict);
         verdict
@@ -364,16 +368,19 @@ impl Session {
 
     /// Denies what cannot be understood.
     pub fn refuse(&mut self, why: Undecidable, template: &str) -> Deny {
+        let (operations, shape): (Arc<[Operation]>, _) = (Arc::new([]), 0);
         let content = Content { template: template.into(), ..Content::default() };
         let snapshot = self.parts.snapshots.current();
-        let request = self.request(&snapshot, Arc::new([]), 0, content);
+        let decision = self.next_decision(&snapshot);
+        let request = Request { decision, session: self.id, upstream: &self.upstream, operations, shape, content };
         let deny = refuse(&snapshot, &self.who, request, why);
         self.around.session.denials += 1;
         self.note(deny.subject().decision());
         deny
     }
 
-    fn request(&mut self, snapshot: &Snapshot, operations: Arc<[Operation]>, shape: u128, content: Content) -> Request {
+    /// Finds anew what is true around what is judged next, and gives it its id.
+    fn next_decision(&mut self, snapshot: &Snapshot) -> DecisionId {
         self.around.now = self.parts.clock.now();
         if !Arc::ptr_eq(&self.threats, snapshot.threats()) {
             // A list that changed bites in the middle of a connection.
@@ -384,8 +391,7 @@ impl Session {
         if let Some(task) = self.who.task() {
             self.around.left = self.parts.sessions.task_uses().left(task, self.around.now);
         }
-        let decision = DecisionId::new(self.around.now, self.parts.clock.random());
-        Request { decision, session: self.id, upstream: self.upstream.clone(), operations, shape, content }
+        DecisionId::new(self.around.now, self.parts.clock.random())
     }
 
     fn count(&mut self, verdict: &Verdict) {
@@ -493,7 +499,8 @@ impl Session {
         self.add_rows(rows, bytes);
         self.next_step = next_step(self.around.session.rows_read);
         let snapshot = self.parts.snapshots.current();
-        let request = self.request(&snapshot, operations, shape, Content::default());
+        let (decision, content) = (self.next_decision(&snapshot), Content::default());
+        let request = Request { decision, session: self.id, upstream: &self.upstream, operations, shape, content };
         // Its own use was taken, and its rows are capped: the last of them must not end the session.
         self.around.left = Left::default();
         let verdict = judge(&snapshot, &mut self.memo, &self.who, request, &self.around);
@@ -517,7 +524,8 @@ impl Session {
     ) -> Result<Option<Arc<Terms>>, Box<Deny>> {
         self.next_step = next_step(self.around.session.rows_read);
         let snapshot = self.parts.snapshots.current();
-        let request = self.request(&snapshot, operations, shape, content);
+        let decision = self.next_decision(&snapshot);
+        let request = Request { decision, session: self.id, upstream: &self.upstream, operations, shape, content };
         // Its own use was taken when it began.
         self.around.left.uses = None;
         match judge(&snapshot, &mut self.memo, &self.who, request, &self.around) {
@@ -531,12 +539,14 @@ impl Session {
     /// answer is remembered for a `shape`, which is equal for equal operations alone.
     pub fn shows_in_clear(&mut self, operations: Arc<[Operation]>, shape: Option<u128>) -> bool {
         let snapshot = self.parts.snapshots.current();
-        let request = self.request(&snapshot, operations, shape.unwrap_or_default(), Content::default());
+        let (decision, content) = (self.next_decision(&snapshot), Content::default());
         // To see is not to use a task: the last use is taken by what is written.
         self.around.left = Left::default();
         // A memo of its own: a shape stands for a request of the client's elsewhere.
         let mut unshared = Memo::default();
         let memo = if shape.is_some() { &mut self.shown } else { &mut unshared };
+        let shape = shape.unwrap_or_default();
+        let request = Request { decision, session: self.id, upstream: &self.upstream, operations, shape, content };
         let verdict = judge(&snapshot, memo, &self.who, request, &self.around);
         matches!(verdict, Verdict::Permit(permit) if permit.terms().masks.is_empty())
     }

@@ -130,7 +130,7 @@ fn main() {
     let request = |shape| Request {
         decision: DecisionId::new(NOW, 1),
         session: SessionId::new(NOW, 2),
-        upstream: upstream.clone(),
+        upstream: &upstream,
         operations: operations.clone(),
         shape,
         content: Content { wire: Vec::new(), text: text.clone(), template: template.clone(), values: Vec::new() },

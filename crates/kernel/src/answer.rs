@@ -185,12 +185,12 @@ impl Answer {
             (None, _) => VerdictSummary::Permit { terms: &evaluation.terms },
         };
         let about = About {
-            workload: &question.workload,
-            upstream: &question.upstream,
-            bundle: &evaluation.bundle,
-            provenance: self.provenance.as_deref(),
+            workload: question.workload.clone(),
+            upstream: question.upstream.clone(),
+            bundle: Arc::clone(&evaluation.bundle),
+            provenance: self.provenance.clone(),
         };
-        let body = decision_body(&about, &verdict, &question.operations, &question.content.template);
+        let body = decision_body(about, &verdict, &question.operations, &question.content.template);
         let answered = Answered {
             decision: question.decision,
             session: question.session,

@@ -24,7 +24,7 @@ pub fn judge(
     snapshot: &Snapshot,
     memo: &mut Memo,
     who: &Authenticated,
-    request: Request,
+    request: Request<'_>,
     around: &Circumstances,
 ) -> Verdict {
     let mut verdict = judge_by_memo(snapshot, memo, who, request, around);
@@ -50,18 +50,18 @@ fn judge_by_memo(
     snapshot: &Snapshot,
     memo: &mut Memo,
     who: &Authenticated,
-    request: Request,
+    request: Request<'_>,
     around: &Circumstances,
 ) -> Verdict {
     // Who is judged has one task: policies must not see another than that which narrows.
     if !same_run(who.provenance(), around.provenance.as_ref()) {
         return Verdict::Deny(refuse(snapshot, who, request, Undecidable::NoSnapshot));
     }
-    let Some((workload, upstream)) = memo.look_up(snapshot, who, &request.upstream) else {
+    let Some((bound, answers)) = memo.bound(snapshot, who, request.upstream) else {
         return Verdict::Deny(refuse(snapshot, who, request, Undecidable::NoSnapshot));
     };
     // Time passes between two operations of one connection, so this is asked each time.
-    if workload.standing(around.now) != Standing::Good {
+    if bound.workload.standing(around.now) != Standing::Good {
         return Verdict::Deny(deny(snapshot, who, request, DenyReason::Standing));
     }
     if request.operations.is_empty() {
@@ -74,18 +74,18 @@ fn judge_by_memo(
         let reason = DenyReason::OutsideTask { task: task.id(), bound };
         return Verdict::Deny(deny(snapshot, who, request, reason));
     }
-    if let Some(known) = memo.recall(request.shape, around) {
+    if let Some(known) = answers.recall(request.shape, around) {
         // The shape does not say how the statement was written, and the log does.
         if Arc::ptr_eq(&known.template, &request.content.template) || known.template == request.content.template {
             return verdict(snapshot, who, request, known, around);
         }
         let known = Arc::new(known.written_as(snapshot, who, &request));
-        memo.remember(request.shape, &known, around);
+        answers.remember(request.shape, &known, around);
         return verdict(snapshot, who, request, &known, around);
     }
-    let outcome = decide(snapshot, &workload, &upstream, &request.operations, around);
+    let outcome = decide(snapshot, &bound.workload, &bound.upstream, &request.operations, around);
     let known = Arc::new(Remembered::new(snapshot, who, &request, outcome));
-    memo.remember(request.shape, &known, around);
+    answers.remember(request.shape, &known, around);
     verdict(snapshot, who, request, &known, around)
 }
 
@@ -104,7 +104,7 @@ pub fn judge_preparation(
     snapshot: &Snapshot,
     memo: &mut Memo,
     who: &Authenticated,
-    request: Request,
+    request: Request<'_>,
     around: &Circumstances,
 ) -> Verdict {
     match judge(snapshot, memo, who, request, around) {
@@ -121,49 +121,36 @@ pub fn judge_preparation(
 }
 
 /// Denies a request that could not be analysed. Binds on observing upstreams too: what cannot be read cannot be observed.
-pub fn refuse(snapshot: &Snapshot, who: &Authenticated, request: Request, why: Undecidable) -> Deny {
+pub fn refuse(snapshot: &Snapshot, who: &Authenticated, request: Request<'_>, why: Undecidable) -> Deny {
     deny(snapshot, who, request, DenyReason::CannotDecide(why))
 }
 
-fn deny(snapshot: &Snapshot, who: &Authenticated, request: Request, reason: DenyReason) -> Deny {
+fn deny(snapshot: &Snapshot, who: &Authenticated, request: Request<'_>, reason: DenyReason) -> Deny {
     let body = decision_body(
-        &about(snapshot, who, &request),
+        about(snapshot, who, &request),
         &VerdictSummary::Deny { reason: &reason },
         &request.operations,
         &request.content.template,
     );
-    let (subject, content) = subject(snapshot, who, request, 0, body);
+    let (subject, content) = subject(request, 0, body);
     Deny { subject, reason, template: content.template, frees_in: None }
 }
 
 fn subject(
-    snapshot: &Snapshot,
-    who: &Authenticated,
-    request: Request,
+    request: Request<'_>,
     deciding_operation: usize,
     audit_body: Arc<DecisionBody>,
-) -> (Subject, crate::verdict::Content) {
-    let Request { decision, session, upstream, operations, shape: _, content } = request;
-    let subject = Subject {
-        decision,
-        session,
-        workload: who.workload().clone(),
-        upstream,
-        operations,
-        deciding_operation,
-        bundle: snapshot.bundle().digest().clone(),
-        audit_body,
-        provenance: who.provenance().cloned(),
-        prepares: false,
-        around: None,
-    };
-    (subject, content)
+) -> (Box<Subject>, crate::verdict::Content) {
+    let Request { decision, session, upstream: _, operations, shape: _, content } = request;
+    let subject =
+        Subject { decision, session, operations, deciding_operation, audit_body, prepares: false, around: None };
+    (Box::new(subject), content)
 }
 
 fn verdict(
     snapshot: &Snapshot,
     who: &Authenticated,
-    request: Request,
+    request: Request<'_>,
     known: &Remembered,
     around: &Circumstances,
 ) -> Verdict {
@@ -177,12 +164,16 @@ fn verdict(
         terms = Arc::new(capped);
         body = body_for(&known.finding, &terms, snapshot, who, &request);
     }
-    let (subject, content) = subject(snapshot, who, request, known.deciding_operation, body);
+    let (subject, content) = subject(request, known.deciding_operation, body);
     match &known.finding {
         Finding::Permit => Verdict::Permit(Permit { subject, terms, content, grant: None }),
-        Finding::Ask { approval, deciding } => {
-            Verdict::Ask(Ask { subject, terms, content, approval: approval.clone(), deciding: deciding.clone() })
-        }
+        Finding::Ask { approval, deciding } => Verdict::Ask(Ask {
+            subject,
+            terms,
+            content,
+            approval: approval.clone(),
+            deciding: Box::new(deciding.clone()),
+        }),
         Finding::Deny(reason) => {
             Verdict::Deny(Deny { subject, reason: reason.clone(), template: content.template, frees_in: None })
         }
@@ -190,7 +181,7 @@ fn verdict(
 }
 
 impl Remembered {
-    fn new(snapshot: &Snapshot, who: &Authenticated, request: &Request, outcome: Outcome) -> Self {
+    fn new(snapshot: &Snapshot, who: &Authenticated, request: &Request<'_>, outcome: Outcome) -> Self {
         let Outcome { finding, terms, deciding_operation, reads } = outcome;
         let terms = Arc::new(terms);
         let template = request.content.template.clone();
@@ -199,7 +190,7 @@ impl Remembered {
     }
 
     /// The same answer for a request of the same shape that is written otherwise.
-    fn written_as(&self, snapshot: &Snapshot, who: &Authenticated, request: &Request) -> Self {
+    fn written_as(&self, snapshot: &Snapshot, who: &Authenticated, request: &Request<'_>) -> Self {
         let template = request.content.template.clone();
         Self { template, body: body_for(&self.finding, &self.terms, snapshot, who, request), ..self.clone() }
     }
@@ -210,7 +201,7 @@ fn body_for(
     terms: &Terms,
     snapshot: &Snapshot,
     who: &Authenticated,
-    request: &Request,
+    request: &Request<'_>,
 ) -> Arc<DecisionBody> {
     let summary = match finding {
         Finding::Permit => VerdictSummary::Permit { terms },
@@ -218,15 +209,15 @@ fn body_for(
         Finding::Deny(reason) => VerdictSummary::Deny { reason },
     };
     let about = about(snapshot, who, request);
-    decision_body(&about, &summary, &request.operations, &request.content.template)
+    decision_body(about, &summary, &request.operations, &request.content.template)
 }
 
-fn about<'a>(snapshot: &'a Snapshot, who: &'a Authenticated, request: &'a Request) -> About<'a> {
+fn about(snapshot: &Snapshot, who: &Authenticated, request: &Request<'_>) -> About {
     About {
-        workload: who.workload(),
-        upstream: &request.upstream,
-        bundle: snapshot.bundle().digest(),
-        provenance: who.provenance().map(|provenance| &**provenance),
+        workload: who.workload().clone(),
+        upstream: request.upstream.clone(),
+        bundle: snapshot.bundle().digest().clone(),
+        provenance: who.provenance().cloned(),
     }
 }
 

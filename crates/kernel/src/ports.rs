@@ -1,9 +1,11 @@
 //! The few traits by which the gateway meets the rest without knowing it. Each has one real implementation and one in
 //! memory; wiring joins them.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::approval::{Approval, Asked, Grant};
@@ -37,7 +39,36 @@ pub trait Clock: Send + Sync {
 pub trait AuditLog: Send + Sync {
     /// Appends every entry of the batch, in order and without others between, and says where the first stands. On an
     /// error none of them may be relied upon, and what they are about must not happen.
-    fn append<'a>(&'a self, batch: &'a Batch) -> PortFuture<'a, Result<LeafIndex, AppendError>>;
+    fn append<'a>(&'a self, batch: &'a Batch) -> Appending<'a>;
+}
+
+/// An append, to be awaited: it is done already, mostly, so nothing is allocated for that.
+#[must_use = "what is appended counts when this resolves"]
+pub enum Appending<'a> {
+    /// It is done, or has failed.
+    Done(Result<LeafIndex, AppendError>),
+    /// It takes longer, as where the disk is waited for.
+    Waiting(PortFuture<'a, Result<LeafIndex, AppendError>>),
+}
+
+impl fmt::Debug for Appending<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(result) => f.debug_tuple("Done").field(result).finish(),
+            Self::Waiting(_) => f.write_str("Waiting"),
+        }
+    }
+}
+
+impl Future for Appending<'_> {
+    type Output = Result<LeafIndex, AppendError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Done(result) => Poll::Ready(*result),
+            Self::Waiting(future) => future.as_mut().poll(context),
+        }
+    }
 }
 
 /// The approval desk cannot do its work.

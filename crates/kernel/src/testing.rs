@@ -1,7 +1,7 @@
 //! Requests, workloads and snapshots for the kernel's own tests.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::audit::{AppendError, Batch, LeafIndex};
 use crate::circumstances::{Circumstances, SessionHistory};
@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::id::{DecisionId, SessionId};
 use crate::operation::{Action, Operation};
 use crate::policy::{Disclosure, Mode, PolicyFile, Snapshot, SnapshotParts, Upstream};
-use crate::ports::{AuditLog, PortFuture};
+use crate::ports::{Appending, AuditLog};
 use crate::resource::{Resource, ResourceKind};
 use crate::time::Timestamp;
 use crate::trust::{Authenticated, Trust, TrustRule, VerifiedAttestation};
@@ -134,11 +134,12 @@ pub(crate) fn operation_with(action: Action, path: &[&str], facts: Facts) -> Ope
     Operation { action, resource, facts: Arc::new(facts), verb: "TEST", span: None }
 }
 
-pub(crate) fn request(shape: u128, operations: &[Operation]) -> Request {
+pub(crate) fn request(shape: u128, operations: &[Operation]) -> Request<'static> {
+    static SHOP: LazyLock<Name> = LazyLock::new(|| name("shop-db"));
     Request {
         decision: DecisionId::new(NOW, 1),
         session: SessionId::new(NOW, 2),
-        upstream: name("shop-db"),
+        upstream: &SHOP,
         operations: operations.into(),
         shape,
         content: Content {
@@ -168,14 +169,14 @@ impl Log {
 }
 
 impl AuditLog for Log {
-    fn append<'a>(&'a self, batch: &'a Batch) -> PortFuture<'a, Result<LeafIndex, AppendError>> {
+    fn append<'a>(&'a self, batch: &'a Batch) -> Appending<'a> {
         let mut entries = self.entries.lock().expect("no panic");
         let first = LeafIndex(entries.len() as u64);
         let fails = self.fails.load(std::sync::atomic::Ordering::Relaxed);
         if !fails {
             entries.extend(batch.entries().map(<[u8]>::to_vec));
         }
-        Box::pin(std::future::ready(if fails { Err(AppendError::Unwritable) } else { Ok(first) }))
+        Appending::Done(if fails { Err(AppendError::Unwritable) } else { Ok(first) })
     }
 }
 

@@ -53,23 +53,15 @@ impl Timestamp {
     /// for each entry, so this does without the formatting machinery.
     pub fn text(self) -> [u8; 24] {
         let (year, month, day) = civil_from_days(self.0.div_euclid(86_400_000));
-        let ms = self.0.rem_euclid(86_400_000);
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        let mut put = |end: usize, digits: usize, value: i64| {
-            let mut rest = value.unsigned_abs();
-            for slot in text.iter_mut().take(end).rev().take(digits) {
-                *slot = b'0' + (rest % 10) as u8;
-                rest /= 10;
-            }
-        };
-        put(4, 4, year);
-        put(7, 2, month);
-        put(10, 2, day);
-        put(13, 2, ms / 3_600_000);
-        put(16, 2, ms / 60_000 % 60);
-        put(19, 2, ms / 1000 % 60);
-        put(23, 3, ms % 1000);
-        text
+        let (year, ms) = (year.unsigned_abs() % 10_000, self.0.rem_euclid(86_400_000).unsigned_abs());
+        // Of what is below 100.
+        let two = |value: u64| [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+        let ([y0, y1], [y2, y3]) = (two(year / 100), two(year % 100));
+        let ([m0, m1], [d0, d1]) = (two(month.unsigned_abs()), two(day.unsigned_abs()));
+        let ([h0, h1], [i0, i1]) = (two(ms / 3_600_000), two(ms / 60_000 % 60));
+        let ([s0, s1], [t0, t1]) = (two(ms / 1000 % 60), two(ms % 1000 / 10));
+        let t2 = b'0' + (ms % 10) as u8;
+        [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', i0, i1, b':', s0, s1, b'.', t0, t1, t2, b'Z']
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::approval::{ApprovalTerms, Grant, GrantMismatch};
+use crate::audit::{DecisionBody, VerdictSummary, decision_body};
 use crate::id::{ApprovalId, DecisionId, GrantId, SessionId, TaskId};
 use crate::operation::Operation;
 use crate::provenance::Provenance;
@@ -119,13 +120,13 @@ impl DenyReason {
 
 /// What is to be judged: who is not part of it, because only [`crate::trust::Authenticated`] says who.
 #[derive(Debug)]
-pub struct Request {
+pub struct Request<'a> {
     /// The decision that this becomes.
     pub decision: DecisionId,
     /// The session that it belongs to.
     pub session: SessionId,
     /// The upstream that it goes to.
-    pub upstream: Name,
+    pub upstream: &'a Name,
     /// What is asked. Never empty: what asks nothing is no request.
     pub operations: Arc<[Operation]>,
     /// Equal for requests with equal operations and facts, and unequal otherwise: a digest made by the analysis. Keys the
@@ -196,17 +197,12 @@ fn is_false(said: &bool) -> bool {
 pub struct Subject {
     pub(crate) decision: DecisionId,
     pub(crate) session: SessionId,
-    pub(crate) workload: Name,
-    pub(crate) upstream: Name,
     pub(crate) operations: Arc<[Operation]>,
     /// Which operation decided.
     pub(crate) deciding_operation: usize,
-    /// The digest of the policy bundle that was asked.
-    pub(crate) bundle: Arc<str>,
-    /// What the audit entry says besides ids and time, encoded once for each answer that the session remembers.
-    pub(crate) audit_body: Arc<crate::audit::DecisionBody>,
-    /// From what run the session comes, and for what task.
-    pub(crate) provenance: Option<Arc<Provenance>>,
+    /// What the audit entry says besides ids and time, encoded once for each answer that the session remembers. It knows whom
+    /// and what it is about.
+    pub(crate) audit_body: Arc<DecisionBody>,
     /// It prepares a request and runs nothing.
     pub(crate) prepares: bool,
     /// What was true around it, for the entry of what did not simply pass.
@@ -249,12 +245,12 @@ impl Subject {
 
     /// Who asked.
     pub fn workload(&self) -> &Name {
-        &self.workload
+        &self.audit_body.about().workload
     }
 
     /// The upstream that was asked.
     pub fn upstream(&self) -> &Name {
-        &self.upstream
+        &self.audit_body.about().upstream
     }
 
     /// What was asked.
@@ -269,12 +265,12 @@ impl Subject {
 
     /// The digest of the policy bundle that was asked.
     pub fn bundle(&self) -> &Arc<str> {
-        &self.bundle
+        &self.audit_body.about().bundle
     }
 
     /// From what run the session comes, and for what task; none where nothing is known of it.
     pub fn provenance(&self) -> Option<&Arc<Provenance>> {
-        self.provenance.as_ref()
+        self.audit_body.about().provenance.as_ref()
     }
 }
 
@@ -282,10 +278,10 @@ impl Subject {
 #[must_use = "a permit is worth nothing until it is entered in the audit log"]
 #[derive(Debug)]
 pub struct Permit {
-    pub(crate) subject: Subject,
+    pub(crate) subject: Box<Subject>,
     pub(crate) terms: Arc<Terms>,
     pub(crate) content: Content,
-    pub(crate) grant: Option<(GrantId, ApprovalId)>,
+    pub(crate) grant: Option<Box<(GrantId, ApprovalId)>>,
 }
 
 impl Permit {
@@ -322,11 +318,11 @@ impl Permit {
 #[must_use = "an ask must be entered in the audit log and answered"]
 #[derive(Debug)]
 pub struct Ask {
-    pub(crate) subject: Subject,
+    pub(crate) subject: Box<Subject>,
     pub(crate) terms: Arc<Terms>,
     pub(crate) content: Content,
     pub(crate) approval: Arc<ApprovalTerms>,
-    pub(crate) deciding: Deciding,
+    pub(crate) deciding: Box<Deciding>,
 }
 
 impl Ask {
@@ -347,7 +343,7 @@ impl Ask {
 
     /// What a grant must bind.
     pub fn digest(&self) -> [u8; 32] {
-        self.content.digest(&self.subject.upstream)
+        self.content.digest(self.subject.upstream())
     }
 
     /// The bytes that would be sent if it were granted.
@@ -378,12 +374,12 @@ impl Ask {
     /// Turns into a permit by a grant, which is used up. The grant must bind this workload, this upstream, exactly this
     /// content, and have been given for the policy that asks. If not, the ask comes back unchanged.
     pub fn granted(self, grant: Grant) -> Result<Permit, (Box<Self>, GrantMismatch)> {
-        match grant.covers(&self.subject.workload, &self.subject.upstream, &self.digest(), &self.approval) {
+        match grant.covers(self.subject.workload(), self.subject.upstream(), &self.digest(), &self.approval) {
             Ok(()) => Ok(Permit {
                 subject: self.subject,
                 terms: self.terms,
                 content: self.content,
-                grant: Some((grant.id(), grant.approval())),
+                grant: Some(Box::new((grant.id(), grant.approval()))),
             }),
             Err(mismatch) => Err((Box::new(self), mismatch)),
         }
@@ -391,7 +387,7 @@ impl Ask {
 
     /// Turns into a denial because nobody granted it.
     pub fn refused(self) -> Deny {
-        Deny::instead(self.subject, DenyReason::NotApproved(self.deciding), self.content.template)
+        Deny::instead(self.subject, DenyReason::NotApproved(*self.deciding), self.content.template)
     }
 }
 
@@ -399,7 +395,7 @@ impl Ask {
 #[must_use = "a denial must be entered in the audit log"]
 #[derive(Debug)]
 pub struct Deny {
-    pub(crate) subject: Subject,
+    pub(crate) subject: Box<Subject>,
     pub(crate) reason: DenyReason,
     pub(crate) template: Arc<str>,
     pub(crate) frees_in: Option<Duration>,
@@ -407,18 +403,10 @@ pub struct Deny {
 
 impl Deny {
     /// A denial in the place of another verdict: its entry says what became of the request.
-    fn instead(mut subject: Subject, reason: DenyReason, template: Arc<str>) -> Self {
-        subject.audit_body = crate::audit::decision_body(
-            &crate::audit::About {
-                workload: &subject.workload,
-                upstream: &subject.upstream,
-                bundle: &subject.bundle,
-                provenance: subject.provenance.as_deref(),
-            },
-            &crate::audit::VerdictSummary::Deny { reason: &reason },
-            &subject.operations,
-            &template,
-        );
+    fn instead(mut subject: Box<Subject>, reason: DenyReason, template: Arc<str>) -> Self {
+        let about = subject.audit_body.about().clone();
+        let denied = VerdictSummary::Deny { reason: &reason };
+        subject.audit_body = decision_body(about, &denied, &subject.operations, &template);
         Self { subject, reason, template, frees_in: None }
     }
 
@@ -459,25 +447,23 @@ pub enum Verdict {
 #[must_use = "a receipt that is dropped means that a permitted request was not sent"]
 #[derive(Debug)]
 pub struct Receipt {
-    pub(crate) decision: DecisionId,
-    pub(crate) terms: Arc<Terms>,
-    pub(crate) content: Content,
+    pub(crate) permit: Permit,
 }
 
 impl Receipt {
     /// The decision.
     pub fn decision(&self) -> DecisionId {
-        self.decision
+        self.permit.subject.decision
     }
 
     /// The terms under which the response may leave.
     pub fn terms(&self) -> &Arc<Terms> {
-        &self.terms
+        &self.permit.terms
     }
 
     /// Gives up the proof for the bytes that it admits.
     pub fn into_wire(self) -> Vec<u8> {
-        self.content.wire
+        self.permit.content.wire
     }
 }
 

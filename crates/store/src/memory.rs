@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kernel::audit::{AppendError, Batch, LONGEST_ENTRY, LeafIndex};
-use kernel::ports::{AuditLog, Clock, NativeToken, NativeTokens, PortFuture, SpendError, Spent, SpentTokens};
+use kernel::ports::{
+    Appending, AuditLog, Clock, NativeToken, NativeTokens, PortFuture, SpendError, Spent, SpentTokens,
+};
 use kernel::time::Timestamp;
 use kernel::trust::OnceToken;
 use serde_json::Value;
@@ -38,20 +40,24 @@ impl MemoryLog {
     }
 }
 
+impl MemoryLog {
+    fn append_now(&self, batch: &Batch) -> Result<LeafIndex, AppendError> {
+        let mut kept = self.inner.lock().map_err(|_| AppendError::Unwritable)?;
+        if let Some(error) = kept.failing {
+            return Err(error);
+        }
+        if batch.entries().any(|entry| entry.len() > LONGEST_ENTRY) {
+            return Err(AppendError::TooLong);
+        }
+        let first = LeafIndex(kept.entries.len() as u64);
+        kept.entries.extend(batch.entries().map(<[u8]>::to_vec));
+        Ok(first)
+    }
+}
+
 impl AuditLog for MemoryLog {
-    fn append<'a>(&'a self, batch: &'a Batch) -> PortFuture<'a, Result<LeafIndex, AppendError>> {
-        Box::pin(async move {
-            let mut kept = self.inner.lock().map_err(|_| AppendError::Unwritable)?;
-            if let Some(error) = kept.failing {
-                return Err(error);
-            }
-            if batch.entries().any(|entry| entry.len() > LONGEST_ENTRY) {
-                return Err(AppendError::TooLong);
-            }
-            let first = LeafIndex(kept.entries.len() as u64);
-            kept.entries.extend(batch.entries().map(<[u8]>::to_vec));
-            Ok(first)
-        })
+    fn append<'a>(&'a self, batch: &'a Batch) -> Appending<'a> {
+        Appending::Done(self.append_now(batch))
     }
 }
 

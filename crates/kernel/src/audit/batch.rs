@@ -132,7 +132,7 @@ impl Pending {
             self.batch.make_durable();
         }
         let like = self.like(&permit);
-        let grant = permit.grant;
+        let grant = permit.grant.as_deref().copied();
         self.push(entry::Event::Decision { subject: &permit.subject, grant, approval: None, like }, now);
         self.permits.push(permit);
     }

@@ -20,6 +20,7 @@ use crate::workload::Name;
 /// An encoded body. Shared by the decisions of one session to which it applies, and by those of no other.
 #[derive(Debug)]
 pub struct DecisionBody {
+    about: About,
     text: Box<str>,
     /// How long the part is that a short entry holds too; none for what is always written in full.
     short: Option<usize>,
@@ -30,6 +31,11 @@ pub struct DecisionBody {
 }
 
 impl DecisionBody {
+    /// What it is about.
+    pub(crate) fn about(&self) -> &About {
+        &self.about
+    }
+
     /// The members in full. Begins and ends without a comma.
     pub fn text(&self) -> &str {
         &self.text
@@ -92,21 +98,21 @@ struct OperationSummary<'b> {
 }
 
 /// What a decision is about, besides its operations.
-#[derive(Clone, Copy, Debug)]
-pub struct About<'a> {
+#[derive(Clone, Debug)]
+pub struct About {
     /// Who asked.
-    pub workload: &'a Name,
+    pub workload: Name,
     /// The upstream that was asked.
-    pub upstream: &'a Name,
+    pub upstream: Name,
     /// The digest of the policy bundle.
-    pub bundle: &'a str,
+    pub bundle: Arc<str>,
     /// From what run the session comes, and for what task.
-    pub provenance: Option<&'a Provenance>,
+    pub provenance: Option<Arc<Provenance>>,
 }
 
 /// Encodes the constant part of a decision's entry.
 pub fn decision_body(
-    about: &About<'_>,
+    about: About,
     verdict: &VerdictSummary<'_>,
     operations: &[Operation],
     template: &str,
@@ -114,20 +120,21 @@ pub fn decision_body(
     let mut out = Vec::new();
     // Writing to a Vec cannot fail; a member that cannot be serialized would leave the entry unreadable, and `verify` would
     // say so.
-    let written = write(&mut out, about, verdict, operations, template);
+    let written = write(&mut out, &about, verdict, operations, template);
     let text = written.ok().and_then(|ends| Some((out.get(1..)?.to_vec(), ends)));
     let (text, (short, content)) =
         text.and_then(|(text, ends)| Some((String::from_utf8(text).ok()?, ends))).unwrap_or_default();
     let short = short.saturating_sub(1);
     let permits = matches!(verdict, VerdictSummary::Permit { .. }) && !text.is_empty();
-    Arc::new(DecisionBody { text: text.into(), short: permits.then_some(short), content, entered: OnceLock::new() })
+    let short = permits.then_some(short);
+    Arc::new(DecisionBody { about, text: text.into(), short, content, entered: OnceLock::new() })
 }
 
 /// Appends the members, each after a comma. Says where those end that a short entry holds, and where the content begins when
 /// the first comma is left out.
 fn write(
     out: &mut Vec<u8>,
-    about: &About<'_>,
+    about: &About,
     verdict: &VerdictSummary<'_>,
     operations: &[Operation],
     template: &str,
@@ -150,7 +157,7 @@ fn write(
         VerdictSummary::Ask { by } => member(out, "by", by)?,
         VerdictSummary::Deny { reason } => member(out, "reason", reason)?,
     }
-    origin(out, *provenance)?;
+    origin(out, provenance.as_deref())?;
     member(out, "operations", &summaries(operations))?;
     let mut end = template.len().min(LONGEST_STATEMENT);
     while !template.is_char_boundary(end) {

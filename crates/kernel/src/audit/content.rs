@@ -5,6 +5,7 @@
 
 use aws_lc_rs::hmac;
 
+use super::record::hexadecimal;
 use crate::id::SessionId;
 use crate::workload::{Name, Person};
 
@@ -34,10 +35,7 @@ pub fn commit(before: &[u8], number: u64, commitment: &[u8; 32], out: &mut Vec<u
     out.extend_from_slice(MEMBER);
     out.extend_from_slice(number.to_string().as_bytes());
     out.extend_from_slice(b",\"");
-    for byte in commitment {
-        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + (nibble - 10) };
-        out.extend([digit(byte >> 4), digit(byte & 15)]);
-    }
+    out.extend_from_slice(&hexadecimal(commitment));
     out.extend_from_slice(b"\"]}");
 }
 

@@ -311,7 +311,7 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<Option<(usize,
                     out.extend_from_slice(before.as_bytes());
                     if !words.is_empty() {
                         out.push(b',');
-                        let of = ContentOf::Session(subject.session, subject.workload.clone());
+                        let of = ContentOf::Session(subject.session, subject.workload().clone());
                         content = Some((out.len(), of));
                         out.extend_from_slice(words.as_bytes());
                     }

@@ -67,7 +67,7 @@ impl VerifierKey {
 
     /// `SHA-256(name ‖ 0x0A ‖ algorithm ‖ key)[:4]`.
     pub fn id(&self) -> [u8; 4] {
-        let hash = sha256(&[self.name.as_bytes(), b"\n", &[self.key_use.byte()], &self.public]);
+        let hash = sha256(&[self.name.as_bytes(), b"\n", &[self.key_use.byte()], &self.public].concat());
         let [a, b, c, d, ..] = hash;
         [a, b, c, d]
     }

@@ -50,18 +50,18 @@ pub fn write_record(seq: LeafIndex, chain: &ChainHash, entry: &[u8], out: &mut V
             break;
         }
     }
-    let mut hash = [0u8; 64];
-    for (pair, byte) in hash.chunks_exact_mut(2).zip(chain.0) {
-        for (slot, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
-            *slot = HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
-        }
-    }
     out.extend_from_slice(digits.get(20 - used..).unwrap_or_default());
     out.push(b' ');
-    out.extend_from_slice(&hash);
+    out.extend_from_slice(&hexadecimal(&chain.0));
     out.push(b' ');
     out.extend_from_slice(entry);
     out.push(b'\n');
+}
+
+/// 64 lower-case hexadecimal digits, without a table so that many are made at a time.
+pub(super) fn hexadecimal(hash: &[u8; 32]) -> [u8; 64] {
+    let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+    hash.map(|byte| [digit(byte >> 4), digit(byte & 15)]).as_flattened().try_into().unwrap_or([b'0'; 64])
 }
 
 /// A decimal number without leading zeros.

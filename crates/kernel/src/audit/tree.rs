@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::audit::chain::sha256;
+use crate::audit::chain::{sha256, sha256_of_two};
 
 /// A SHA-256 of a leaf, a node or a root.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -23,7 +23,7 @@ impl fmt::Debug for TreeHash {
 
 /// `SHA-256(0x01 ‖ left ‖ right)`, RFC 6962 section 2.1.
 pub fn node_hash(left: &TreeHash, right: &TreeHash) -> TreeHash {
-    TreeHash(sha256(&[&[1], &left.0, &right.0]))
+    TreeHash(sha256_of_two(1, &left.0, &right.0))
 }
 
 /// The root of a tree without leaves: `SHA-256("")`.

@@ -30,66 +30,71 @@ pub(super) struct Remembered {
 
 /// For whom and by what the answers were found.
 #[derive(Debug)]
-struct Bound {
+pub(super) struct Bound {
     mark: Arc<()>,
-    workload: Arc<Workload>,
-    upstream: Arc<KnownUpstream>,
+    pub(super) workload: Arc<Workload>,
+    pub(super) upstream: Arc<KnownUpstream>,
     /// Another run may have another task, which narrows otherwise and which policies read.
     provenance: Option<Arc<Provenance>>,
 }
 
-/// The answers to one shape, under the circumstances that they depend on. The latest come last.
-type Answers = Vec<(Seen, Arc<Remembered>)>;
+/// The answers to each shape, under the circumstances that they depend on. The latest come last.
+#[derive(Debug, Default)]
+pub(super) struct Answers(HashMap<u128, Vec<(Seen, Arc<Remembered>)>, FixedState>);
 
 /// A session's memory of verdicts. Bounded; empty until the first request.
 #[derive(Debug, Default)]
 pub struct Memo {
     bound: Option<Bound>,
-    answers: HashMap<u128, Answers, FixedState>,
+    answers: Answers,
+}
+
+impl Bound {
+    fn holds(&self, snapshot: &Snapshot, who: &Authenticated, upstream: &Name) -> bool {
+        Arc::ptr_eq(&self.mark, snapshot.mark())
+            && self.workload.name == *who.workload()
+            && self.upstream.upstream.name == *upstream
+            && super::same_run(self.provenance.as_ref(), who.provenance())
+    }
 }
 
 impl Memo {
-    /// Shapes that are remembered before everything is forgotten: a client that sends more has no common case.
-    const MOST_SHAPES: usize = 512;
-    /// Different circumstances that are remembered for one shape.
-    const MOST_CIRCUMSTANCES: usize = 4;
-
     /// An empty memo.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The workload and the upstream in this snapshot. Forgets everything that was found for others, or in another one.
-    pub(super) fn look_up(
+    /// The workload and the upstream in this snapshot, and the answers that were found for them in it. Forgets everything that
+    /// was found for others, or in another one.
+    pub(super) fn bound(
         &mut self,
         snapshot: &Snapshot,
         who: &Authenticated,
         upstream: &Name,
-    ) -> Option<(Arc<Workload>, Arc<KnownUpstream>)> {
-        if let Some(bound) = &self.bound
-            && Arc::ptr_eq(&bound.mark, snapshot.mark())
-            && bound.workload.name == *who.workload()
-            && bound.upstream.upstream.name == *upstream
-            && super::same_run(bound.provenance.as_ref(), who.provenance())
-        {
-            return Some((bound.workload.clone(), bound.upstream.clone()));
+    ) -> Option<(&Bound, &mut Answers)> {
+        if !self.bound.as_ref().is_some_and(|bound| bound.holds(snapshot, who, upstream)) {
+            self.answers.0.clear();
+            self.bound = None;
+            self.bound = Some(Bound {
+                mark: snapshot.mark().clone(),
+                workload: snapshot.workload(who.workload())?.clone(),
+                upstream: snapshot.known_upstream(upstream)?.clone(),
+                provenance: who.provenance().cloned(),
+            });
         }
-        self.answers.clear();
-        self.bound = None;
-        let workload = snapshot.workload(who.workload())?.clone();
-        let upstream = snapshot.known_upstream(upstream)?.clone();
-        self.bound = Some(Bound {
-            mark: snapshot.mark().clone(),
-            workload: workload.clone(),
-            upstream: upstream.clone(),
-            provenance: who.provenance().cloned(),
-        });
-        Some((workload, upstream))
+        Some((self.bound.as_ref()?, &mut self.answers))
     }
+}
+
+impl Answers {
+    /// Shapes that are remembered before everything is forgotten: a client that sends more has no common case.
+    const MOST_SHAPES: usize = 512;
+    /// Different circumstances that are remembered for one shape.
+    const MOST_CIRCUMSTANCES: usize = 4;
 
     /// The answer to this shape under these circumstances, if it is known.
     pub(super) fn recall(&self, shape: u128, around: &Circumstances) -> Option<&Remembered> {
-        let answers = self.answers.get(&shape)?;
+        let answers = self.0.get(&shape)?;
         // All answers to one shape come from the same policies, so they read the same.
         let seen = Seen::new(answers.first()?.1.reads, around);
         answers.iter().find(|(other, _)| *other == seen).map(|(_, known)| &**known)
@@ -100,10 +105,10 @@ impl Memo {
         if matches!(known.finding, Finding::Deny(DenyReason::CannotDecide(_) | DenyReason::Standing)) {
             return;
         }
-        if self.answers.len() >= Self::MOST_SHAPES && !self.answers.contains_key(&shape) {
-            self.answers.clear();
+        if self.0.len() >= Self::MOST_SHAPES && !self.0.contains_key(&shape) {
+            self.0.clear();
         }
-        let answers = self.answers.entry(shape).or_default();
+        let answers = self.0.entry(shape).or_default();
         let seen = Seen::new(known.reads, around);
         answers.retain(|(other, _)| *other != seen);
         if answers.len() >= Self::MOST_CIRCUMSTANCES {

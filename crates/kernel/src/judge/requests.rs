@@ -57,7 +57,7 @@ fn post(http: HttpFacts) -> Operation {
 }
 
 fn judged(snapshot: &Snapshot, operations: &[Operation]) -> Verdict {
-    let request = Request { upstream: name("payments"), ..request(1, operations) };
+    let request = Request { upstream: &name("payments"), ..request(1, operations) };
     judge(snapshot, &mut Memo::new(), &authenticated("bot"), request, &around())
 }
 
@@ -242,10 +242,9 @@ fn values_are_in_no_entry() {
     let operation = post(refund(Some(48_151_623)));
     let evaluation = evaluate(&snapshot, &name("bot"), &name("payments"), std::slice::from_ref(&operation), &around());
     assert_eq!(evaluation.terms.budgets.len(), 1);
-    let (workload, upstream) = (name("bot"), name("payments"));
-    let about = About { workload: &workload, upstream: &upstream, bundle: "b", provenance: None };
+    let about = About { workload: name("bot"), upstream: name("payments"), bundle: "b".into(), provenance: None };
     let summary = VerdictSummary::Permit { terms: &evaluation.terms };
-    let body = decision_body(&about, &summary, &[operation], "POST /v1/refunds/{id}");
+    let body = decision_body(about, &summary, &[operation], "POST /v1/refunds/{id}");
     let text = body.text();
     assert!(text.contains("\"template\":\"/v1/refunds/{id}\"") && text.contains("\"field\":\"amount\""), "{text}");
     assert!(!text.contains(CANARY) && !text.contains("48151623") && !text.contains("EUR"), "{text}");

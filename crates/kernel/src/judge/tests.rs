@@ -225,7 +225,8 @@ fn standing_and_unknown_names_come_first() {
     assert_eq!(judged(&snapshot.with_workloads(2, vec![expired]), &read), "deny standing");
     assert_eq!(judged(&snapshot.with_workloads(2, vec![]), &read), "deny PAR0209");
     let mut elsewhere = request(1, &read);
-    elsewhere.upstream = name("other");
+    let other = name("other");
+    elsewhere.upstream = &other;
     let verdict = judge(&snapshot, &mut Memo::new(), &authenticated("bot"), elsewhere, &around());
     assert_eq!(said(&verdict), "deny PAR0209");
     assert!(snapshot.with_workload_status(2, &name("nobody"), WorkloadStatus::Active).is_none());

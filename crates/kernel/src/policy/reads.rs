@@ -217,8 +217,8 @@ impl Seen {
             stale: reads.has(Reads::STALE).then(|| around.stale.clone()),
             now: reads.has(Reads::NOW).then(|| around.now.millis()),
             small: [
-                small(Reads::HOUR, around.now.hour()),
-                small(Reads::WEEKDAY, around.now.weekday()),
+                if reads.has(Reads::HOUR) { around.now.hour() } else { 0 },
+                if reads.has(Reads::WEEKDAY) { around.now.weekday() } else { 0 },
                 small(Reads::TLS, around.tls.into()),
                 small(Reads::IN_TRANSACTION, around.in_transaction.into()),
             ],

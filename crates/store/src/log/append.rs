@@ -16,7 +16,7 @@ use kernel::audit::{
     AppendError, Batch, ChainHash, Checkpoint, Entry, Event, LONGEST_ENTRY, LeafIndex, TreeHash, commit, leaf_hash,
     next_chain_hash, write_record,
 };
-use kernel::ports::{AuditLog, Clock, PortFuture};
+use kernel::ports::{Appending, AuditLog, Clock};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -347,19 +347,19 @@ impl DiskLog {
 }
 
 impl AuditLog for DiskLog {
-    fn append<'a>(&'a self, batch: &'a Batch) -> PortFuture<'a, Result<LeafIndex, AppendError>> {
+    fn append<'a>(&'a self, batch: &'a Batch) -> Appending<'a> {
         // A build of the benchmark alone.
         if cfg!(feature = "unaudited") {
-            return Box::pin(std::future::ready(Ok(LeafIndex(0))));
+            return Appending::Done(Ok(LeafIndex(0)));
         }
-        // Done before the future is polled: there is nothing to wait for, and a future that is dropped has appended.
+        // Appended before the future is polled: there is nothing to wait for, and a future that is dropped has appended.
         let appended = self.append_now(batch);
         match (appended, self.shared.options.durability) {
             (Ok(first), durability) if durability == Durability::Disk || batch.is_durable() => {
                 let size = first.0.saturating_add(batch.len() as u64);
-                Box::pin(async move { self.on_disk(size).await.map(|()| first) })
+                Appending::Waiting(Box::pin(async move { self.on_disk(size).await.map(|()| first) }))
             }
-            (appended, _) => Box::pin(std::future::ready(appended)),
+            (appended, _) => Appending::Done(appended),
         }
     }
 }

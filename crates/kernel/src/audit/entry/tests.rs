@@ -28,7 +28,7 @@ impl Asking {
         Self { snapshot, memo: Memo::new(), pending: Pending::default(), log: Log::default(), next: 1 }
     }
 
-    fn request(&mut self, operations: &[Operation]) -> Request {
+    fn request(&mut self, operations: &[Operation]) -> Request<'static> {
         let decision = DecisionId::new(NOW, self.next);
         self.next += 1;
         Request { decision, ..request(1, operations) }

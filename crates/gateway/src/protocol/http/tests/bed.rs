@@ -13,8 +13,8 @@ use kernel::audit::{AppendError, Batch, LeafIndex};
 use kernel::id::{ApprovalId, GrantId};
 use kernel::policy::{Disclosure, Mode, PolicyFile, Snapshot, SnapshotParts, Upstream};
 use kernel::ports::{
-    Answer, ApprovalDesk, AuditLog, Clock, Containment, ContainmentError, DeskError, NativeToken, NativeTokens,
-    PortFuture, Snapshots, SpendError, Spent, SpentTokens,
+    Answer, Appending, ApprovalDesk, AuditLog, Clock, Containment, ContainmentError, DeskError, NativeToken,
+    NativeTokens, PortFuture, Snapshots, SpendError, Spent, SpentTokens,
 };
 use kernel::time::Timestamp;
 use kernel::trust::{OnceToken, Trust};
@@ -197,16 +197,14 @@ impl Clock for House {
 }
 
 impl AuditLog for House {
-    fn append<'a>(&'a self, batch: &'a Batch) -> PortFuture<'a, Result<LeafIndex, AppendError>> {
-        Box::pin(async move {
-            if *self.fails.lock().unwrap() {
-                return Err(AppendError::Unwritable);
-            }
-            let mut entries = self.entries.lock().unwrap();
-            let first = LeafIndex(entries.len() as u64);
-            entries.extend(batch.entries().map(|entry| String::from_utf8_lossy(entry).into_owned()));
-            Ok(first)
-        })
+    fn append<'a>(&'a self, batch: &'a Batch) -> Appending<'a> {
+        if *self.fails.lock().unwrap() {
+            return Appending::Done(Err(AppendError::Unwritable));
+        }
+        let mut entries = self.entries.lock().unwrap();
+        let first = LeafIndex(entries.len() as u64);
+        entries.extend(batch.entries().map(|entry| String::from_utf8_lossy(entry).into_owned()));
+        Appending::Done(Ok(first))
     }
 }
 
