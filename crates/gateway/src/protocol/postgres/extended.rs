@@ -26,12 +26,20 @@ impl Conversation<'_> {
         self.unstage()?;
         self.may_judge()?;
         let place = || Place::Parse(parse.statement.to_owned());
-        let analysis = self.analyse(parse.text, place())?;
+        // Read before the analysis: a catalogue that comes in between makes it look older than it is, never newer.
+        let epoch = self.epoch();
+        let (text, analysis) = match self.names.statement(parse.statement) {
+            // The unnamed statement once more. A name could stand for what SQL prepared, of which only a template is known.
+            Lookup::Found(known)
+                if parse.statement.is_empty() && known.epoch == epoch && *known.text == *parse.text =>
+            {
+                (Arc::clone(&known.text), Arc::clone(&known.analysis))
+            }
+            _ => (parse.text.into(), self.analyse(parse.text, place())?),
+        };
         if self.declares_cast_type(parse) {
             return Err(Stop::Refuse(place(), Box::new(self.session.refuse(Undecidable::UnknownForm, ""))));
         }
-        let epoch = self.epoch();
-        let text: Arc<str> = parse.text.into();
         let empty = analysis.statements.is_empty();
         let prepared = Arc::new(Prepared { text, analysis, epoch, described: OnceLock::new() });
         let change = self.names.insert_statement(parse.statement, Arc::clone(&prepared));
