@@ -1,8 +1,9 @@
 //! Typed ids: `dec_` decision, `ses_` session, `apr_` approval, `grt_` grant,
 //! `tsk_` task. They sort by time.
 //!
-//! An id is 80 bits: 42 of milliseconds since the Unix epoch, 38 of randomness, shown as 16 characters of Crockford's
-//! base 32. The caller brings both parts, because the kernel has neither clock nor randomness.
+//! An id is 80 bits: 42 of milliseconds since the Unix epoch, 38 of randomness, as 16 characters of Crockford's base 32. It is
+//! written far more often than it is made, so it is kept as these; they sort as the bits do. The caller brings both parts,
+//! because the kernel has neither clock nor randomness.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,7 +28,7 @@ fn compose(now: Timestamp, random: u64) -> u128 {
     (millis << 38) | u128::from(random & ((1 << 38) - 1))
 }
 
-/// Writes an id's 16 characters.
+/// An id's 16 characters.
 fn encode(bits: u128) -> [u8; LENGTH] {
     let mut out = [0; LENGTH];
     // Two halves of 40 bits: 128-bit shifts cost several times as much.
@@ -41,12 +42,10 @@ fn encode(bits: u128) -> [u8; LENGTH] {
     out
 }
 
-fn decode(text: &str) -> Option<u128> {
-    if text.len() != LENGTH {
-        return None;
-    }
-    text.bytes().try_fold(0u128, |bits, byte| {
-        let position = ALPHABET.iter().position(|letter| *letter == byte)?;
+/// The bits of these characters; none unless they are of the alphabet.
+fn decode(letters: &[u8; LENGTH]) -> Option<u128> {
+    letters.iter().try_fold(0u128, |bits, byte| {
+        let position = ALPHABET.iter().position(|letter| letter == byte)?;
         Some((bits << 5) | u128::try_from(position).ok()?)
     })
 }
@@ -55,7 +54,7 @@ macro_rules! typed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(u128);
+        pub struct $name([u8; LENGTH]);
 
         impl $name {
             /// What every id of this type begins with.
@@ -63,17 +62,17 @@ macro_rules! typed_id {
 
             /// A new id from the current time and 38 random bits (the rest of `random` is ignored).
             pub fn new(now: Timestamp, random: u64) -> Self {
-                Self(compose(now, random))
+                Self(encode(compose(now, random)))
             }
 
             /// When it was made, to the millisecond.
             pub fn at(&self) -> Timestamp {
-                Timestamp::from_millis((self.0 >> 38) as i64)
+                Timestamp::from_millis((decode(&self.0).unwrap_or_default() >> 38) as i64)
             }
 
             /// The 16 characters after the prefix.
-            pub fn letters(&self) -> [u8; 16] {
-                encode(self.0)
+            pub fn letters(&self) -> &[u8; LENGTH] {
+                &self.0
             }
         }
 
@@ -81,7 +80,7 @@ macro_rules! typed_id {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 // In one piece, so that a text made of it is allocated once.
                 let mut text = [0; $prefix.len() + LENGTH];
-                let letters = $prefix.bytes().chain(encode(self.0));
+                let letters = $prefix.bytes().chain(self.0);
                 text.iter_mut().zip(letters).for_each(|(place, letter)| *place = letter);
                 f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
             }
@@ -98,7 +97,8 @@ macro_rules! typed_id {
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 text.strip_prefix($prefix)
-                    .and_then(decode)
+                    .and_then(|text| <[u8; LENGTH]>::try_from(text.as_bytes()).ok())
+                    .filter(|letters| decode(letters).is_some())
                     .map(Self)
                     .ok_or(InvalidId { prefix: $prefix })
             }

@@ -65,6 +65,33 @@ impl Timestamp {
     }
 }
 
+/// Writes times of which most share a second with the one before, as a session's entries do.
+#[derive(Clone, Debug)]
+pub(crate) struct TimeText {
+    second: i64,
+    text: [u8; 24],
+}
+
+impl Default for TimeText {
+    fn default() -> Self {
+        Self { second: 0, text: Timestamp(0).text() }
+    }
+}
+
+impl TimeText {
+    /// The same as [`Timestamp::text`].
+    pub(crate) fn of(&mut self, at: Timestamp) -> &[u8; 24] {
+        let (second, ms) = (at.0.div_euclid(1000), at.0.rem_euclid(1000));
+        if second == self.second {
+            let digit = |value: i64| b'0' + (value % 10) as u8;
+            [self.text[20], self.text[21], self.text[22]] = [digit(ms / 100), digit(ms / 10), digit(ms)];
+        } else {
+            *self = Self { second, text: at.text() };
+        }
+        &self.text
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
@@ -99,6 +126,17 @@ mod tests {
             (-1, "1969-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(Timestamp::from_millis(millis).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_time_after_others_has_the_same_text() {
+        let mut times = TimeText::default();
+        for millis in
+            [7, 999, 1000, -1, -1000, -1001, i64::MIN, i64::MIN, i64::MAX, 1_795_233_600_123, 1_795_233_600_999, 0]
+        {
+            let at = Timestamp::from_millis(millis);
+            assert_eq!(*times.of(at), at.text(), "{millis}");
         }
     }
 

@@ -6,7 +6,7 @@ use crate::audit::body::DecisionBody;
 use crate::audit::content::ContentOf;
 use crate::audit::entry::{self, Entry};
 use crate::id::DecisionId;
-use crate::time::Timestamp;
+use crate::time::{TimeText, Timestamp};
 use crate::verdict::{Ask, Deny, Permit};
 
 /// Encoded entries in order. Kept by a session and used again, so that the common path allocates nothing.
@@ -17,6 +17,7 @@ pub struct Batch {
     /// For some entries, by their index: where their content begins, and whose it is.
     contents: Vec<(usize, usize, ContentOf)>,
     durable: bool,
+    times: TimeText,
 }
 
 impl Batch {
@@ -26,7 +27,7 @@ impl Batch {
         if cfg!(feature = "unaudited") {
             return self.ends.push(0);
         }
-        if let Some((at, of)) = entry::encode(entry, &mut self.bytes) {
+        if let Some((at, of)) = entry::encode(entry, &mut self.times, &mut self.bytes) {
             self.contents.push((self.ends.len(), at, of));
         }
         self.ends.push(self.bytes.len());

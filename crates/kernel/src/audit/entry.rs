@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::audit::content::ContentOf;
 use crate::id::{ApprovalId, DecisionId, GrantId, SessionId};
 use crate::provenance::Provenance;
-use crate::time::Timestamp;
+use crate::time::{TimeText, Timestamp};
 use crate::trust::Evidence;
 use crate::verdict::Subject;
 use crate::workload::{Name, Person};
@@ -266,24 +266,24 @@ fn encode_exchange(exchange: &Exchange<'_>, out: &mut Vec<u8>) -> Result<(), ser
 
 /// Appends the canonical bytes of an entry. Says where in `out` its content begins, if it has some: the last members, after
 /// their comma and up to the closing brace.
-pub(super) fn encode(entry: &Entry<'_>, out: &mut Vec<u8>) -> Option<(usize, ContentOf)> {
+pub(super) fn encode(entry: &Entry<'_>, times: &mut TimeText, out: &mut Vec<u8>) -> Option<(usize, ContentOf)> {
     // Writing to a Vec cannot fail; a member that cannot be serialized would leave the entry unreadable, and `verify`
     // would say so.
+    out.extend_from_slice(b"{\"v\":1,\"at\":\"");
+    out.extend_from_slice(times.of(entry.at));
     encode_members(entry, out).ok().flatten()
 }
 
 fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<Option<(usize, ContentOf)>, serde_json::Error> {
     let mut content = None;
-    out.extend_from_slice(b"{\"v\":1,\"at\":\"");
-    out.extend_from_slice(&entry.at.text());
     out.push(b'"');
     match &entry.event {
         Event::Decision { subject, grant, approval, like } => {
             // By hand: these stand in every entry of the hot path.
             out.extend_from_slice(b",\"kind\":\"decision\",\"decision\":\"dec_");
-            out.extend_from_slice(&subject.decision.letters());
+            out.extend_from_slice(subject.decision.letters());
             out.extend_from_slice(b"\",\"session\":\"ses_");
-            out.extend_from_slice(&subject.session.letters());
+            out.extend_from_slice(subject.session.letters());
             out.push(b'"');
             if subject.prepares {
                 member(out, "prepares", &true)?;
@@ -303,7 +303,7 @@ fn encode_members(entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<Option<(usize,
                 (Some(like), Some(short)) => {
                     out.extend_from_slice(short.as_bytes());
                     out.extend_from_slice(b",\"like\":\"dec_");
-                    out.extend_from_slice(&like.letters());
+                    out.extend_from_slice(like.letters());
                     out.push(b'"');
                 }
                 (None, _) | (_, None) => {

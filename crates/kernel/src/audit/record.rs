@@ -61,7 +61,11 @@ pub fn write_record(seq: LeafIndex, chain: &ChainHash, entry: &[u8], out: &mut V
 /// 64 lower-case hexadecimal digits, without a table so that many are made at a time.
 pub(super) fn hexadecimal(hash: &[u8; 32]) -> [u8; 64] {
     let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
-    hash.map(|byte| [digit(byte >> 4), digit(byte & 15)]).as_flattened().try_into().unwrap_or([b'0'; 64])
+    let mut text = [0; 64];
+    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(hash) {
+        *pair = [digit(byte >> 4), digit(byte & 15)];
+    }
+    text
 }
 
 /// A decimal number without leading zeros.

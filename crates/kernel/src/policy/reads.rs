@@ -194,7 +194,7 @@ impl BitOr for Reads {
 
 /// The values of the circumstances that policies read; the rest is left out, so that two of these are equal exactly if no
 /// policy can tell them apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     address: Option<IpAddr>,
     threats: Option<Arc<BTreeSet<Arc<str>>>>,
@@ -209,6 +209,9 @@ pub(crate) struct Seen {
 impl Seen {
     /// What `reads` lets policies see of `around`.
     pub(crate) fn new(reads: Reads, around: &Circumstances) -> Self {
+        if reads == Reads::NOTHING {
+            return Self::default();
+        }
         let small = |one: Reads, value: u8| if reads.has(one) { value } else { 0 };
         let counter = |one: Reads, count: u64| reads.has(one).then(|| rounded(count));
         Self {
