@@ -1,9 +1,9 @@
 //! The threads of the data path. Each has a single-threaded runtime and keeps the sessions that it was given, from the
 //! first byte to the last: nothing migrates, and nothing is stolen.
 //!
-//! A lane keeps no time, because a look at the clock before and after each wait costs a session dearly: timers that are set
-//! on it are another runtime's. That one is also the current runtime on a lane, so sockets that the lane is to wait
-//! for are opened [`at_home`], and what is to run on it is spawned on [`home`].
+//! A lane has no timers of its own, because even an empty wheel is looked through after each wait: those that are set on it
+//! are another runtime's. That one is also the current runtime on a lane, so sockets that the lane is to wait for are opened
+//! [`at_home`], and what is to run on it is spawned on [`home`].
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
