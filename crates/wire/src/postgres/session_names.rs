@@ -78,14 +78,14 @@ impl About {
 struct Table<V> {
     /// The unnamed one has its own place, because most statements and portals are that: no hash, no key, no allocation.
     unnamed: Slot<V>,
-    named: HashMap<Box<str>, Slot<V>>,
+    named: HashMap<Box<str>, Slot<V>, foldhash::fast::RandomState>,
     /// The changes that wait, oldest first. Answers come in order, so the one that is looked for stands in front.
     waiting: VecDeque<(Change, About)>,
 }
 
 impl<V> Table<V> {
     fn new() -> Self {
-        Self { unnamed: Slot::new(), named: HashMap::new(), waiting: VecDeque::new() }
+        Self { unnamed: Slot::new(), named: HashMap::default(), waiting: VecDeque::new() }
     }
 
     fn slot(&mut self, name: &str) -> Option<&mut Slot<V>> {

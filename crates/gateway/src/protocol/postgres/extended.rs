@@ -71,7 +71,10 @@ impl Conversation<'_> {
         }
         // Names apart, a Bind's body is what a grant must bind: formats, values and result formats.
         let names = bind.portal.len() + bind.statement.len() + 2;
-        let formats = bind.result_formats.iter().map(|format| format == Format::Binary).collect();
+        let formats = match bind.result_formats {
+            formats if formats.is_text() => Vec::new(),
+            formats => formats.iter().map(|format| format == Format::Binary).collect(),
+        };
         let values = body.get(names..).unwrap_or_default().to_vec();
         let portal = Arc::new(Portal { prepared, values, formats, sent: Sent::default() });
         let change = self

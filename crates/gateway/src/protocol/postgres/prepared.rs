@@ -37,7 +37,7 @@ pub(super) struct Portal {
     pub(super) prepared: Arc<Prepared>,
     /// The values as they were bound, formats included; a grant binds them.
     pub(super) values: Vec<u8>,
-    /// The result formats of its Bind: `true` is binary.
+    /// The result formats of its Bind: `true` is binary. Empty where all are text.
     pub(super) formats: Vec<bool>,
     /// What has left of it so far.
     pub(super) sent: Sent,

@@ -140,6 +140,11 @@ impl<'a> Formats<'a> {
         self.codes.is_empty()
     }
 
+    /// Whether every value is text.
+    pub fn is_text(&self) -> bool {
+        self.codes.iter().all(|byte| *byte == 0)
+    }
+
     /// The codes in order.
     pub fn iter(&self) -> impl Iterator<Item = Format> + 'a {
         let mut reader = Reader::new(self.codes);

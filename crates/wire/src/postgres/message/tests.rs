@@ -193,6 +193,9 @@ fn the_fields_mean_what_they_should() {
     assert_eq!(parameters, [(Format::Binary, Some(&b"ab"[..])), (Format::Text, None)]);
     assert_eq!((bind.result_formats.of(0), bind.result_formats.of(9)), (Some(Format::Binary), Some(Format::Binary)));
     assert_eq!(Formats::TEXT.of(3), Some(Format::Text));
+    let results = |codes: &[u8]| Bind::decode(&[b"\0\0\0\0\0\0", codes].concat()).unwrap().result_formats.is_text();
+    let formats: [&[u8]; 4] = [b"\0\0", b"\0\x02\0\0\0\0", b"\0\x01\0\x01", b"\0\x02\0\0\0\x01"];
+    assert_eq!(formats.map(results), [true, true, false, false]);
     let single = Bind::decode(b"\0\0\0\x01\0\x01\0\x02\0\0\0\0\0\0\0\0\0\0").unwrap();
     assert!(single.parameters().all(|(format, value)| format == Format::Binary && value == Some(&b""[..])));
 
