@@ -1,7 +1,5 @@
 //! The one way from a verdict to a receipt: its entry stands in the log first.
 
-use std::mem::take;
-
 use crate::audit::{AppendError, Pending};
 use crate::ports::AuditLog;
 use crate::verdict::{Deny, Receipt, RefusalReceipt};
@@ -24,20 +22,21 @@ impl Pending {
         }
         let appended = log.append(&self.batch).await;
         self.batch.clear();
-        // Whatever becomes of them, they are taken out.
-        let (permits, denials) = (take(&mut self.permits), take(&mut self.denials));
-        let first = take(&mut self.first);
+        // Whatever becomes of them, they are taken out. The memory is used again.
+        let (permits, denials) = (self.permits.drain(..), self.denials.drain(..));
+        let first = self.first.drain(..);
         appended?;
         for (body, decision) in first {
             body.set_entered(decision);
         }
-        let refused = |deny: Deny| {
-            let decision = deny.subject.decision;
-            (deny, RefusalReceipt { decision })
-        };
         Ok(Entered {
-            receipts: permits.into_iter().map(|permit| Receipt { permit }).collect(),
-            refusals: denials.into_iter().map(refused).collect(),
+            receipts: permits.map(|permit| Receipt { permit }).collect(),
+            refusals: denials
+                .map(|deny| {
+                    let decision = deny.subject.decision;
+                    (deny, RefusalReceipt { decision })
+                })
+                .collect(),
         })
     }
 }
