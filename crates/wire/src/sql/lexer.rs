@@ -155,29 +155,11 @@ fn string(mut rest: &[u8]) -> Option<&[u8]> {
 
 /// The run of operator characters.
 fn operator(rest: &[u8]) -> usize {
-    rest.iter()
-        .take_while(|byte| {
-            matches!(
-                byte,
-                b'+' | b'-'
-                    | b'*'
-                    | b'/'
-                    | b'<'
-                    | b'>'
-                    | b'='
-                    | b'~'
-                    | b'!'
-                    | b'@'
-                    | b'#'
-                    | b'%'
-                    | b'^'
-                    | b'&'
-                    | b'|'
-                    | b'`'
-                    | b'?'
-            )
-        })
-        .count()
+    rest.iter().take_while(|byte| is_operator(**byte)).count()
+}
+
+fn is_operator(byte: u8) -> bool {
+    matches!(byte, b'!' | b'#' | b'%' | b'&' | b'*' | b'+' | b'-' | b'/' | b'<'..=b'@' | b'^' | b'`' | b'|' | b'~')
 }
 
 /// The operators whose extent is beyond doubt: no run that the scanner might cut into several, and no comment.
