@@ -283,6 +283,7 @@ impl Conversation<'_> {
     fn query(&mut self, query: Query<'_>) -> Result<(), Stop> {
         self.unstage()?;
         self.may_judge()?;
+        let epoch = self.epoch();
         let analysis = self.analyse(query.text, Place::Query)?;
         if analysis.statements.is_empty() {
             // Nothing is asked: an empty query of our own goes up, none of the client's bytes.
@@ -295,7 +296,7 @@ impl Conversation<'_> {
             return Ok(());
         }
         self.names.simple_query();
-        let mut effective = self.effective(&analysis, Place::Query)?;
+        let mut effective = self.effective(&analysis, epoch, Place::Query)?;
         let mut content = Content {
             wire: Vec::with_capacity(HEADER + query.text.len() + 1),
             text: query.text.into(),

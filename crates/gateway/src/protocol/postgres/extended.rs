@@ -100,8 +100,9 @@ impl Conversation<'_> {
         if !self.outgoing.staged.awaits(&portal) {
             self.unstage()?;
         }
+        let epoch = self.epoch();
         let analysis = self.current_analysis(&portal.prepared)?;
-        let mut effective = self.effective(&analysis, Place::Execute)?;
+        let mut effective = self.effective(&analysis, epoch, Place::Execute)?;
         let mut staged = std::mem::take(&mut self.outgoing.staged);
         let place = staged.place().unwrap_or(Place::Execute);
         let (mut wire, mut due) = (std::mem::take(&mut staged.wire), std::mem::take(&mut staged.due));

@@ -17,6 +17,8 @@ use super::serve::Conversation;
 /// A request as it is judged.
 #[derive(Debug)]
 pub(super) struct Effective {
+    /// Of the catalogue that it was analysed with.
+    epoch: u64,
     /// The text's own operations, then those of the names that it uses.
     pub(super) operations: Arc<[Operation]>,
     pub(super) shape: u128,
@@ -30,9 +32,11 @@ pub(super) struct Effective {
 }
 
 impl Conversation<'_> {
-    /// Looks up the names that a text uses, and notes those that it changes.
-    pub(super) fn effective(&mut self, analysis: &Arc<Analysis>, place: Place) -> Result<Effective, Stop> {
+    /// Looks up the names that a text uses, and notes those that it changes. `epoch` was read before the analysis: a catalogue
+    /// that came in between makes what is prepared look older than it is, never newer.
+    pub(super) fn effective(&mut self, analysis: &Arc<Analysis>, epoch: u64, place: Place) -> Result<Effective, Stop> {
         let mut effective = Effective {
+            epoch,
             operations: Arc::clone(&analysis.operations),
             shape: analysis.shape,
             named: Vec::new(),
@@ -80,11 +84,11 @@ impl Conversation<'_> {
                 return Ok(Some((self.fresh(&portal.prepared)?, Some(Arc::clone(&portal)))));
             }
             Control::Prepare { name, inner } => {
-                let prepared = self.inner(inner);
+                let prepared = effective.prepared(inner);
                 self.names.insert_statement(name, prepared).map_err(|_full| Unknown::TooMany)?
             }
             Control::DeclareCursor { name, inner } => {
-                let prepared = self.inner(inner);
+                let prepared = effective.prepared(inner);
                 let portal = Portal { prepared, values: Vec::new(), formats: Vec::new(), sent: Sent::default() };
                 // Whether it outlives the transaction, the upstream knows; a name kept too long stands for nothing there.
                 self.names.insert_portal(name, Arc::new(portal), Life::Session).map_err(|_full| Unknown::TooMany)?
@@ -124,15 +128,6 @@ impl Conversation<'_> {
         };
         analysed.map_err(|_no_longer_understood| Unknown::Missing)
     }
-
-    fn inner(&self, inner: &Arc<Analysis>) -> Arc<Prepared> {
-        Arc::new(Prepared {
-            text: Arc::clone(&inner.template),
-            analysis: Arc::clone(inner),
-            epoch: self.epoch(),
-            described: OnceLock::new(),
-        })
-    }
 }
 
 /// What a name stands for, and for a cursor its portal.
@@ -153,6 +148,16 @@ fn known<V>(lookup: Lookup<'_, V>) -> Result<&V, Unknown> {
 }
 
 impl Effective {
+    /// What PREPARE or DECLARE gives a name to.
+    fn prepared(&self, inner: &Arc<Analysis>) -> Arc<Prepared> {
+        Arc::new(Prepared {
+            text: Arc::clone(&inner.template),
+            analysis: Arc::clone(inner),
+            epoch: self.epoch,
+            described: OnceLock::new(),
+        })
+    }
+
     fn add(&mut self, statement: usize, analysis: Arc<Analysis>, portal: Option<Arc<Portal>>, explains: bool) {
         let begin = self.operations.len();
         self.operations = self.operations.iter().chain(analysis.operations.iter()).cloned().collect();
