@@ -15,16 +15,16 @@ cd "$(dirname "$0")"
 
 if [ "${1:-}" = http ]; then
   shift
-  scripts/install.sh build bench-http >&2
-  echo "building Parapet and a plain proxy as they are shipped (ten minutes or more the first time)" >&2
-  cargo build --locked --profile dist -p parapet -p parapet-gateway --bin parapet --example forward >&2
+  echo "building Parapet as it is shipped, and a plain proxy (half an hour the first time)" >&2
+  scripts/dist.sh
+  cargo build --locked --profile dist -p parapet-gateway --example forward >&2
   exec python3 bench/http.py "$@"
 fi
 
-scripts/install.sh build postgres bench >&2
-echo "building Parapet and the relay as they are shipped (ten minutes or more the first time)" >&2
 if [ "${1-}" = audit ]; then
   shift
+  scripts/install.sh build postgres bench >&2
+  echo "building two Parapets and the relay, by the same means (half an hour the first time)" >&2
   dist="${CARGO_TARGET_DIR:-target}/dist"
   PARAPET_BENCH=unaudited cargo build --locked --profile dist -p parapet --features unaudited >&2
   mv "${dist}/parapet" "${dist}/parapet-unaudited"
@@ -32,5 +32,7 @@ if [ "${1-}" = audit ]; then
   python3 bench/run.py --audit "$@"
   exec cargo bench --locked --profile dist -p parapet-store --bench append
 fi
-cargo build --locked --profile dist -p parapet -p parapet-gateway --bin parapet --example relay >&2
+echo "building Parapet as it is shipped, and the relay (half an hour the first time)" >&2
+scripts/dist.sh
+cargo build --locked --profile dist -p parapet-gateway --example relay >&2
 exec python3 bench/run.py "$@"

@@ -54,9 +54,12 @@ class Stack(Servers):
         self.workers = 1 if cpu is not None else os.cpu_count()
         self.token = None
 
-    def start(self):
+    def start_upstream(self):
         ports, _ = self.nginx("upstream", f'location / {{ default_type application/json; return 200 \'{{"v":"{"x" * 1016}"}}\'; }}')
         self.upstream_port, self.targets = ports[0], {"direct": (ports, None)}
+
+    def start(self):
+        self.start_upstream()
         self.targets["hyper"] = self.forward()
         self.targets["nginx"] = self.nginx("nginx", "location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ''; proxy_set_header Host $host; }",
                                            f"upstream up {{ server 127.0.0.1:{self.upstream_port}; keepalive 128; keepalive_requests 100000000; }}")
@@ -221,6 +224,23 @@ def measure(options, pinned, results):
             collect(protocol, "pinned" if pinned else "shared", connections, rounds, results)
 
 
+class Training(Stack):
+    """Parapet alone."""
+
+    def start(self):
+        self.start_upstream()
+        self.targets["parapet"] = self.parapet()
+
+
+def train(options):
+    """Both versions for a moment, through a Parapet that counts what runs: scripts/dist.sh builds by these counts."""
+    with running(lambda folder: Training(folder, None), options.keep) as stack:
+        ports, _ = stack.targets["parapet"]
+        done = [run(stack, port, connections, 3) for port, run in zip(ports, (wrk, h2load)) for connections in (1, 64)]
+    if any(came is None or came["bad"] for came in done):
+        raise SystemExit("a part of the training failed")
+
+
 def collect(protocol, mode, connections, rounds, results):
     to = lambda target, base, field="rate": ratio(rounds[target], rounds.get(base, []), field)
     for target, came in rounds.items():
@@ -256,9 +276,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="how often each target is measured")
     parser.add_argument("--binaries", type=pathlib.Path, default=TARGET, help="the folder with `parapet` and `examples/forward`")
     parser.add_argument("--peers", action="store_true", help="without Parapet: what the neighbours do on this machine")
+    parser.add_argument("--train", action="store_true", help="measure nothing: run both versions once, for scripts/dist.sh")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
     options = parser.parse_args()
     Stack.binaries, Stack.peers_alone = options.binaries.absolute(), options.peers
+    if options.train:
+        return train(options)
     if options.quick:
         options.seconds, options.rounds = 2, 1
     results = []

@@ -195,13 +195,13 @@ def environment(target, tls=False):
     return {**os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "bench", "PGPASSWORD": password, "PGDATABASE": "bench", "PGSSLMODE": sslmode, "PGGSSENCMODE": "disable"}
 
 
-def pgbench(stack, target, clients, protocol, seconds, arguments):
+def pgbench(stack, target, clients, protocol, seconds, arguments, tls=False):
     """Operations a second, processor of the proxy for each, and latencies in microseconds."""
     _, child, _ = target
     folder = tempfile.mkdtemp(dir=stack.folder)
     command = [program("pgbench"), "-n", "-M", protocol, "-c", str(clients), "-j", str(min(clients, 2)), "-T", str(seconds), "--log", "--log-prefix", f"{folder}/t", *arguments]
     before = cpu_seconds(child)
-    ran = subprocess.run(stack.pinned(command), env=environment(target), capture_output=True, text=True)
+    ran = subprocess.run(stack.pinned(command), env=environment(target, tls), capture_output=True, text=True)
     used = cpu_seconds(child) - before
     if ran.returncode != 0:
         say(f"  failed: {ran.stderr.strip().splitlines()[-1:]}")
@@ -309,6 +309,26 @@ def measure(options, pinned, results):
                     results.append({"workload": "idle", "clients": many, "protocol": "simple", "target": target, "kib_per_connection": round(each, 1)})
 
 
+class Training(Stack):
+    """Parapet alone, masked and unmasked and with TLS."""
+
+    def start(self):
+        self.start_postgres()
+        self.parapet = self.start_parapet("parapet", masking=False)
+        self.masked = self.start_parapet("parapet-masked", masking=True)
+        self.tls = self.start_parapet("parapet-tls", masking=False, tls=True)
+
+
+def train(options):
+    """Everything for a moment, through a Parapet that counts what runs: scripts/dist.sh builds by these counts."""
+    options.quick = True
+    with running(lambda folder: Training(folder, None), options.keep) as stack:
+        done = [run(stack, target) for target in (stack.parapet, stack.masked) for *_, run in workloads(options)]
+        done += [pgbench(stack, stack.tls, 8, protocol, 2, ["-S"], tls=True) for protocol in ("simple", "extended", "prepared")]
+    if None in done:
+        raise SystemExit("a part of the training failed")
+
+
 def measure_audit(options):
     """What the audit log costs: throughput with it against without, durable on the disk against durable in the process, and bytes."""
     seconds, times = (2, 2) if options.quick else (4, 5)
@@ -388,6 +408,7 @@ def main():
     parser.add_argument("--durability", choices=["process", "disk"], default="process",
                         help="when an entry of the audit log counts: `disk` waits for the disk, as a group")
     parser.add_argument("--audit", action="store_true", help="what the audit log costs; bench.sh builds what it needs")
+    parser.add_argument("--train", action="store_true", help="measure nothing: run everything once, for scripts/dist.sh")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
     options = parser.parse_args()
     Stack.durability = options.durability
@@ -395,6 +416,8 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     if options.audit:
         return measure_audit(options)
+    if options.train:
+        return train(options)
     results = []
     for pinned in (True, False):
         measure(options, pinned, results)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a script of this repository needs and the machine lacks, and says what and why before it does.
 #
-#   scripts/install.sh SET…      sets: build, curl, postgres, postgres18, drivers, identity, go, chromium, bench, http, bench-http
+#   scripts/install.sh SET…      sets: build, dist, curl, postgres, postgres18, drivers, identity, go, chromium, bench, http, bench-http
 #
 # What is there already is left alone. Debian and Ubuntu are installed on with apt-get; on another system the script names
 # what is missing and stops. Nothing is installed outside the package manager but into `target/`.
@@ -81,6 +81,8 @@ build_set() {
   need libclang-dev "libclang, with which the bindings to PostgreSQL's grammar are generated" has_libclang
 }
 
+dist_set() { :; }
+
 postgres_set() {
   need postgresql "a real PostgreSQL server, started with a private folder" has_postgres
   need postgresql-client "psql, as a stock client" have psql
@@ -158,6 +160,17 @@ bench_set() {
 
 has_pgbench() { have pgbench || compgen -G '/usr/lib/postgresql/*/bin/pgbench'; }
 has_pgbouncer() { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
+
+# llvm-profdata of the compiler's own LLVM: another's does not read its counters.
+install_llvm_tools() {
+  compgen -G "$(rustc --print sysroot)/lib/rustlib/*/bin/llvm-profdata" >/dev/null && return 0
+  if ! have rustup >/dev/null; then
+    echo "error: no llvm-profdata beside rustc; install Rust with rustup (https://rustup.rs), or this toolchain's llvm-tools" >&2
+    exit 1
+  fi
+  echo "installing llvm-tools with rustup: a release is built by a profile of its own work" >&2
+  rustup component add llvm-tools >&2
+}
 
 install_drivers() {
   local python=target/it-venv node=target/it-node
@@ -283,13 +296,14 @@ install_h2spec() {
 for set in "$@"; do
   case $set in
     bench-http) bench_http_set ;;
-    build | curl | postgres | postgres18 | drivers | identity | go | chromium | bench | http) "${set}_set" ;;
-    *) echo "error: unknown set \`$set\`; there are build, curl, postgres, postgres18, drivers, identity, go, chromium, bench, http, bench-http" >&2; exit 2 ;;
+    build | dist | curl | postgres | postgres18 | drivers | identity | go | chromium | bench | http) "${set}_set" ;;
+    *) echo "error: unknown set \`$set\`; there are build, dist, curl, postgres, postgres18, drivers, identity, go, chromium, bench, http, bench-http" >&2; exit 2 ;;
   esac
 done
 apt_install
 for set in "$@"; do
   case $set in
+    dist) install_llvm_tools ;;
     drivers) install_drivers ;;
     postgres18) install_postgres18 ;;
     go) install_go ;;
