@@ -28,6 +28,10 @@ it *groups='postgres identity audit life parity cli commands docs http pdp hazar
 demo *args:
     ./demo.sh {{args}}
 
+# Builds target/dist/parapet as it is shipped, by a profile of its own work
+dist:
+    scripts/dist.sh
+
 # The benchmark against a relay and PgBouncer; `just bench --quick`
 bench *args:
     ./bench.sh {{args}}
