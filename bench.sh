@@ -15,6 +15,7 @@ cd "$(dirname "$0")"
 
 if [ "${1:-}" = http ]; then
   shift
+  scripts/install.sh bench-http >&2
   echo "building Parapet as it is shipped, and a plain proxy (half an hour the first time)" >&2
   scripts/dist.sh
   cargo build --locked --profile dist -p parapet-gateway --example forward >&2
@@ -32,6 +33,7 @@ if [ "${1-}" = audit ]; then
   python3 bench/run.py --audit "$@"
   exec cargo bench --locked --profile dist -p parapet-store --bench append
 fi
+scripts/install.sh bench >&2
 echo "building Parapet as it is shipped, and the relay (half an hour the first time)" >&2
 scripts/dist.sh
 cargo build --locked --profile dist -p parapet-gateway --example relay >&2

@@ -81,7 +81,17 @@ build_set() {
   need libclang-dev "libclang, with which the bindings to PostgreSQL's grammar are generated" has_libclang
 }
 
-dist_set() { :; }
+# What a build by profiles runs: its compiler's tool comes by rustup (install_llvm_tools).
+dist_set() {
+  build_set
+  postgres_set
+  need postgresql-contrib "pgbench, which makes queries" has_pgbench
+  need nginx-light "an upstream" has_nginx
+  need wrk "makes requests of HTTP/1.1" have wrk
+  need nghttp2-client "h2load, which makes requests of HTTP/2" have h2load
+  need openssl "an issuer of tokens" have openssl
+  need python3 "runs them" have python3
+}
 
 postgres_set() {
   need postgresql "a real PostgreSQL server, started with a private folder" has_postgres
