@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds Parapet as it is shipped: `target/dist/parapet`, optimized by a profile of its own work.
 #
-# Three steps: a build that counts what runs; a minute of queries and requests through it (`bench/run.py --train`, `bench/http.py
+# Three steps: a build that counts what runs; a minute and a half of queries and requests through it (`bench/run.py --train`, `bench/http.py
 # --train`); the build by these counts. Some twenty minutes on two processors. Where the counting build has not changed, its profile
 # is used again.
 set -euo pipefail
@@ -31,6 +31,7 @@ if [ ! -e "$profile" ]; then
   CARGO_TARGET_DIR=$counting python3 bench/http.py --train
   "$tools/llvm-profdata" merge --sparse -o "$profile.new" "$counting/raw"
   mv "$profile.new" "$profile"
+  rm -rf "$counting/raw"
 fi
 
 echo "building Parapet by what was counted" >&2

@@ -339,15 +339,12 @@ impl Session {
         let decision = self.next_decision(snapshot);
         let costs = self.take_use(&operations);
         let request = Request { decision, session: self.id, upstream: &self.upstream, operations, shape, content };
-        let mut verdict = judge(snapshot, &mut self.memo, &self.who, request, &self.around);
-        if let Verdict::Permit(permit) = &verdict
-            && let Some((budget, used_up)) = self.draw(permit)
-        {
-            verdict = match verdict {
-                Verdict::Permit(permit) => Verdict::Deny(permit.over_budget(&budget, used_up.frees_in)),
-                verdict => verdict,
-            };
-        }
+        let verdict = match judge(snapshot, &mut self.memo, &self.who, request, &self.around) {
+            Verdict::Permit(permit) => {
+                self.within_budgets(permit).map_or_else(|deny| Verdict::Deny(*deny), Verdict::Permit)
+            }
+            verdict => verdict,
+        };
         // What people are asked about uses its task once they have granted it.
         if let (true, Verdict::Deny(_) | Verdict::Ask(_), Some(task)) = (costs, &verdict, self.who.task()) {
             self.parts.sessions.task_uses().give_back(task);

@@ -67,12 +67,7 @@ impl Session {
             return Err(NotGranted::Mismatch(Box::new(ask), GrantMismatch::Task));
         }
         let granted = match ask.granted(grant) {
-            Ok(permit) => match self.draw(&permit) {
-                None => Ok(permit),
-                Some((budget, used_up)) => {
-                    Err(NotGranted::OverBudget(Box::new(permit.over_budget(&budget, used_up.frees_in))))
-                }
-            },
+            Ok(permit) => self.within_budgets(permit).map_err(NotGranted::OverBudget),
             Err((ask, mismatch)) => Err(NotGranted::Mismatch(ask, mismatch)),
         };
         if let (true, Err(_), Some(task)) = (taken, &granted, self.who.task()) {

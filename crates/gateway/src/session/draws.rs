@@ -2,10 +2,10 @@
 
 use kernel::id::DecisionId;
 use kernel::operation::Operation;
-use kernel::verdict::{Ask, Budget, Deny, Permit, Terms, Undecidable};
+use kernel::verdict::{Ask, Deny, Permit, Terms, Undecidable};
 
 use super::Session;
-use crate::budget::{Draws, UsedUp};
+use crate::budget::Draws;
 
 impl Session {
     /// Takes a use of the task before the request is judged, so that two sessions cannot both take the last one. Was one
@@ -20,11 +20,14 @@ impl Session {
         self.around.left.uses != Some(0) && self.around.left.rows != Some(0)
     }
 
-    /// Takes what a permit draws on from its budgets. If one of them is used up: that one, and nothing is taken.
-    pub(super) fn draw(&self, permit: &Permit) -> Option<(Budget, UsedUp)> {
+    /// Takes what a permit draws on from its budgets; a denial, and nothing taken, if one of them is used up.
+    pub(super) fn within_budgets(&self, permit: Permit) -> Result<Permit, Box<Deny>> {
         let draws = self.draws(permit.terms(), permit.subject().operations());
         let taken = self.parts.budgets.take_all(draws, self.around.now);
-        taken.err().map(|(budget, used_up)| (budget.clone(), used_up))
+        match taken.map_err(|(budget, used_up)| (budget.clone(), used_up)) {
+            Ok(()) => Ok(permit),
+            Err((budget, used_up)) => Err(Box::new(permit.over_budget(&budget, used_up.frees_in))),
+        }
     }
 
     /// Turns a permit of which nothing was sent into a denial, and gives back what it drew on.

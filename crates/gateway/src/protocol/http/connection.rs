@@ -280,6 +280,8 @@ async fn drive(
     loop {
         tokio::select! {
             biased;
+            // First: what is answered once the stop has begun says that it is the last answer.
+            () = stopping.begun(), if !draining => draining = true,
             ended = poll_fn(|context| turn(context, draining)) => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a client's connection ended");
@@ -287,7 +289,6 @@ async fn drive(
                 return if draining { "drained" } else { "closed" };
             }
             () = caller.line.pulse.late() => return "deadline",
-            () = stopping.begun(), if !draining => draining = true,
             // Time enough to enter the ends of the sessions, and no more.
             () = stopped.over() => return "drained",
         }

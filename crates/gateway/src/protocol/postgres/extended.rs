@@ -28,11 +28,9 @@ impl Conversation<'_> {
         let place = || Place::Parse(parse.statement.to_owned());
         // Read before the analysis: a catalogue that comes in between makes it look older than it is, never newer.
         let epoch = self.epoch();
-        let (text, analysis) = match self.names.statement(parse.statement) {
-            // The unnamed statement once more. A name could stand for what SQL prepared, of which only a template is known.
-            Lookup::Found(known)
-                if parse.statement.is_empty() && known.epoch == epoch && *known.text == *parse.text =>
-            {
+        // The unnamed statement once more. A name could stand for what SQL prepared, of which only a template is known.
+        let (text, analysis) = match parse.statement.is_empty().then(|| self.names.statement("")) {
+            Some(Lookup::Found(known)) if known.epoch == epoch && *known.text == *parse.text => {
                 (Arc::clone(&known.text), Arc::clone(&known.analysis))
             }
             _ => (parse.text.into(), self.analyse(parse.text, place())?),
