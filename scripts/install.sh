@@ -39,10 +39,18 @@ need() {
 
 have() { command -v "$1"; }
 
+# As bindgen looks for it: libclang-cpp, which other packages bring along, is another library. It reads headers of its own, too.
 has_libclang() {
   [ -n "${LIBCLANG_PATH:-}" ] && return 0
-  compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' || compgen -G '/usr/lib*/libclang*.so*' ||
-    compgen -G '/usr/lib/*/libclang*.so*' || compgen -G '/opt/homebrew/opt/llvm/lib/libclang*'
+  local folder
+  for folder in '/usr/lib/llvm-*/lib' '/usr/lib*' '/usr/lib/*' /opt/homebrew/opt/llvm/lib; do
+    if compgen -G "$folder/libclang.so*" || compgen -G "$folder/libclang-[0-9]*.so*" || compgen -G "$folder/libclang.dylib"; then
+      compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' || compgen -G '/usr/lib*/clang/*/include/stddef.h' ||
+        compgen -G '/opt/homebrew/opt/llvm/lib/clang/*/include/stddef.h'
+      return
+    fi
+  done
+  return 1
 }
 
 has_postgres() { have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres'; }
