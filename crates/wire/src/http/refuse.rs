@@ -1,11 +1,14 @@
-//! Saying no in HTTP's words: problem details, a small page for people, gRPC's status with its details, and Kubernetes' own.
+//! Saying no in HTTP's words: problem details, a small page for people, gRPC's status with its details, and what the clients of
+//! each secret store read.
 //!
 //! Statuses stand in the table of [`Kind`]: no 2xx for what was not done, no `Retry-After` where a retry would be denied
 //! again. Each answer carries the decision's id and is not stored. Callers put no literal or upstream text into one. The
-//! texts are `crate::refusal`'s; the bytes are `write`'s and `kubernetes`'s. Sources: RFC 9457; RFC 9110, §15; gRPC over HTTP/2
-//! and its richer error model (`google.rpc.Status`).
+//! texts are `crate::refusal`'s; the bytes are `write`'s, and a store's own file's. Sources: RFC 9457; RFC 9110, §15; gRPC over
+//! HTTP/2 and its richer error model (`google.rpc.Status`).
 
+mod aws;
 mod kubernetes;
+mod vault;
 mod write;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -188,6 +191,10 @@ pub enum Form {
     GrpcWeb,
     /// A `Status` object of Kubernetes.
     Kubernetes,
+    /// The errors of OpenBao and Vault.
+    Vault,
+    /// The error of a service of AWS.
+    Aws,
 }
 
 impl Form {
@@ -198,7 +205,9 @@ impl Form {
             Accepts { grpc: true, .. } => Self::Grpc,
             Accepts { html: true, .. } => Self::Html,
             Accepts { store: Some(Profile::Kubernetes), .. } => Self::Kubernetes,
-            Accepts { .. } => Self::Problem,
+            Accepts { store: Some(Profile::Vault), .. } => Self::Vault,
+            Accepts { store: Some(Profile::AwsSecretsManager), .. } => Self::Aws,
+            Accepts { store: None, .. } => Self::Problem,
         }
     }
 }
@@ -432,6 +441,16 @@ impl Refusal {
                 set(header::CONTENT_TYPE, "application/json");
                 (words.status, kubernetes::status(self, &words))
             }
+            Form::Vault => {
+                // hvac reads the errors of this very type.
+                set(header::CONTENT_TYPE, "application/json");
+                (words.status, vault::errors(self, &words))
+            }
+            Form::Aws => {
+                set(header::CONTENT_TYPE, "application/x-amz-json-1.1");
+                set(HeaderName::from_static("x-amzn-errortype"), aws::kind(self));
+                (words.status, aws::error(self))
+            }
             Form::Html => {
                 set(header::CONTENT_TYPE, "text/html; charset=utf-8");
                 set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'");
@@ -447,6 +466,17 @@ impl Refusal {
             }
         };
         Reply { status, headers, body, close: self.close }
+    }
+
+    /// All that a person needs in one text, for clients that show no other: the line, and below it why and what to do next.
+    fn message(&self) -> String {
+        let mut message = self.refused.line.clone();
+        for (term, text) in [("why:  ", &self.refused.reason), ("next: ", &self.refused.next)] {
+            if let Some(text) = text {
+                message.extend(["\n  ", term, text]);
+            }
+        }
+        message
     }
 
     /// Where people look it up.

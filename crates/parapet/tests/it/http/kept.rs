@@ -293,6 +293,15 @@ fn the_preference_is_ignored_unless_it_is_configured() {
 }
 
 #[test]
+fn nothing_is_kept_for_clients_that_take_a_202_for_done() {
+    let (bed, tripwire) = tripwire("kept-aws", "unlisted = \"allow\"\nrespond_async = true\nstore = \"aws\"\n");
+    let refused = ask(&bed, "deploy", "POST /payouts", "Prefer: respond-async\r\n", "x");
+    assert_eq!((refused.status, refused.field("preference-applied")), (403, None), "{}", refused.head);
+    assert_eq!(refused.field("x-amzn-errortype"), Some("AccessDeniedException"), "{}", refused.text());
+    assert!(tripwire.take().is_empty());
+}
+
+#[test]
 fn a_grant_is_for_exactly_what_was_asked() {
     let (bed, tripwire) = tripwire("grants-exact", "unlisted = \"allow\"\n");
     let (line, more, body) = ("POST /payouts?to=a", "Content-Type: text/plain\r\nX-Account: 1\r\n", "amount=1");

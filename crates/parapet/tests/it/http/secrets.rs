@@ -5,15 +5,15 @@ mod stand_in;
 
 use std::fs::File;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::bed::api::Api;
-use crate::bed::clients::run;
+use crate::bed::api::{Api, ApiBed, HOST};
+use crate::bed::clients::{Ran, run};
 use crate::bed::folder::Folder;
 use crate::bed::tripwire::find;
 use crate::bed::{peer, skip, wait};
@@ -26,6 +26,7 @@ const OTHER: &str = "canary-value-of-another-77c2";
 
 /// A development server of OpenBao; ended when dropped.
 struct OpenBao {
+    program: PathBuf,
     child: Child,
     port: u16,
 }
@@ -65,7 +66,7 @@ impl OpenBao {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut bao = Self { child, port };
+        let mut bao = Self { program: program.to_owned(), child, port };
         // Once it is unsealed its engine of secrets still makes itself ready, and takes nothing meanwhile.
         let is_ready = wait::until("OpenBao", Duration::from_secs(120), || {
             if bao.child.try_wait().unwrap().is_some() {
@@ -97,6 +98,14 @@ impl OpenBao {
     }
 }
 
+/// Its own command line, through the gateway as a workload.
+fn read_by_its_client(bao: &OpenBao, bed: &ApiBed, workload: &str, arguments: &[&str]) -> Ran {
+    let mut command = Command::new(&bao.program);
+    command.args(["read", &format!("-address=http://127.0.0.1:{}", bed.port())]);
+    command.arg(format!("-header=Authorization=Bearer {}", bed.token(workload)));
+    run(command.args(arguments).env("HOME", bed.folder.join("")))
+}
+
 impl Drop for OpenBao {
     fn drop(&mut self) {
         let _gone = self.child.kill();
@@ -122,7 +131,7 @@ fn a_job_reads_its_own_secret_and_no_other() {
     api.folder.write("store-token", STORE_TOKEN);
     let token_file = api.folder.join("store-token").display().to_string();
     let also = format!(
-        "store = \"vault\"\nunlisted = \"deny\"\n[upstreams.vault.credential]\nkind = \"header\"\nname = \"x-vault-token\"\nsecret = \"file://{token_file}\"\n"
+        "hosts = [\"{HOST}\", \"127.0.0.1\"]\nstore = \"vault\"\nunlisted = \"deny\"\n[upstreams.vault.credential]\nkind = \"header\"\nname = \"x-vault-token\"\nsecret = \"file://{token_file}\"\n"
     );
     let bed = api.upstream("vault", &format!("http://localhost:{}", bao.port), &also).only_policies(POLICY).start();
 
@@ -148,6 +157,30 @@ fn a_job_reads_its_own_secret_and_no_other() {
         assert!(ran.out.contains(" 403 ") || ran.out.contains(" 400 "), "{workload} {path} {arguments:?}: {ran:?}");
         for canary in [OWN, OTHER, STORE_TOKEN] {
             assert!(!ran.out.contains(canary), "{workload} {path}: {ran:?}");
+        }
+    }
+    // OpenBao's own client reads, and shows why it may not, and what to do next.
+    let own = read_by_its_client(&bao, &bed, "deploy", &["-field=data", "secret/data/jobs/deploy"]);
+    own.assert_done();
+    assert!(own.out.contains(OWN), "{own:?}");
+    for (arguments, parts) in [
+        (
+            &["secret/data/jobs/payroll"][..],
+            &[
+                "Code: 403. Errors:\n\n* blocked, no policy permits GET on vault/secret/jobs/payroll [dec_",
+                "\n  why:  what no policy permits is denied. Owner of deploy: ",
+                "\n  next: parapet explain dec_",
+            ][..],
+        ),
+        (
+            &["-namespace=root", "secret/data/jobs/deploy"],
+            &["Code: 400. Errors:\n\n* blocked, ", "[dec_", "\n  why:  "],
+        ),
+    ] {
+        let ran = read_by_its_client(&bao, &bed, "deploy", arguments);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        for part in parts {
+            assert!(ran.err.contains(part), "{part}: {ran:?}");
         }
     }
     // The names of secrets stand in the log, so that it tells who read what; values and the store's token stand nowhere.

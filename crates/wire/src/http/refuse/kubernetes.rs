@@ -39,24 +39,17 @@ struct Cause<'a> {
 }
 
 pub(super) fn status(refusal: &Refusal, words: &Words) -> Vec<u8> {
-    let refused = &refusal.refused;
-    let mut message = refused.line.clone();
-    // kubectl shows several lines as they are.
-    for (term, text) in [("why:  ", &refused.reason), ("next: ", &refused.next)] {
-        if let Some(text) = text {
-            message.extend(["\n  ", term, text]);
-        }
-    }
     let status = Status {
         kind: "Status",
         api_version: "v1",
         metadata: Empty {},
         // Of a request that is kept, too: it has not been done.
         status: "Failure",
-        message,
+        // kubectl shows several lines as they are.
+        message: refusal.message(),
         reason: reason(words.status),
         details: Details {
-            causes: [Cause { reason: cause(words.problem), message: refused.reason.as_deref() }],
+            causes: [Cause { reason: cause(words.problem), message: refusal.refused.reason.as_deref() }],
             retry_after_seconds: refusal.retry_after,
         },
         code: words.status,

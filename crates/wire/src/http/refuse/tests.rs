@@ -1,4 +1,4 @@
-//! Tests of refusals: statuses as the table of the design has them, three forms of one refusal, and nothing that asks for a retry.
+//! Tests of refusals: statuses as the table of the design has them, one refusal in its forms, and nothing that asks for a retry.
 
 use http::header::HeaderMap;
 
@@ -58,13 +58,14 @@ fn each_situation_has_its_status() {
         (Kind::UpstreamSlow, 504, "4"),
     ];
     for (kind, status, code) in cases {
-        for form in [Form::Problem, Form::Html, Form::Kubernetes] {
+        for form in [Form::Problem, Form::Html, Form::Kubernetes, Form::Vault, Form::Aws] {
             assert_eq!(refusal(kind).reply(form).status, status, "{kind:?}");
         }
         let reply = refusal(kind).reply(Form::Grpc);
         assert_eq!((reply.status, grpc(kind).as_str()), (200, code), "{kind:?}");
         assert!(code != "14" && code != "0", "clients retry UNAVAILABLE");
-        for form in [Form::Problem, Form::Html, Form::Grpc, Form::GrpcWeb, Form::Kubernetes] {
+        let of_stores = [Form::Kubernetes, Form::Vault, Form::Aws];
+        for form in [Form::Problem, Form::Html, Form::Grpc, Form::GrpcWeb].into_iter().chain(of_stores) {
             let headers = refusal(kind).reply(form).headers;
             assert_eq!(text(&headers, "cache-control").as_deref(), Some("no-store"));
             assert_eq!(text(&headers, "parapet-decision"), Some(decision().to_string()));
@@ -134,12 +135,87 @@ fn a_cluster_says_a_status_object() {
     assert_eq!(shown["details"]["retryAfterSeconds"], 3);
     let reply = refusal(Kind::ApprovalRequired).reply(Form::Kubernetes);
     insta::assert_snapshot!("kubernetes", String::from_utf8(reply.body).unwrap());
-    let accepts = |store| Accepts { store, ..Accepts::default() };
-    assert_eq!(Form::of(accepts(Some(Profile::Kubernetes))), Form::Kubernetes);
-    for store in [None, Some(Profile::Vault), Some(Profile::AwsSecretsManager)] {
-        assert_eq!(Form::of(accepts(store)), Form::Problem);
+}
+
+#[test]
+fn a_vault_says_errors() {
+    let said = |kind: Kind| {
+        let reply = refusal(kind).reply(Form::Vault);
+        assert_eq!(text(&reply.headers, "content-type").as_deref(), Some("application/json"));
+        serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap()
+    };
+    for (kind, problem) in [
+        (Kind::Denied, "denied"),
+        (Kind::Quarantined, "quarantined"),
+        (Kind::ApprovalRequired, "approval-required"),
+        (Kind::OverBudget, "over-budget"),
+        (Kind::CannotDecide, "cannot-decide"),
+        (Kind::Malformed(400), "malformed"),
+        (Kind::UpstreamFailed, "upstream-failed"),
+        // 202 and 404, where errors alone were none.
+        (Kind::Accepted, "approval-required"),
+        (Kind::NoSuchRequest, "no-such-request"),
+    ] {
+        let said = said(kind);
+        assert_eq!((said["errors"].as_array().map(Vec::len), &said["problem"]), (Some(1), &problem.into()), "{kind:?}");
+        assert!(said["errors"][0].as_str().unwrap().contains(&decision().to_string()), "{kind:?}");
     }
-    assert_eq!(Form::of(Accepts { html: true, ..accepts(Some(Profile::Kubernetes)) }), Form::Html);
+    let reply = refusal(Kind::ApprovalRequired).reply(Form::Vault);
+    insta::assert_snapshot!("vault", String::from_utf8(reply.body).unwrap());
+}
+
+#[test]
+fn a_service_of_aws_says_a_type_and_a_message() {
+    let said = |refusal: Refusal| {
+        let reply = refusal.reply(Form::Aws);
+        assert_eq!(text(&reply.headers, "content-type").as_deref(), Some("application/x-amz-json-1.1"));
+        let said: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        let kind = said["__type"].as_str().unwrap().to_owned();
+        // SDKs read the one or the other.
+        assert_eq!(text(&reply.headers, "x-amzn-errortype").as_ref(), Some(&kind));
+        assert!(said["message"].as_str().unwrap().contains(&decision().to_string()), "{said}");
+        kind
+    };
+    for (kind, expect) in [
+        (Kind::Denied, "AccessDeniedException"),
+        (Kind::Quarantined, "AccessDeniedException"),
+        (Kind::ApprovalRequired, "AccessDeniedException"),
+        (Kind::Accepted, "AccessDeniedException"),
+        (Kind::GrantMismatch, "AccessDeniedException"),
+        (Kind::NoSuchRequest, "ResourceNotFoundException"),
+        (Kind::NotCarriedOut, "InvalidRequestException"),
+        (Kind::OutcomeUnknown, "InvalidRequestException"),
+        (Kind::AnswerLost, "InvalidRequestException"),
+        (Kind::OverBudget, "ServiceQuotaExceededException"),
+        (Kind::Malformed(400), "ValidationException"),
+        (Kind::Malformed(405), "ValidationException"),
+        (Kind::CannotDecide, "InternalServiceError"),
+        (Kind::UpstreamFailed, "InternalServiceError"),
+        (Kind::UpstreamSlow, "InternalServiceError"),
+    ] {
+        assert_eq!(said(refusal(kind)), expect, "{kind:?}");
+        // SDKs retry what is throttled: right where a budget has room again, and nowhere else.
+        let retried = said(refusal(kind).retry_after(3)) == "ThrottlingException";
+        assert_eq!(retried, kind == Kind::OverBudget, "{kind:?}");
+    }
+    let reply = refusal(Kind::ApprovalRequired).reply(Form::Aws);
+    insta::assert_snapshot!("aws", String::from_utf8(reply.body).unwrap());
+}
+
+#[test]
+fn a_store_is_answered_as_its_clients_read() {
+    for (store, form) in [
+        (None, Form::Problem),
+        (Some(Profile::Kubernetes), Form::Kubernetes),
+        (Some(Profile::Vault), Form::Vault),
+        (Some(Profile::AwsSecretsManager), Form::Aws),
+    ] {
+        let accepts = Accepts { store, ..Accepts::default() };
+        assert_eq!(Form::of(accepts), form, "{store:?}");
+        // People in a browser, and gRPC, read their own.
+        assert_eq!(Form::of(Accepts { html: true, ..accepts }), Form::Html, "{store:?}");
+        assert_eq!(Form::of(Accepts { grpc: true, ..accepts }), Form::Grpc, "{store:?}");
+    }
 }
 
 #[test]

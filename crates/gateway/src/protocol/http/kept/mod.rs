@@ -19,6 +19,7 @@ use kernel::workload::Name;
 use tokio::sync::{Mutex, mpsc};
 use wire::http::path::CanonicalPath;
 use wire::http::refuse::Refusal;
+use wire::http::secret_store::Profile;
 
 use self::form::{Asker, KeptForm};
 use super::cargo::Body;
@@ -119,7 +120,9 @@ pub(super) async fn keep(
     let (caller, slot, head) = (asked.caller, &asked.slot, &asked.head);
     let (keeper, limits) = (caller.gateway.kept.as_ref()?, slot.upstream.keeps.as_ref()?);
     let Body::Whole(body, None) = &asked.cargo else { return None };
-    if !head.prefers.respond_async || head.accepts.grpc || head.upgrade.is_some() || body.len() > limits.body {
+    // Clients of these take what is answered with a 202 for done.
+    let would_be_done = head.accepts.grpc || head.accepts.store == Some(Profile::AwsSecretsManager);
+    if !head.prefers.respond_async || would_be_done || head.upgrade.is_some() || body.len() > limits.body {
         return None;
     }
     let who = session.who();

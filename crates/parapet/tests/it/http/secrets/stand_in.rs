@@ -256,6 +256,24 @@ fn boto3_reads_its_own_secret_and_no_other() {
         let status = if place == 2 { 400 } else { 403 };
         assert_eq!(answers[place]["error"], status, "step {place}: {answers:?}");
     }
+    // boto3 shows why, and what to do next.
+    for (place, parts) in [
+        (
+            1,
+            &[
+                "(AccessDeniedException) when calling the GetSecretValue operation: blocked, no policy permits ",
+                " [dec_",
+                "\n  why:  what no policy permits is denied. Owner of deploy: ",
+                "\n  next: parapet explain dec_",
+            ][..],
+        ),
+        (2, &["(ValidationException) when calling the GetSecretValue operation: blocked, ", " [dec_"]),
+    ] {
+        let text = answers[place]["text"].as_str().unwrap();
+        for part in parts {
+            assert!(text.contains(part), "step {place}: {part}: {text}");
+        }
+    }
     assert!(!serde_json::to_string(&answers).unwrap().contains(OTHER), "{answers:?}");
     // Names are no values.
     let answers = ask("reporting", json!([steps[6], steps[0]])).unwrap();
