@@ -13,7 +13,7 @@
 #         hazards             attacks and their harmless twins, on two majors of PostgreSQL, a line for each hazard
 #
 # All groups run, whatever fails. What is missing on the machine is installed first (scripts/install.sh says what and why).
-# On two cores a cold run takes about twenty-five minutes, more than half of it compiling.
+# On two cores a cold run takes some twenty-five to forty minutes, more than half of it compiling.
 set -uo pipefail
 cd "$(dirname "$0")"
 

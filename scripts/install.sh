@@ -44,11 +44,10 @@ has_libclang() {
   [ -n "${LIBCLANG_PATH:-}" ] && return 0
   local folder
   for folder in '/usr/lib/llvm-*/lib' '/usr/lib*' '/usr/lib/*' /opt/homebrew/opt/llvm/lib; do
-    if compgen -G "$folder/libclang.so*" || compgen -G "$folder/libclang-[0-9]*.so*" || compgen -G "$folder/libclang.dylib"; then
-      compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' || compgen -G '/usr/lib*/clang/*/include/stddef.h' ||
-        compgen -G '/opt/homebrew/opt/llvm/lib/clang/*/include/stddef.h'
-      return
-    fi
+    compgen -G "$folder/libclang.so*" || compgen -G "$folder/libclang-[0-9]*.so*" || compgen -G "$folder/libclang.dylib" || continue
+    compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' || compgen -G '/usr/lib*/clang/*/include/stddef.h' ||
+      compgen -G '/opt/homebrew/opt/llvm/lib/clang/*/include/stddef.h'
+    return
   done
   return 1
 }

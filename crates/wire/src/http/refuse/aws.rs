@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::write::line_of_json;
 use super::{Kind, Refusal};
 
 #[derive(Serialize)]
@@ -15,11 +16,7 @@ struct Error<'a> {
 }
 
 pub(super) fn error(refusal: &Refusal) -> Vec<u8> {
-    let error = Error { kind: kind(refusal), message: refusal.message() };
-    // Texts alone: this cannot fail, and a refusal without words is one still.
-    let mut out = serde_json::to_vec(&error).unwrap_or_default();
-    out.push(b'\n');
-    out
+    line_of_json(&Error { kind: kind(refusal), message: refusal.message() })
 }
 
 /// The type of the error. SDKs retry a `ThrottlingException`, and nothing else that stands here by its name.

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::write::line_of_json;
 use super::{Refusal, Words};
 
 #[derive(Serialize)]
@@ -54,10 +55,7 @@ pub(super) fn status(refusal: &Refusal, words: &Words) -> Vec<u8> {
         },
         code: words.status,
     };
-    // Texts and numbers alone: this cannot fail, and a refusal without words is one still.
-    let mut out = serde_json::to_vec(&status).unwrap_or_default();
-    out.push(b'\n');
-    out
+    line_of_json(&status)
 }
 
 /// `StatusReason` of a status, as API servers and client-go pair them; empty where they have none.

@@ -36,6 +36,14 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).map(|value| value.to_str().unwrap().to_owned())
 }
 
+/// A reply of this content type, and what its body says.
+fn said_in_json(refusal: &Refusal, form: Form, content_type: &str) -> (Reply, serde_json::Value) {
+    let reply = refusal.reply(form);
+    assert_eq!(text(&reply.headers, "content-type").as_deref(), Some(content_type));
+    let said = serde_json::from_slice(&reply.body).unwrap();
+    (reply, said)
+}
+
 #[test]
 fn each_situation_has_its_status() {
     let grpc = |kind: Kind| text(&refusal(kind).reply(Form::Grpc).headers, "grpc-status").unwrap();
@@ -98,9 +106,7 @@ fn a_problem_holds_all_fields() {
 #[test]
 fn a_cluster_says_a_status_object() {
     let said = |refusal: Refusal| {
-        let reply = refusal.reply(Form::Kubernetes);
-        assert_eq!(text(&reply.headers, "content-type").as_deref(), Some("application/json"));
-        let said: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        let (reply, said) = said_in_json(&refusal, Form::Kubernetes, "application/json");
         // Whatever the status, clients must not take it for done.
         assert_eq!(
             (&said["kind"], &said["apiVersion"], &said["status"]),
@@ -139,11 +145,6 @@ fn a_cluster_says_a_status_object() {
 
 #[test]
 fn a_vault_says_errors() {
-    let said = |kind: Kind| {
-        let reply = refusal(kind).reply(Form::Vault);
-        assert_eq!(text(&reply.headers, "content-type").as_deref(), Some("application/json"));
-        serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap()
-    };
     for (kind, problem) in [
         (Kind::Denied, "denied"),
         (Kind::Quarantined, "quarantined"),
@@ -156,7 +157,7 @@ fn a_vault_says_errors() {
         (Kind::Accepted, "approval-required"),
         (Kind::NoSuchRequest, "no-such-request"),
     ] {
-        let said = said(kind);
+        let (_, said) = said_in_json(&refusal(kind), Form::Vault, "application/json");
         assert_eq!((said["errors"].as_array().map(Vec::len), &said["problem"]), (Some(1), &problem.into()), "{kind:?}");
         assert!(said["errors"][0].as_str().unwrap().contains(&decision().to_string()), "{kind:?}");
     }
@@ -167,9 +168,7 @@ fn a_vault_says_errors() {
 #[test]
 fn a_service_of_aws_says_a_type_and_a_message() {
     let said = |refusal: Refusal| {
-        let reply = refusal.reply(Form::Aws);
-        assert_eq!(text(&reply.headers, "content-type").as_deref(), Some("application/x-amz-json-1.1"));
-        let said: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        let (reply, said) = said_in_json(&refusal, Form::Aws, "application/x-amz-json-1.1");
         let kind = said["__type"].as_str().unwrap().to_owned();
         // SDKs read the one or the other.
         assert_eq!(text(&reply.headers, "x-amzn-errortype").as_ref(), Some(&kind));

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use super::write::line_of_json;
 use super::{Refusal, Words};
 
 #[derive(Serialize)]
@@ -15,9 +16,5 @@ struct Errors<'a> {
 }
 
 pub(super) fn errors(refusal: &Refusal, words: &Words) -> Vec<u8> {
-    let errors = Errors { errors: [refusal.message()], problem: words.problem };
-    // Texts alone: this cannot fail, and a refusal without words is one still.
-    let mut out = serde_json::to_vec(&errors).unwrap_or_default();
-    out.push(b'\n');
-    out
+    line_of_json(&Errors { errors: [refusal.message()], problem: words.problem })
 }

@@ -36,6 +36,14 @@ struct Approval {
     expires_at: Option<String>,
 }
 
+/// A refusal in JSON, on a line.
+pub(super) fn line_of_json(refusal: &impl Serialize) -> Vec<u8> {
+    // Texts and numbers alone: this cannot fail, and a refusal without words is one still.
+    let mut out = serde_json::to_vec(refusal).unwrap_or_default();
+    out.push(b'\n');
+    out
+}
+
 /// The type of a problem: a page of the console, or a name of its own where the gateway has no address.
 fn kind_of(refusal: &Refusal, words: &Words) -> String {
     if refusal.url.is_empty() {
@@ -66,10 +74,7 @@ pub(super) fn problem(refusal: &Refusal, words: &Words) -> Vec<u8> {
         retryable: refusal.kind.is_retryable() && refusal.retry_after.is_some(),
         approval,
     };
-    // Texts and numbers alone: this cannot fail, and a refusal without words is one still.
-    let mut out = serde_json::to_vec(&problem).unwrap_or_default();
-    out.push(b'\n');
-    out
+    line_of_json(&problem)
 }
 
 /// A page without styles or scripts, readable in any browser and by screen readers: one heading, one list of terms.
